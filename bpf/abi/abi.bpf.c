@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Mentions each shared struct and enum once, so that clang keeps it in BTF. The generator in native/abi reads the
+ * object made from this file; it is never loaded.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "limits.h"
+#include "peer.h"
+#include "svc.h"
+#include "ct.h"
+#include "drop.h"
+#include "event.h"
+
+#define EXPORT_STRUCT(name) struct name abi_##name
+#define EXPORT_ENUM(name) enum name abi_enum_##name
+
+EXPORT_STRUCT(peer_ref);
+EXPORT_STRUCT(ipcache_key);
+EXPORT_STRUCT(cidr_key);
+EXPORT_STRUCT(ipcache_entry);
+EXPORT_STRUCT(endpoint);
+EXPORT_STRUCT(node);
+EXPORT_STRUCT(svc_key);
+EXPORT_STRUCT(svc_entry);
+EXPORT_STRUCT(slot_chunk);
+EXPORT_STRUCT(backend);
+EXPORT_STRUCT(sock_rev_key);
+EXPORT_STRUCT(sock_rev_entry);
+EXPORT_STRUCT(ct_key);
+EXPORT_STRUCT(ct_entry);
+EXPORT_STRUCT(nat_entry);
+EXPORT_STRUCT(frag_key);
+EXPORT_STRUCT(frag_entry);
+EXPORT_STRUCT(drop_counter);
+EXPORT_STRUCT(flow_event);
+EXPORT_STRUCT(event_bucket);
+EXPORT_STRUCT(runtime_state);
+
+EXPORT_ENUM(limits);
+EXPORT_ENUM(l4_proto);
+EXPORT_ENUM(peer_kind);
+EXPORT_ENUM(identity);
+EXPORT_ENUM(endpoint_flags);
+EXPORT_ENUM(node_flags);
+EXPORT_ENUM(svc_scope);
+EXPORT_ENUM(svc_flags);
+EXPORT_ENUM(backend_flags);
+EXPORT_ENUM(ct_direction);
+EXPORT_ENUM(ct_flags);
+EXPORT_ENUM(drop_reason);
+EXPORT_ENUM(event_type);
+EXPORT_ENUM(hook);
+EXPORT_ENUM(metric);

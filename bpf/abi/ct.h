@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Connection tracking and masquerade state.
+ * The key is the 5-tuple in canonical order (the smaller address first; at equality the smaller port), so that
+ * both directions of a flow find the same entry. For ICMP echo both ports are the identifier.
+ */
+#pragma once
+#include <linux/types.h>
+#include "peer.h"
+
+enum ct_direction {
+	CT_DIR_FORWARD = 0, /* from the initiator */
+	CT_DIR_REPLY = 1,
+};
+
+enum ct_flags {
+	CT_FLAG_INITIATOR_IS_HI = 1, /* the initiator is the `hi` side of the key */
+	CT_FLAG_SVC_FORWARD = 2,     /* key is {client, VIP}; forward packets get xlate as destination */
+	CT_FLAG_SVC_REPLY = 4,	     /* key is {client, backend}; replies get xlate as source */
+	CT_FLAG_MASQUERADE = 8,	     /* forward packets get xlate as source; see struct nat_entry */
+	CT_FLAG_ESTABLISHED = 16,    /* a reply has been seen */
+	CT_FLAG_CLOSING = 32,	     /* RST, or FIN from both sides */
+	CT_FLAG_FIN_FORWARD = 64,
+	CT_FLAG_FIN_REPLY = 128,
+	CT_FLAG_VIA_HOST = 256,	   /* replies go back to the node's stack through the host device */
+	CT_FLAG_EXTERNAL = 512,	   /* entered by an external address (NodePort, hostPort, ...) */
+};
+
+struct ct_key {
+	__u8 lo[16];
+	__u8 hi[16];
+	__be16 lo_port;
+	__be16 hi_port;
+	__u8 proto; /* enum l4_proto, or any IP protocol with both ports 0 */
+	__u8 pad;
+	__u16 pad2;
+};
+_Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is pinned");
+
+/* Everything an established packet needs. Times are the low 32 bits of jiffies. */
+struct ct_entry {
+	__u8 xlate_addr[16];
+	__be16 xlate_port;
+	__u16 flags; /* enum ct_flags */
+	__u32 backend; /* index into backends of a service flow, else 0 */
+	struct peer_ref peer[2]; /* [0] the initiator, [1] the responder after translation */
+	__u32 last_seen;
+	__u32 created;
+	__u32 packets[2]; /* by enum ct_direction; wraps */
+	__u64 bytes[2];	  /* by enum ct_direction; IP bytes */
+	__u32 egress_gen;     /* policy generation of the initiator's verdict */
+	__u32 egress_cookie;  /* rule that decided, 0 = no policy */
+	__u32 ingress_gen;    /* the same for the responder */
+	__u32 ingress_cookie;
+	__u32 backend_generation; /* of the backends row when it was chosen */
+	__u32 svc_id;
+};
+_Static_assert(sizeof(struct ct_entry) == 88, "ct_entry has a pinned layout");
+
+/* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
+struct nat_entry {
+	__u8 addr[16];
+	__be16 port;
+	__u16 pad;
+	__u32 last_seen;
+};
+_Static_assert(sizeof(struct nat_entry) == 24, "nat_entry has a pinned layout");
+
+struct frag_key {
+	__u8 src[16];
+	__u8 dst[16];
+	__u32 id; /* as in the packet */
+	__u8 proto;
+	__u8 pad;
+	__u16 pad2;
+};
+_Static_assert(sizeof(struct frag_key) == 40, "frag_key is a map key; its layout is pinned");
+
+/* Ports of a fragmented datagram and which of its bytes have been seen; ranges in units of 8 bytes, half open. */
+struct frag_entry {
+	__be16 sport;
+	__be16 dport;
+	__u16 count; /* of ranges used */
+	__u16 pad;
+	__u16 start[6]; /* LIMIT_FRAG_RANGES */
+	__u16 end[6];
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Constants set in .rodata before load; the verifier removes what they switch off. A change means loading again.
+ */
+#pragma once
+#include <linux/types.h>
+
+const volatile __u32 cfg_uplink_ifindex = 0;
+const volatile __u32 cfg_overlay_ifindex = 0; /* VXLAN device; 0 = no tunnels */
+const volatile __u32 cfg_host_ifindex = 0;    /* node's side of the host device pair (fl_host); 0 = none */
+const volatile __u32 cfg_vni = 0;
+const volatile __u16 cfg_vxlan_port = 8472;   /* UDP, host byte order */
+const volatile __u16 cfg_snat_port_min = 0;   /* first and last masquerade port, host byte order; 0 = no masquerade */
+const volatile __u16 cfg_snat_port_max = 0;
+const volatile __u16 cfg_pod_mtu = 1500;
+const volatile __u8 cfg_node_addr4[16] = {};  /* ::ffff:a.b.c.d; all zero = family not in use */
+const volatile __u8 cfg_node_addr6[16] = {};
+const volatile __u8 cfg_overlay_mac[6] = {};  /* the same on every node */
+const volatile __u8 cfg_events = 1;	      /* write flow events */
+const volatile __u8 cfg_masquerade4 = 0;
+const volatile __u8 cfg_masquerade6 = 0;
+const volatile __u8 cfg_sock_lb = 1;
+const volatile __u32 cfg_hz = 250;	      /* jiffies per second */
+const volatile __u32 cfg_event_rate = 100;    /* events per second, CPU and drop reason */
