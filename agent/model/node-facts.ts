@@ -1,0 +1,33 @@
+/**
+ * What the agent has found out about the machine it runs on. Plain values: collected by agent/kernel and main.ts,
+ * used by the planners, invented freely in tests.
+ */
+import type { Address, Cidr } from './address.ts';
+
+/** An address with the prefix length of its link, as `ip addr` shows it. */
+export interface InterfaceAddress {
+	readonly address: Address;
+	readonly prefixLength: number;
+}
+
+export interface UplinkFacts {
+	readonly name: string;
+	readonly ifindex: number;
+	/** Largest IP packet of the link in bytes. */
+	readonly mtu: number;
+	readonly addresses: readonly InterfaceAddress[];
+}
+
+export interface NodeFacts {
+	/** metadata.name of the own Node object. */
+	readonly name: string;
+	/** Label topology.kubernetes.io/zone of the own Node object; '' = none. */
+	readonly zone: string;
+	/** Primary addresses, at most one per family; the one this node is known by comes first. */
+	readonly addresses: readonly Address[];
+	/** Every address of every interface in the node's network namespace except loopback and link-local ones. */
+	readonly localAddresses: readonly Address[];
+	/** Pod CIDRs of this node. */
+	readonly podCidrs: readonly Cidr[];
+	readonly uplink: UplinkFacts;
+}
