@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Builds what changed: BPF objects, the addon, the CNI front, and the JavaScript of dist/. Writes only inside the checkout.
+# Needs what scripts/bootstrap.sh installs; `npm run build` calls it with node_modules/.bin in PATH.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+step bpf build/bpf "bpf scripts/build-bpf.ts" node scripts/build-bpf.ts
+step addon native/build/Release/fairlead.node "native/src native/CMakeLists.txt package-lock.json" cmake-js compile --silent -d native
+step cni dist/cni/fairlead-cni "cni/front scripts/build-cni.sh" scripts/build-cni.sh
+step javascript dist/agent "agent cli cni native proto tsconfig.json tsconfig.build.json package.json package-lock.json" tsc -p tsconfig.build.json

@@ -1,0 +1,157 @@
+/**
+ * Runs everything that must hold: checks of the sources, then all tests. Each check and each test counts as one.
+ * The last line is `N passed, M failed, K skipped`; the exit code is not 0 when anything failed or nothing ran.
+ *
+ * Usage: node scripts/test.ts [--only PREFIX]...     PREFIX of the step names below, e.g. check, unit, kernel, cluster, native
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+interface Counts {
+	passed: number;
+	failed: number;
+	skipped: number;
+}
+
+/** One thing to run. `report` is the vitest project whose JSON report gives the counts; without it the step is one test. */
+interface Step {
+	name: string;
+	command: readonly string[];
+	limitMs: number;
+	report?: string;
+}
+
+/** What scripts/test.ts reads of vitest's JSON report. */
+interface Report {
+	numPassedTests: number;
+	numFailedTests: number;
+	numPendingTests: number;
+	numTodoTests: number;
+	success: boolean;
+	testResults: readonly {
+		name: string;
+		status: string;
+		message: string;
+		assertionResults: readonly { status: string; fullName: string }[];
+	}[];
+}
+
+const root = join(import.meta.dirname, '..');
+const reportDir = join(root, 'build', 'reports');
+const minute = 60_000;
+
+const check = (name: string, ...command: string[]): Step => ({ name: `check ${name}`, command, limitMs: 3 * minute });
+const tests = (project: string, limitMs: number): Step => ({
+	name: `${project} tests`,
+	command: ['vitest', 'run', '--project', project, '--reporter=dot', '--reporter=json'],
+	limitMs,
+	report: project,
+});
+
+const steps: readonly Step[] = [
+	check('types', 'tsc', '--noEmit', '-p', 'tsconfig.json'),
+	check('TypeScript format and lint', 'scripts/format.sh', '--check', 'ts'),
+	check('C and C++ format', 'scripts/format.sh', '--check', 'c'),
+	check('shell scripts', 'bash', '-c', 'shellcheck -x $(git ls-files "*.sh") .ci/run'),
+	check('generated codecs are current', 'node', 'native/abi/generate.ts', '--check'),
+	check('lock file is complete', 'npm', 'ci', '--dry-run'),
+	tests('unit', 5 * minute),
+	tests('kernel', 8 * minute),
+	tests('cluster', 12 * minute),
+];
+
+const say = (text: string): void => void writeSync(1, `${text}\n`);
+
+/** Runs a command in its own process group, so that the whole group ends when the time limit is over. */
+function run(step: Step, extra: readonly string[]): Promise<{ code: number; output: string }> {
+	const [file = '', ...args] = [...step.command, ...extra];
+	const { promise, resolve } = Promise.withResolvers<{ code: number; output: string }>();
+	const child = spawn(file, args, {
+		cwd: root,
+		detached: true,
+		stdio: ['ignore', 'pipe', 'pipe'],
+		env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined },
+	});
+	const chunks: string[] = [];
+	const keep = (data: Buffer): void => {
+		chunks.push(data.toString());
+		if (step.report) process.stderr.write(data);
+	};
+	child.stdout.on('data', keep);
+	child.stderr.on('data', keep);
+	const killGroup = (signal: NodeJS.Signals): void => {
+		try {
+			if (child.pid) process.kill(-child.pid, signal);
+		} catch {
+			// the group has ended
+		}
+	};
+	const timer = setTimeout(() => {
+		chunks.push(`\nended after ${step.limitMs / 1000} s, its time limit\n`);
+		killGroup('SIGTERM');
+		setTimeout(() => killGroup('SIGKILL'), 10_000).unref();
+	}, step.limitMs);
+	child.on('error', (error) => chunks.push(String(error)));
+	child.on('close', (code) => {
+		clearTimeout(timer);
+		resolve({ code: code ?? 1, output: chunks.join('') });
+	});
+	return promise;
+}
+
+/** Counts of a vitest report; a file that could not run, or a run that failed without a failed test, is one failure. */
+function countReport(file: string, code: number): Counts {
+	if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
+	const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+	const broken = report.testResults.filter(
+		(f) => f.status === 'failed' && !f.assertionResults.some((t) => t.status === 'failed'),
+	);
+	for (const f of broken) say(`  could not run ${f.name}: ${f.message.split('\n')[0] ?? ''}`);
+	for (const f of report.testResults) {
+		for (const t of f.assertionResults) {
+			if (t.status === 'failed') say(`  failed: ${t.fullName} (${f.name})`);
+			else if (t.status !== 'passed') say(`  ${t.status}: ${t.fullName} (${f.name})`);
+		}
+	}
+	const failed = report.numFailedTests + broken.length;
+	return {
+		passed: report.numPassedTests,
+		failed: failed === 0 && code !== 0 ? 1 : failed,
+		skipped: report.numPendingTests + report.numTodoTests,
+	};
+}
+
+async function runStep(step: Step): Promise<Counts> {
+	const started = Date.now();
+	const file = join(reportDir, `${step.report}.json`);
+	rmSync(file, { force: true });
+	say(`==> ${step.name}`);
+	const { code, output } = await run(step, step.report ? [`--outputFile.json=${file}`] : []);
+	const seconds = ((Date.now() - started) / 1000).toFixed(1);
+	if (!step.report) {
+		if (code !== 0) say(output.split('\n').slice(-80).join('\n'));
+		say(`    ${code === 0 ? 'ok' : 'FAILED'} in ${seconds} s`);
+		return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+	}
+	const counts = countReport(file, code);
+	say(`    ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`);
+	return counts;
+}
+
+const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } });
+const chosen = steps.filter((step) => !values.only || values.only.some((prefix) => step.name.startsWith(prefix)));
+mkdirSync(reportDir, { recursive: true });
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
+for (const step of chosen) {
+	const counts = await runStep(step);
+	total.passed += counts.passed;
+	total.failed += counts.failed;
+	total.skipped += counts.skipped;
+	if (counts.failed > 0) failures.push(step.name);
+}
+if (failures.length > 0) say(`failed: ${failures.join(', ')}`);
+say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
