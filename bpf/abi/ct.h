@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Connection tracking and masquerade state.
- * The key is the 5-tuple in canonical order (the smaller address first; at equality the smaller port), so that
+ * The key is the 5-tuple in canonical order (the smaller address first, compared as two
+ * little-endian 64-bit words; at equality the smaller port as stored), so that
  * both directions of a flow find the same entry. For ICMP echo both ports are the identifier.
  */
 #pragma once
@@ -17,7 +18,7 @@ enum ct_flags {
 	CT_FLAG_INITIATOR_IS_HI = 1, /* the initiator is the `hi` side of the key */
 	CT_FLAG_SVC_FORWARD = 2,     /* key is {client, VIP}; forward packets get xlate as destination */
 	CT_FLAG_SVC_REPLY = 4,	     /* key is {client, backend}; replies get xlate as source */
-	CT_FLAG_MASQUERADE = 8,	     /* forward packets get xlate as source; see struct nat_entry */
+	CT_FLAG_MASQUERADE = 8,	     /* forward packets get the node's address and snat_port as source; see struct nat_entry */
 	CT_FLAG_ESTABLISHED = 16,    /* a reply has been seen */
 	CT_FLAG_CLOSING = 32,	     /* RST, or FIN from both sides */
 	CT_FLAG_FIN_FORWARD = 64,
@@ -54,8 +55,17 @@ struct ct_entry {
 	__u32 ingress_cookie;
 	__u32 backend_generation; /* of the backends row when it was chosen */
 	__u32 svc_id;
+	/*
+	 * A port of the initiator that is rewritten as well; 0 = none.
+	 * CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
+	 * Else on CT_FLAG_SVC_FORWARD: source port the backend sees, because {client, backend} was taken.
+	 * Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
+	 */
+	__be16 snat_port;
+	__u16 pad;
+	__u32 pad2;
 };
-_Static_assert(sizeof(struct ct_entry) == 88, "ct_entry has a pinned layout");
+_Static_assert(sizeof(struct ct_entry) == 96, "ct_entry has a pinned layout");
 
 /* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
 struct nat_entry {

@@ -75,5 +75,5 @@ struct event_bucket {
 /* The single row of `runtime`: what may change without loading programs again. */
 struct runtime_state {
 	__u32 migrating; /* 1 = conntrack is being carried over: unknown non-SYN packets of tracked protocols are dropped */
-	__u32 pad;
+	__u32 external_ports; /* services at node addresses (NodePort, hostPort); 0 = skip their look-up */
 };

@@ -13,12 +13,19 @@ const volatile __u16 cfg_vxlan_port = 8472;   /* UDP, host byte order */
 const volatile __u16 cfg_snat_port_min = 0;   /* first and last masquerade port, host byte order; 0 = no masquerade */
 const volatile __u16 cfg_snat_port_max = 0;
 const volatile __u16 cfg_pod_mtu = 1500;
+const volatile __u16 cfg_uplink_mtu = 1500;
 const volatile __u8 cfg_node_addr4[16] = {};  /* ::ffff:a.b.c.d; all zero = family not in use */
 const volatile __u8 cfg_node_addr6[16] = {};
+const volatile __u8 cfg_pod_net4[16] = {};    /* this node's pod CIDR and its mask; all zero = family not in use */
+const volatile __u8 cfg_pod_mask4[16] = {};
+const volatile __u8 cfg_pod_net6[16] = {};
+const volatile __u8 cfg_pod_mask6[16] = {};
+const volatile __u8 cfg_host_mac[6] = {};     /* of fl_host */
 const volatile __u8 cfg_overlay_mac[6] = {};  /* the same on every node */
 const volatile __u8 cfg_events = 1;	      /* write flow events */
 const volatile __u8 cfg_masquerade4 = 0;
 const volatile __u8 cfg_masquerade6 = 0;
-const volatile __u8 cfg_sock_lb = 1;
+const volatile __u8 cfg_sock_lb = 1;	      /* the socket programs are attached */
+const volatile __u8 cfg_has_set_retval = 1;   /* bpf_set_retval exists (kernel 5.18) */
 const volatile __u32 cfg_hz = 250;	      /* jiffies per second */
 const volatile __u32 cfg_event_rate = 100;    /* events per second, CPU and drop reason */

@@ -97,6 +97,15 @@ struct {
 	__type(value, struct endpoint);
 } fl_endpoints_1 SEC(".maps");
 
+/* Which endpoint a host side veth belongs to; consulted for new flows only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LIMIT_ENDPOINTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct peer_ref);
+} fl_ifaces_1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, LIMIT_NODES);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Connection tracking: keys, directions, TCP states, and the references an entry holds.
+ */
+#pragma once
+#include "drop.h"
+
+/* Fills the canonical key. Returns 1 if the packet's source is the `hi` side. `key` must be 8-byte aligned. */
+INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
+{
+	__u32 src_is_hi = p->src.w[0] != p->dst.w[0] ? p->src.w[0] > p->dst.w[0]
+			  : p->src.w[1] != p->dst.w[1] ? p->src.w[1] > p->dst.w[1]
+						       : p->sport > p->dport;
+
+	*addr_of(key->lo) = src_is_hi ? p->dst : p->src;
+	*addr_of(key->hi) = src_is_hi ? p->src : p->dst;
+	key->lo_port = src_is_hi ? p->dport : p->sport;
+	key->hi_port = src_is_hi ? p->sport : p->dport;
+	key->proto = p->proto;
+	key->pad = 0;
+	key->pad2 = 0;
+	return src_is_hi;
+}
+
+INLINE __u32 ct_direction(const struct ct_entry *entry, __u32 src_is_hi)
+{
+	return !!(entry->flags & CT_FLAG_INITIATOR_IS_HI) != src_is_hi ? CT_DIR_REPLY : CT_DIR_FORWARD;
+}
+
+INLINE struct endpoint *endpoint_of(struct peer_ref peer)
+{
+	__u32 index = peer.index;
+	struct endpoint *endpoint = bpf_map_lookup_elem(&fl_endpoints_1, &index);
+
+	return endpoint && endpoint->ifindex && endpoint->gen == peer.gen ? endpoint : 0;
+}
+
+INLINE struct node *node_of(struct peer_ref peer)
+{
+	__u32 index = peer.index;
+	struct node *node = bpf_map_lookup_elem(&fl_nodes_1, &index);
+
+	return node && node->ifindex && node->gen == peer.gen ? node : 0;
+}
+
+/* Who owns an address: exact match, then the longest prefix, then the world. */
+NOINLINE int peer_resolve(const addr_t *addr, struct ipcache_entry *out)
+{
+	struct {
+		__u32 pad; /* keeps addr 8-byte aligned behind the 4-byte prefix length */
+		struct cidr_key cidr;
+	} __attribute__((aligned(8))) key = {.cidr = {.prefix_len = 128}};
+	struct ipcache_entry *found;
+
+	*addr_of(key.cidr.addr) = *addr;
+	found = bpf_map_lookup_elem(&fl_ipcache_1, key.cidr.addr);
+	if (!found)
+		found = bpf_map_lookup_elem(&fl_cidrs_1, &key.cidr);
+	if (found) {
+		*out = *found;
+		return 0;
+	}
+	out->peer = (struct peer_ref){.kind = PEER_KIND_WORLD};
+	out->identity = IDENTITY_WORLD;
+	return 0;
+}
+
+/* Reports the end of a flow with its counts. */
+NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	struct flow_event *event;
+
+	count(METRIC_CT_CLOSED);
+	if (!cfg_events)
+		return;
+	event = event_reserve(EVENT_TYPE_FLOW_CLOSE, 0, p);
+	if (!event)
+		return;
+	event->direction = dir;
+	event->len = 0;
+	event->svc_id = entry->svc_id;
+	for (int i = 0; i < 2; i++) {
+		event->bytes[i] = entry->bytes[i];
+		event->packets[i] = entry->packets[i];
+	}
+	event_submit(event);
+}
+
+/* Follows FIN and RST. A flow is closing after a RST or a FIN of each side. */
+NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 dir)
+{
+	__u16 flags = entry->flags;
+
+	if (p->tcp_flags & TCP_RST)
+		flags |= CT_FLAG_CLOSING;
+	if (p->tcp_flags & TCP_FIN)
+		flags |= dir == CT_DIR_FORWARD ? CT_FLAG_FIN_FORWARD : CT_FLAG_FIN_REPLY;
+	if ((flags & CT_FLAG_FIN_FORWARD) && (flags & CT_FLAG_FIN_REPLY))
+		flags |= CT_FLAG_CLOSING;
+	if (flags == entry->flags)
+		return;
+	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
+		ct_report_close(p, entry, dir);
+	entry->flags = flags;
+}
+
+/*
+ * Counts a packet of an existing flow. A new SYN on a flow that is closing, or on an entry that belongs to a service's
+ * reply side, starts a new connection: returns 0 then, and the caller makes new entries. Otherwise 1.
+ */
+INLINE int ct_touch(const struct pkt *p, struct ct_entry *entry, __u32 dir)
+{
+	__u32 now = jiffies32();
+
+	if (p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {
+		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+		    (entry->flags & (CT_FLAG_CLOSING | (dir == CT_DIR_FORWARD ? CT_FLAG_SVC_REPLY : 0))))
+			return 0;
+		ct_tcp_flags(p, entry, dir);
+	}
+	if (now - entry->last_seen >= cfg_hz)
+		entry->last_seen = now;
+	if (dir == CT_DIR_REPLY && !(entry->flags & CT_FLAG_ESTABLISHED))
+		entry->flags |= CT_FLAG_ESTABLISHED;
+	entry->packets[dir & 1]++;
+	entry->bytes[dir & 1] += p->ip_len;
+	return 1;
+}

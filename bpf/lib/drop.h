@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Counters and events. The ring buffer is read by a timer, so records are submitted without waking anybody.
+ */
+#pragma once
+#include "parse.h"
+
+/* One token of this reason's bucket on this CPU: cfg_event_rate per second, at most one second's worth. */
+INLINE int event_allowed(__u32 reason)
+{
+	struct event_bucket *bucket = bpf_map_lookup_elem(&fl_limits_1, &reason);
+	__u32 now = jiffies32(), elapsed;
+
+	if (!bucket)
+		return 0;
+	elapsed = now - bucket->refilled;
+	if (elapsed >= cfg_hz) {
+		bucket->tokens = cfg_event_rate;
+		bucket->refilled = now;
+	}
+	if (bucket->tokens == 0) {
+		count(METRIC_EVENTS_LIMITED);
+		return 0;
+	}
+	bucket->tokens--;
+	return 1;
+}
+
+/* Reserves a record and fills what every event has. NULL if the buffer is full (counted). */
+INLINE struct flow_event *event_reserve(enum event_type type, enum hook hook, const struct pkt *p)
+{
+	struct flow_event *event = bpf_ringbuf_reserve(&fl_events_1, sizeof(*event), 0);
+
+	if (!event) {
+		count(METRIC_EVENTS_LOST);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time_ns = bpf_ktime_get_ns();
+	event->type = type;
+	event->hook = hook;
+	event->proto = p->proto;
+	event->tcp_flags = p->tcp_flags;
+	event->icmp_code = p->icmp_code;
+	event->family = p->family;
+	*addr_of(event->src) = p->src;
+	*addr_of(event->dst) = p->dst;
+	event->sport = p->sport;
+	event->dport = p->dport;
+	event->len = p->ip_len;
+	return event;
+}
+
+INLINE void event_submit(struct flow_event *event)
+{
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+/* Counts and reports a drop. `reason` may be given negative, as parsers return it. Returns VERDICT_DROP. */
+NOINLINE int drop(struct __sk_buff *skb, const struct pkt *p, int reason, enum hook hook)
+{
+	__u32 key = reason < 0 ? -reason : reason;
+	struct drop_counter *counter = bpf_map_lookup_elem(&fl_drops_1, &key);
+	struct flow_event *event;
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += skb->len;
+	}
+	if (!cfg_events || !event_allowed(key))
+		return VERDICT_DROP;
+	event = event_reserve(EVENT_TYPE_DROP, hook, p);
+	if (!event)
+		return VERDICT_DROP;
+	event->reason = key;
+	event->ifindex = skb->ifindex;
+	event_submit(event);
+	return VERDICT_DROP;
+}

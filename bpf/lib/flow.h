@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * First packet of a flow: service, owner of the destination, masquerade, entries. All that is decided here is kept
+ * in struct ct_entry, so that later packets need one look-up.
+ */
+#pragma once
+#include "ct.h"
+#include "lb.h"
+#include "nat.h"
+
+/* Where a flow starts, as the hook knows it. */
+struct flow_origin {
+	struct peer_ref peer;
+	__u32 identity;
+	__u8 hook;     /* enum hook */
+	__u8 client;   /* enum lb_client */
+	__u8 via_host; /* came from the node's stack through the host device */
+	__u8 pad;
+};
+
+/*
+ * Room for what the first packet of a flow needs and the 512 bytes of stack do not have. Per CPU: these programs run with
+ * softirqs off and do not nest.
+ */
+struct flow_scratch {
+	struct ct_entry made; /* what the packet needs for forward() */
+	struct pkt inner;     /* the packet with the backend as destination */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_scratch);
+} fl_scratch_1 SEC(".maps");
+
+INLINE struct flow_scratch *flow_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&fl_scratch_1, &zero);
+}
+
+/* flow_create's positive answer: the packet is none of ours, the stack shall have it. */
+enum flow_result {
+	FLOW_MADE = 0,
+	FLOW_NOT_OURS = 1,
+};
+
+INLINE int is_remote(__u8 kind)
+{
+	return kind == PEER_KIND_REMOTE_POD || kind == PEER_KIND_REMOTE_NODE;
+}
+
+INLINE int is_node_address(__u8 kind)
+{
+	return kind == PEER_KIND_HOST || kind == PEER_KIND_REMOTE_NODE;
+}
+
+INLINE int is_multicast(const struct pkt *p)
+{
+	if (p->family == 4)
+		return (addr_ipv4(&p->dst) & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) ||
+		       addr_ipv4(&p->dst) == 0xffffffff;
+	return (p->dst.w[0] & 0xff) == 0xff;
+}
+
+/* Service of a new flow: LB_CHOSEN, LB_NOT_A_SERVICE or a reason. */
+INLINE int flow_choose(const struct pkt *p, const struct flow_origin *origin, struct lb_choice *choice)
+{
+	addr_t node = node_addr(p->family);
+	int at_node = addr_equal(&p->dst, &node);
+
+	if (p->flags & PKT_ICMP_ERROR || (at_node ? !lb_has_external_ports() : !lb_maybe_vip(&p->dst)))
+		return LB_NOT_A_SERVICE;
+	return lb_choose(&p->dst, lb_port_proto(p->dport, p->proto), origin->client, bpf_get_prandom_u32(), choice);
+}
+
+/* Is a packet with this origin and destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */
+INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, struct peer_ref to, int service)
+{
+	__u32 zero = 0;
+	struct runtime_state *state = bpf_map_lookup_elem(&fl_runtime_1, &zero);
+
+	if (state && state->migrating && p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return -DROP_REASON_MIGRATING;
+	if (origin->client == LB_CLIENT_OUTSIDE && service == LB_NOT_A_SERVICE && to.kind != PEER_KIND_LOCAL_POD)
+		return FLOW_NOT_OURS;
+	if (to.kind == PEER_KIND_UNKNOWN || is_multicast(p))
+		return -DROP_REASON_NO_ROUTE;
+	if (origin->hook != HOOK_FROM_POD || !is_node_address(to.kind))
+		return 0;
+	if (p->proto == 4 || p->proto == 41 || (p->proto == L4_PROTO_UDP && p->dport == bpf_htons(cfg_vxlan_port)))
+		return -DROP_REASON_TUNNEL_FROM_POD;
+	return 0;
+}
+
+/*
+ * Does the flow need a port at the node's address? Pods that talk to the world; clients from outside whose backend is on
+ * another node (the reply must come back here); a pod that reaches itself through a service. `inner` has the backend.
+ */
+INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *origin, __u8 to_kind, int service)
+{
+	int masquerade = inner->family == 4 ? cfg_masquerade4 : cfg_masquerade6;
+
+	if (origin->peer.kind == PEER_KIND_LOCAL_POD && to_kind == PEER_KIND_WORLD)
+		return masquerade;
+	if (service != LB_CHOSEN)
+		return 0;
+	if (origin->client == LB_CLIENT_OUTSIDE && to_kind != PEER_KIND_LOCAL_POD && to_kind != PEER_KIND_HOST)
+		return 1;
+	return addr_equal(&inner->src, &inner->dst);
+}
+
+/* May the entry in the way of a new flow be replaced? */
+INLINE int flow_replaceable(const struct ct_entry *old, const struct ct_entry *full)
+{
+	if (old->flags & CT_FLAG_CLOSING || jiffies32() - old->last_seen > 3600 * cfg_hz)
+		return 1;
+	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == full->xlate_port &&
+	       addr_equal(addr_of((void *)old->xlate_addr), addr_of((void *)full->xlate_addr));
+}
+
+/*
+ * Inserts the reply entry of a service flow at {client, backend}. When another live flow of the client owns that key, the
+ * client gets another source port towards the backend: `inner` and full->snat_port tell which. 0 or a reason.
+ */
+NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_entry *full)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	__u16 flags = full->flags & ~CT_FLAG_INITIATOR_IS_HI;
+
+	for (int i = 0; i < 8; i++) {
+		full->flags = flags | (ct_make_key(inner, &key) ? CT_FLAG_INITIATOR_IS_HI : 0);
+		if (bpf_map_update_elem(&fl_ct_1, &key, full, BPF_NOEXIST) == 0)
+			return 0;
+		struct ct_entry *old = bpf_map_lookup_elem(&fl_ct_1, &key);
+
+		if (!old || flow_replaceable(old, full) || (full->flags & CT_FLAG_MASQUERADE) || !nat_supported(p))
+			return bpf_map_update_elem(&fl_ct_1, &key, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+		full->snat_port = p->sport;
+		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
+	}
+	return -DROP_REASON_CT_INSERT;
+}
+
+/* Both entries of a service flow: `entry` ends as the forward one. 0 or a reason. */
+INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct_entry *entry, const struct lb_choice *choice)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	__u16 flags = entry->flags;
+	int err;
+
+	entry->flags = flags | CT_FLAG_SVC_REPLY;
+	*addr_of(entry->xlate_addr) = p->dst;
+	entry->xlate_port = p->dport;
+	err = flow_insert_full(p, inner, entry);
+	if (err)
+		return err;
+	entry->flags = flags | CT_FLAG_SVC_FORWARD | (ct_make_key(p, &key) ? CT_FLAG_INITIATOR_IS_HI : 0);
+	*addr_of(entry->xlate_addr) = choice->addr;
+	entry->xlate_port = choice->port;
+	if (!(flags & CT_FLAG_MASQUERADE))
+		entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
+	if (bpf_map_update_elem(&fl_ct_1, &key, entry, BPF_ANY) == 0)
+		return 0;
+	ct_make_key(inner, &key);
+	bpf_map_delete_elem(&fl_ct_1, &key);
+	return -DROP_REASON_CT_INSERT;
+}
+
+INLINE int flow_insert_plain(const struct pkt *p, struct ct_entry *entry)
+{
+	struct ct_key key __attribute__((aligned(8)));
+
+	if (ct_make_key(p, &key))
+		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
+	return bpf_map_update_elem(&fl_ct_1, &key, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+}
+
+NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const struct pkt *inner,
+			      const struct flow_origin *origin, __u32 dst_identity)
+{
+	struct flow_event *event;
+
+	count(METRIC_CT_CREATED);
+	if (!cfg_events)
+		return;
+	event = event_reserve(EVENT_TYPE_FLOW_NEW, origin->hook, inner);
+	if (!event)
+		return;
+	event->sport = p->sport;
+	if (!addr_equal(&p->dst, &inner->dst)) {
+		*addr_of(event->orig_dst) = p->dst;
+		event->orig_dport = p->dport;
+	}
+	event->ifindex = skb->ifindex;
+	event->src_identity = origin->identity;
+	event->dst_identity = dst_identity;
+	event_submit(event);
+}
+
+INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct flow_origin *origin, struct peer_ref to,
+		      const struct lb_choice *choice)
+{
+	__builtin_memset(entry, 0, sizeof(*entry));
+	entry->flags = (origin->via_host ? CT_FLAG_VIA_HOST : 0) |
+		       (origin->client == LB_CLIENT_OUTSIDE ? CT_FLAG_EXTERNAL : 0);
+	entry->peer[0] = origin->peer;
+	entry->peer[1] = to;
+	entry->created = entry->last_seen = jiffies32();
+	entry->packets[0] = 1;
+	entry->bytes[0] = p->ip_len;
+	entry->backend = choice->backend;
+	entry->backend_generation = choice->generation;
+	entry->svc_id = choice->svc_id;
+}
+
+/* Port at the node's address, if the flow needs one. 0 or a reason. */
+INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct ct_entry *entry)
+{
+	entry->flags |= CT_FLAG_MASQUERADE;
+	if (p->flags & PKT_ICMP_ERROR)
+		return 0;
+	if (!nat_supported(p))
+		return -DROP_REASON_NO_ROUTE;
+	entry->snat_port = nat_allocate(inner);
+	return entry->snat_port ? 0 : -DROP_REASON_NAT_EXHAUSTED;
+}
+
+/*
+ * Decides a new flow and inserts its entries. scratch->made is what this packet needs for forward() in direction
+ * CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
+ */
+NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin, struct flow_scratch *scratch)
+{
+	struct ct_entry *entry = &scratch->made;
+	struct pkt *inner = &scratch->inner;
+	struct lb_choice choice = {};
+	struct ipcache_entry to;
+	int service = flow_choose(p, origin, &choice), err;
+
+	if (service < 0)
+		return service;
+	*inner = *p;
+	if (service == LB_CHOSEN) {
+		inner->dst = choice.addr;
+		inner->dport = choice.port;
+	}
+	peer_resolve(&inner->dst, &to);
+	err = flow_check(p, origin, to.peer, service);
+	if (err)
+		return err;
+	flow_fill(entry, p, origin, to.peer, &choice);
+	if (flow_needs_nat(inner, origin, to.peer.kind, service)) {
+		err = flow_masquerade(p, inner, entry);
+		if (err)
+			return err;
+	}
+	if (p->flags & PKT_ICMP_ERROR)
+		return FLOW_MADE;
+	if (service == LB_CHOSEN)
+		err = flow_insert_service(p, inner, entry, &choice);
+	else
+		err = flow_insert_plain(p, entry);
+	if (err)
+		return err;
+	flow_report_new(skb, p, inner, origin, to.identity);
+	return FLOW_MADE;
+}
+
+/*
+ * May the packet use this entry? Both ends must still be who they were, and what is not TCP follows its backend: when that is
+ * gone, another is chosen at once. New TCP connections that reuse a port never go to a dead backend either.
+ */
+INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	struct peer_ref to = entry->peer[(dir ^ 1) & 1];
+
+	if (to.kind == PEER_KIND_LOCAL_POD && !endpoint_of(to))
+		return 0;
+	if (is_remote(to.kind) && !node_of(to))
+		return 0;
+	if (!(entry->flags & CT_FLAG_SVC_FORWARD) || dir != CT_DIR_FORWARD)
+		return 1;
+	if (p->proto == L4_PROTO_TCP && !(p->tcp_flags & TCP_SYN))
+		return 1;
+	return lb_backend_live(entry->backend, entry->backend_generation);
+}

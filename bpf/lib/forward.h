@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Sends a packet of a known flow on its way: translation, one hop less, next hop. Whatever can refuse the packet is asked
+ * before the first byte changes, so that ICMP errors quote what the sender sent.
+ */
+#pragma once
+#include "flow.h"
+#include "reply.h"
+
+/* What the entry says about addresses and ports. 0 or a negative reason. */
+INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	__u32 flags = entry->flags;
+	addr_t addr;
+	int err = 0;
+
+	if (dir == CT_DIR_REPLY) {
+		if (!(flags & CT_FLAG_SVC_REPLY))
+			return 0;
+		addr = *addr_of((void *)entry->xlate_addr);
+		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->xlate_port);
+		if (!err && entry->snat_port && !(flags & CT_FLAG_MASQUERADE)) {
+			addr = p->dst;
+			err = rewrite(skb, p, REWRITE_DESTINATION, &addr, entry->snat_port);
+		}
+		return err;
+	}
+	if (flags & CT_FLAG_SVC_FORWARD) {
+		addr = *addr_of((void *)entry->xlate_addr);
+		err = rewrite(skb, p, REWRITE_DESTINATION, &addr, entry->xlate_port);
+	}
+	if (!err && (flags & CT_FLAG_MASQUERADE)) {
+		addr = node_addr(p->family);
+		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->snat_port);
+	} else if (!err && (flags & CT_FLAG_SVC_FORWARD) && entry->snat_port) {
+		addr = p->src;
+		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->snat_port);
+	}
+	return err;
+}
+
+/* IP length of the packet on the wire: that of one segment for aggregates (GSO, GRO). */
+INLINE __u32 forward_wire_len(struct __sk_buff *skb, const struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	__u32 off = p->l4_off & 0x3ff, l4_len = 8;
+	struct tcphdr *tcp = data + off;
+
+	if (!skb->gso_size)
+		return p->ip_len;
+	if (p->proto == L4_PROTO_TCP && (void *)(tcp + 1) <= data_end)
+		l4_len = tcp->doff * 4;
+	return skb->gso_size + l4_len + off - ETH_LEN;
+}
+
+INLINE int forward_fits(struct __sk_buff *skb, const struct pkt *p, __u32 mtu)
+{
+	return p->ip_len <= mtu || forward_wire_len(skb, p) <= mtu;
+}
+
+/* Into a pod of this node, without passing the host's stack. */
+INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+{
+	struct endpoint *to = endpoint_of(entry->peer[(dir ^ 1) & 1]);
+	int err;
+
+	if (!to)
+		return drop(skb, p, DROP_REASON_NO_ROUTE, hook);
+	if (!(to->flags & ENDPOINT_FLAG_READY))
+		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, hook);
+	if (p->ttl <= 1)
+		return answer_ttl_exceeded(skb, p, hook_route(hook));
+	err = forward_translate(skb, p, entry, dir);
+	if (!err)
+		err = rewrite_ttl(skb, p);
+	if (!err)
+		err = rewrite_macs(skb, to->mac, to->host_mac);
+	if (err)
+		return drop(skb, p, err, hook);
+	return bpf_redirect_peer(to->ifindex, 0);
+}
+
+/* Tells the overlay device where to send. The address is IPv4-mapped for an IPv4 underlay. */
+INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
+{
+	struct bpf_tunnel_key key = {.tunnel_id = cfg_vni, .tunnel_ttl = 64};
+	addr_t outer = *addr_of((void *)node->tunnel);
+
+	skb->mark = MARK_TUNNEL_KEY_SET;
+	if (addr_is_ipv4(&outer)) {
+		key.remote_ipv4 = bpf_ntohl(addr_ipv4(&outer));
+		return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX);
+	}
+	__builtin_memcpy(key.remote_ipv6, &outer, 16);
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
+}
+
+/* To another node: through the overlay device, or over the shared link with the kernel's neighbour entry. */
+INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+{
+	struct node *node = node_of(entry->peer[(dir ^ 1) & 1]);
+	struct bpf_redir_neigh next = {};
+	int err;
+
+	if (!node)
+		return drop(skb, p, DROP_REASON_NO_ROUTE, hook);
+	if (p->ttl <= 1)
+		return answer_ttl_exceeded(skb, p, hook_route(hook));
+	if (!forward_fits(skb, p, node->mtu) && (p->flags & PKT_DONT_FRAGMENT))
+		return answer_too_big(skb, p, node->mtu, hook_route(hook));
+	err = forward_translate(skb, p, entry, dir);
+	if (!err && !forward_fits(skb, p, node->mtu))
+		return VERDICT_NEXT; /* only the stack can fragment */
+	if (!err)
+		err = rewrite_ttl(skb, p);
+	if (err)
+		return drop(skb, p, err, hook);
+	if (node->flags & NODE_FLAG_TUNNEL) {
+		if (rewrite_macs(skb, (const void *)cfg_overlay_mac, (const void *)cfg_overlay_mac) < 0 ||
+		    forward_set_tunnel(skb, node) < 0)
+			return drop(skb, p, DROP_REASON_TUNNEL_KEY, hook);
+		return bpf_redirect(node->ifindex, 0);
+	}
+	if (p->family == 4) {
+		next.nh_family = 2; /* AF_INET */
+		next.ipv4_nh = node->nexthop4;
+	} else {
+		next.nh_family = 10; /* AF_INET6 */
+		__builtin_memcpy(next.ipv6_nh, node->nexthop6, 16);
+	}
+	return bpf_redirect_neigh(node->ifindex, &next, sizeof(next), 0);
+}
+
+/* Out of the cluster by the uplink; the kernel's routing table knows the next hop. */
+INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+{
+	int err;
+
+	if (p->ttl <= 1)
+		return answer_ttl_exceeded(skb, p, hook_route(hook));
+	if (!forward_fits(skb, p, cfg_uplink_mtu) && (p->flags & PKT_DONT_FRAGMENT))
+		return answer_too_big(skb, p, cfg_uplink_mtu, hook_route(hook));
+	err = forward_translate(skb, p, entry, dir);
+	if (!err && !forward_fits(skb, p, cfg_uplink_mtu))
+		return VERDICT_NEXT;
+	if (!err)
+		err = rewrite_ttl(skb, p);
+	if (err)
+		return drop(skb, p, err, hook);
+	return bpf_redirect_neigh(cfg_uplink_ifindex, 0, 0, 0);
+}
+
+/* To the node itself. What left through the host device comes back by it, so that rp_filter and netfilter see one path. */
+INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+{
+	int err = forward_translate(skb, p, entry, dir);
+
+	if (err)
+		return drop(skb, p, err, hook);
+	if (!(entry->flags & CT_FLAG_VIA_HOST) || dir == CT_DIR_FORWARD)
+		return VERDICT_NEXT;
+	if (rewrite_macs(skb, (const void *)cfg_host_mac, (const void *)cfg_host_mac) < 0)
+		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
+	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
+}
+
+INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+{
+	switch (entry->peer[(dir ^ 1) & 1].kind) {
+	case PEER_KIND_LOCAL_POD:
+		return forward_to_pod(skb, p, entry, dir, hook);
+	case PEER_KIND_REMOTE_POD:
+	case PEER_KIND_REMOTE_NODE:
+		return forward_to_node(skb, p, entry, dir, hook);
+	case PEER_KIND_HOST:
+		return forward_to_host(skb, p, entry, dir, hook);
+	default:
+		return forward_to_world(skb, p, entry, dir, hook);
+	}
+}
+
+/* What to do when flow_create refused: rejects are answered, the rest is dropped. */
+INLINE int forward_refuse(struct __sk_buff *skb, struct pkt *p, int reason, enum hook hook)
+{
+	if (reason == -DROP_REASON_NO_BACKEND || reason == -DROP_REASON_UNDEFINED_PORT)
+		return answer_reject(skb, p, reason, hook_route(hook));
+	return drop(skb, p, reason, hook);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Packets that come in from other machines, by an uplink or out of a tunnel: replies to node ports, services at external
+ * addresses, and packets to local pods. Everything else is left to the stack.
+ */
+#pragma once
+#include "forward.h"
+#include "related.h"
+
+INLINE int in_pod_net(const addr_t *a, __u8 family)
+{
+	addr_t net = family == 4 ? addr_config(cfg_pod_net4) : addr_config(cfg_pod_net6);
+	addr_t mask = family == 4 ? addr_config(cfg_pod_mask4) : addr_config(cfg_pod_mask6);
+
+	if (addr_is_zero(&mask))
+		return 0;
+	return (a->w[0] & mask.w[0]) == net.w[0] && (a->w[1] & mask.w[1]) == net.w[1];
+}
+
+INLINE int is_node_addr(const addr_t *a, __u8 family)
+{
+	addr_t node = node_addr(family);
+
+	return addr_equal(a, &node);
+}
+
+/* A service address, and not only one with the same filter bit. */
+NOINLINE int is_vip(const addr_t *a)
+{
+	struct svc_key key __attribute__((aligned(8))) = {};
+
+	*addr_of(key.addr) = *a;
+	return lb_maybe_vip(a) && bpf_map_lookup_elem(&fl_services_1, &key);
+}
+
+/* From outside nobody may use the node's own address, that of one of its pods, or a service's. */
+INLINE int ingress_is_spoofed(const struct pkt *p)
+{
+	return in_pod_net(&p->src, p->family) || is_node_addr(&p->src, p->family) ||
+	       (lb_maybe_vip(&p->src) && is_vip(&p->src));
+}
+
+/* Could anything here be about this packet? Most uplink traffic is for the node itself and leaves now. */
+INLINE int ingress_is_ours(const struct pkt *p)
+{
+	if (is_node_addr(&p->dst, p->family))
+		return lb_has_external_ports() || !cfg_sock_lb || p->proto == L4_PROTO_SCTP;
+	return in_pod_net(&p->dst, p->family) || lb_maybe_vip(&p->dst);
+}
+
+/* The sender's side of an existing flow must be where packets of it come in. 0 or a reason. */
+typedef int (*ingress_sender_check)(struct __sk_buff *skb, struct peer_ref from);
+
+INLINE struct ct_entry *ingress_lookup(const struct pkt *p, __u32 *dir)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	__u32 src_is_hi = ct_make_key(p, &key);
+	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+
+	if (!entry)
+		return 0;
+	*dir = ct_direction(entry, src_is_hi);
+	return flow_usable(p, entry, *dir) && ct_touch(p, entry, *dir) ? entry : 0;
+}
+
+/* Makes entries for a new flow from outside. FLOW_MADE, FLOW_NOT_OURS or a reason. */
+INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook,
+		       struct flow_scratch *scratch)
+{
+	struct flow_origin origin = {.hook = hook, .client = LB_CLIENT_OUTSIDE};
+	struct ipcache_entry from;
+	int err;
+
+	peer_resolve(&p->src, &from);
+	err = check(skb, from.peer);
+	if (err)
+		return err;
+	origin.peer = from.peer;
+	origin.identity = from.identity;
+	return flow_create(skb, p, &origin, scratch);
+}
+
+INLINE int ingress(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook)
+{
+	struct flow_scratch *scratch = flow_scratch();
+	struct ct_entry *entry;
+	__u32 dir = CT_DIR_FORWARD;
+	int err, replied = 0;
+
+	if (!scratch)
+		return VERDICT_DROP;
+	if (p->flags & PKT_ICMP_ERROR)
+		err = related_reverse(skb, p);
+	else
+		err = nat_is_candidate(p) ? nat_reverse(skb, p) : 1;
+	if (err < 0)
+		return drop(skb, p, err, hook);
+	replied = err == 0;
+	if (!replied && !ingress_is_ours(p))
+		return VERDICT_NEXT;
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir);
+	if (entry) {
+		err = check(skb, entry->peer[dir & 1]);
+		if (err)
+			return drop(skb, p, err, hook);
+	} else {
+		err = ingress_new(skb, p, check, hook, scratch);
+		if (err == FLOW_NOT_OURS)
+			return VERDICT_NEXT;
+		if (err < 0)
+			return forward_refuse(skb, p, err, hook);
+		entry = &scratch->made;
+		dir = CT_DIR_FORWARD;
+	}
+	return forward(skb, p, entry, dir, hook);
+}

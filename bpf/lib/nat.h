@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Ports at the node's own address: for pods that talk to the world, for clients whose backend is on another node, and
+ * for a pod that reaches itself through a service. fl_nat_1 maps {remote, node address} back to the initiator.
+ */
+#pragma once
+#include "ct.h"
+#include "rewrite.h"
+
+enum nat_limits {
+	NAT_PORT_TRIES = 64,
+};
+
+INLINE addr_t node_addr(__u8 family)
+{
+	return family == 4 ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
+}
+
+/* Protocols with something like a port to tell flows apart at one address. */
+INLINE int nat_supported(const struct pkt *p)
+{
+	return p->proto == L4_PROTO_TCP || p->proto == L4_PROTO_UDP || p->proto == L4_PROTO_SCTP ||
+	       ((p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6) && icmp_is_echo(p->proto, p->tcp_flags));
+}
+
+/* The key replies will have: from remote:rport to the node's nat port. For echo both ports are the identifier. */
+INLINE void nat_key(const struct pkt *p, __be16 nat_port, struct ct_key *key)
+{
+	struct pkt reply = {.proto = p->proto, .src = p->dst, .dst = node_addr(p->family)};
+	int echo = p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6;
+
+	reply.sport = echo ? nat_port : p->dport;
+	reply.dport = nat_port;
+	ct_make_key(&reply, key);
+}
+
+/*
+ * Finds a free port for the flow in `p` (already with the backend as destination). Keeps the pod's own port where it is in
+ * range. Returns the port in network order, or 0 when none of NAT_PORT_TRIES is free.
+ */
+NOINLINE __u32 nat_allocate(const struct pkt *p)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	struct nat_entry entry __attribute__((aligned(8))) = {.port = p->sport, .last_seen = jiffies32()};
+	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1;
+	__u32 start, own = bpf_ntohs(p->sport);
+
+	if (cfg_snat_port_max == 0 || range == 0)
+		return 0;
+	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
+	*addr_of(entry.addr) = p->src;
+	for (int i = 0; i < NAT_PORT_TRIES; i++) {
+		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * i) % range);
+
+		nat_key(p, port, &key);
+		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) == 0) {
+			count(METRIC_NAT_CREATED);
+			return port;
+		}
+	}
+	return 0;
+}
+
+/* 1 if the packet may belong to a flow that uses a port of the node: only then a look-up is worth it. */
+INLINE int nat_is_candidate(const struct pkt *p)
+{
+	__u32 port = bpf_ntohs(p->dport);
+	addr_t node = node_addr(p->family);
+
+	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max && addr_equal(&p->dst, &node);
+}
+
+/* Gives a reply its initiator back as destination. 0 = done, 1 = not one of ours, negative reason. */
+NOINLINE int nat_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	struct nat_entry *entry;
+	__u32 now = jiffies32();
+
+	ct_make_key(p, &key);
+	entry = bpf_map_lookup_elem(&fl_nat_1, &key);
+	if (!entry)
+		return 1;
+	if (now - entry->last_seen >= cfg_hz)
+		entry->last_seen = now;
+	addr_t pod = *addr_of(entry->addr);
+	__be16 port = entry->port;
+
+	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
+		p->sport = port; /* both are the identifier; rewrite changes it once, as destination */
+	return rewrite(skb, p, REWRITE_DESTINATION, &pod, port);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * From a packet to struct pkt: addresses, ports, where the headers are. Checks lengths; knows fragments and IPv6
+ * extension headers. Changes nothing in the packet.
+ */
+#pragma once
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include "common.h"
+
+enum pkt_flags {
+	PKT_FRAGMENT = 1,	/* any part of a fragmented datagram */
+	PKT_LATER_FRAGMENT = 2, /* without L4 header; ports come from fl_frags_1 */
+	PKT_DONT_FRAGMENT = 4,	/* IPv4 DF, and always for IPv6 */
+	PKT_ICMP_ERROR = 8,
+};
+
+enum tcp_flag_bits {
+	TCP_FIN = 1,
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_ACK = 16,
+};
+
+/* parse_packet's answer when the packet is neither IPv4 nor IPv6. Negative answers are -DROP_REASON_*. */
+enum parse_result {
+	PARSE_OK = 0,
+	PARSE_NOT_IP = 1,
+};
+
+struct pkt {
+	addr_t src;
+	addr_t dst;
+	__be16 sport; /* ICMP echo: both ports are the identifier; other protocols without ports: 0 */
+	__be16 dport;
+	__u8 proto;
+	__u8 family;	/* 4 or 6 */
+	__u8 tcp_flags; /* low byte; ICMP: type */
+	__u8 icmp_code;
+	__u16 l4_off; /* from the start of the frame */
+	__u16 flags;  /* enum pkt_flags */
+	__u32 ip_len; /* bytes from the IP header on */
+	__u8 ttl;
+	__u8 pad[3];
+};
+
+struct ports {
+	__be16 source;
+	__be16 dest;
+};
+
+/* First 8 bytes of ICMP and ICMPv6. */
+struct icmp_head {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be16 id; /* echo only */
+	__be16 sequence;
+};
+
+INLINE int icmp_is_echo(__u8 proto, __u8 type)
+{
+	return proto == L4_PROTO_ICMP ? type == 8 || type == 0 : type == 128 || type == 129;
+}
+
+INLINE int icmp_is_error(__u8 proto, __u8 type)
+{
+	return proto == L4_PROTO_ICMP ? type == 3 || type == 11 || type == 12 || type == 5 : type >= 1 && type <= 4;
+}
+
+/*
+ * Remembers the byte range [start, end) of a datagram, in units of 8 bytes.
+ * Returns 0, or a negative reason if the range overlaps one that was seen or there are too many pieces.
+ */
+INLINE int frag_add_range(struct frag_entry *frag, __u16 start, __u16 end)
+{
+	__u32 used = frag->count;
+
+	for (__u32 i = 0; i < LIMIT_FRAG_RANGES; i++) {
+		if (i >= used)
+			break;
+		if (start < frag->end[i] && frag->start[i] < end)
+			return -DROP_REASON_FRAGMENT_OVERLAP;
+	}
+	for (__u32 i = 0; i < LIMIT_FRAG_RANGES; i++) {
+		if (i >= used)
+			break;
+		if (frag->end[i] == start) {
+			frag->end[i] = end;
+			return 0;
+		}
+		if (frag->start[i] == end) {
+			frag->start[i] = start;
+			return 0;
+		}
+	}
+	if (used >= LIMIT_FRAG_RANGES)
+		return -DROP_REASON_FRAGMENT_OVERLAP;
+	frag->start[used] = start;
+	frag->end[used] = end;
+	frag->count = used + 1;
+	return 0;
+}
+
+/*
+ * Gives a fragment the ports of its datagram. `offset` and `len` are in bytes of the L4 payload.
+ * The first fragment must already have its ports in `p`.
+ */
+NOINLINE int frag_track(struct pkt *p, __u32 id, __u32 offset, __u32 len, __u32 more)
+{
+	struct frag_key key = {.id = id, .proto = p->proto};
+	__u16 start = offset >> 3, end = (offset + len + 7) >> 3;
+	struct frag_entry *frag;
+
+	*addr_of(key.src) = p->src;
+	*addr_of(key.dst) = p->dst;
+	if (offset == 0) {
+		struct frag_entry first = {.sport = p->sport, .dport = p->dport, .count = 1};
+
+		first.start[0] = 0;
+		first.end[0] = end;
+		if (bpf_map_update_elem(&fl_frags_1, &key, &first, BPF_NOEXIST) == 0)
+			return 0;
+		/* A second first fragment: a retransmission looks the same, an attack overlaps. */
+		return -DROP_REASON_FRAGMENT_OVERLAP;
+	}
+	frag = bpf_map_lookup_elem(&fl_frags_1, &key);
+	if (!frag)
+		return -DROP_REASON_FRAGMENT_NO_FIRST;
+	p->sport = frag->sport;
+	p->dport = frag->dport;
+	int err = frag_add_range(frag, start, end);
+
+	if (!err && !more && frag->count == 1 && frag->start[0] == 0)
+		bpf_map_delete_elem(&fl_frags_1, &key); /* complete: the identification may be used again */
+	return err;
+}
+
+/* Reads ports, flags or the echo identifier at p->l4_off. */
+INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	int short_reason = p->flags & PKT_FRAGMENT ? -DROP_REASON_FRAGMENT_SHORT : -DROP_REASON_INVALID_PACKET;
+	__u32 off = p->l4_off & 0x3ff;
+	void *l4 = data + off;
+
+	switch (p->proto) {
+	case L4_PROTO_TCP:
+		if (l4 + sizeof(struct tcphdr) > data_end || p->ip_len + ETH_LEN < off + sizeof(struct tcphdr))
+			return short_reason;
+		if (((struct tcphdr *)l4)->doff < 5)
+			return -DROP_REASON_INVALID_PACKET;
+		p->tcp_flags = ((__u8 *)l4)[13];
+		break;
+	case L4_PROTO_UDP:
+	case L4_PROTO_ICMP:
+	case L4_PROTO_ICMPV6:
+		if (l4 + 8 > data_end || p->ip_len + ETH_LEN < off + 8)
+			return short_reason;
+		break;
+	case L4_PROTO_SCTP:
+		if (l4 + 12 > data_end || p->ip_len + ETH_LEN < off + 12)
+			return short_reason;
+		break;
+	default:
+		return 0;
+	}
+	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6) {
+		struct icmp_head *icmp = l4;
+
+		p->tcp_flags = icmp->type;
+		p->icmp_code = icmp->code;
+		if (icmp_is_echo(p->proto, icmp->type))
+			p->sport = p->dport = icmp->id;
+		else if (icmp_is_error(p->proto, icmp->type))
+			p->flags |= PKT_ICMP_ERROR;
+		return 0;
+	}
+	p->sport = ((struct ports *)l4)->source;
+	p->dport = ((struct ports *)l4)->dest;
+	return 0;
+}
+
+/* The IPv4 fragment fields: parses L4 of first fragments and gives later ones their ports. */
+NOINLINE int parse_ipv4_fragment(struct __sk_buff *skb, struct pkt *p, __u32 frag_off, __u32 id)
+{
+	__u32 offset = (frag_off & 0x1fff) << 3;
+	__u32 len = p->ip_len + ETH_LEN - p->l4_off;
+
+	p->flags |= PKT_FRAGMENT;
+	if (offset) {
+		p->flags |= PKT_LATER_FRAGMENT;
+	} else {
+		int err = parse_l4(skb, p);
+
+		if (err)
+			return err;
+	}
+	if ((frag_off & 0x2000) && (len & 7))
+		return -DROP_REASON_INVALID_PACKET;
+	return frag_track(p, id, offset, len, frag_off & 0x2000);
+}
+
+INLINE int parse_ipv4(struct __sk_buff *skb, struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + ETH_LEN;
+	__u32 header_len, total;
+
+	if ((void *)(ip + 1) > data_end)
+		return -DROP_REASON_INVALID_PACKET;
+	header_len = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header_len < IPV4_MIN_LEN || ETH_LEN + header_len > skb->len)
+		return -DROP_REASON_INVALID_PACKET;
+	if (total == 0 && skb->gso_size) /* BIG TCP (kernel 6.3) */
+		total = skb->len - ETH_LEN;
+	if (total < header_len || total + ETH_LEN > skb->len)
+		return -DROP_REASON_INVALID_PACKET;
+	p->family = 4;
+	p->src = addr_from_ipv4(ip->saddr);
+	p->dst = addr_from_ipv4(ip->daddr);
+	p->proto = ip->protocol;
+	p->ttl = ip->ttl;
+	p->ip_len = total;
+	p->l4_off = ETH_LEN + header_len;
+	__u32 frag_off = bpf_ntohs(ip->frag_off);
+
+	if (frag_off & 0x4000)
+		p->flags |= PKT_DONT_FRAGMENT;
+	if (frag_off & 0x3fff)
+		return parse_ipv4_fragment(skb, p, frag_off, ip->id);
+	return parse_l4(skb, p);
+}
+
+struct ipv6_fragment {
+	__u8 next;
+	__u8 reserved;
+	__be16 offset; /* in bytes, low three bits are flags */
+	__be32 id;
+};
+
+struct ipv6_extension {
+	__u8 next;
+	__u8 len; /* in units of 8 bytes, the first not counted */
+	__u8 type; /* routing header */
+	__u8 left;
+};
+
+/* Walks extension headers; p->proto and p->l4_off are those of the first. Parses L4 unless it is a later fragment. */
+NOINLINE int parse_ipv6_extensions(struct __sk_buff *skb, struct pkt *p)
+{
+	struct ipv6_fragment frag = {};
+	__u32 off = p->l4_off;
+	__u8 proto = p->proto;
+	int fragmented = 0;
+
+	for (int i = 0; i <= LIMIT_IPV6_EXTENSIONS; i++) {
+		struct ipv6_extension ext;
+
+		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_DSTOPTS && proto != IPPROTO_ROUTING &&
+		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_AH)
+			break;
+		if (i == LIMIT_IPV6_EXTENSIONS)
+			return -DROP_REASON_EXTENSION_HEADERS;
+		if (bpf_skb_load_bytes(skb, off, &ext, sizeof(ext)) < 0)
+			return -DROP_REASON_INVALID_PACKET;
+		if (proto == IPPROTO_ROUTING && ext.type == 0)
+			return -DROP_REASON_EXTENSION_HEADERS;
+		if (proto == IPPROTO_FRAGMENT) {
+			if (fragmented || bpf_skb_load_bytes(skb, off, &frag, sizeof(frag)) < 0)
+				return -DROP_REASON_INVALID_PACKET;
+			fragmented = 1;
+			off += 8;
+		} else {
+			off += proto == IPPROTO_AH ? (ext.len + 2) * 4 : (ext.len + 1) * 8;
+		}
+		proto = ext.next;
+		if (fragmented && (bpf_ntohs(frag.offset) & 0xfff8))
+			break; /* what follows the fragment header of a later fragment is payload */
+	}
+	if (off > 0x3ff - 64 || off > p->ip_len + ETH_LEN)
+		return -DROP_REASON_EXTENSION_HEADERS;
+	p->proto = proto;
+	p->l4_off = off;
+	if (off + 20 > HEADERS_LINEAR && bpf_skb_pull_data(skb, off + 20 < skb->len ? off + 20 : skb->len) < 0)
+		return -DROP_REASON_INVALID_PACKET;
+	if (!fragmented)
+		return parse_l4(skb, p);
+
+	__u32 offset = bpf_ntohs(frag.offset), len = p->ip_len + ETH_LEN - off;
+
+	if (!(offset & 0xfff9)) /* atomic fragment (RFC 6946) */
+		return parse_l4(skb, p);
+	p->flags |= PKT_FRAGMENT;
+	if (offset & 0xfff8) {
+		p->flags |= PKT_LATER_FRAGMENT;
+	} else {
+		int err = parse_l4(skb, p);
+
+		if (err)
+			return err;
+	}
+	if ((offset & 1) && (len & 7))
+		return -DROP_REASON_INVALID_PACKET;
+	return frag_track(p, frag.id, offset & 0xfff8, len, offset & 1);
+}
+
+INLINE int parse_ipv6(struct __sk_buff *skb, struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct ipv6hdr *ip = data + ETH_LEN;
+	__u32 payload;
+
+	if ((void *)(ip + 1) > data_end)
+		return -DROP_REASON_INVALID_PACKET;
+	payload = bpf_ntohs(ip->payload_len);
+	if (payload == 0 && skb->gso_size) /* BIG TCP (kernel 5.19) */
+		payload = skb->len - ETH_LEN - IPV6_LEN;
+	if (ip->version != 6 || payload + ETH_LEN + IPV6_LEN > skb->len)
+		return -DROP_REASON_INVALID_PACKET;
+	p->family = 6;
+	__builtin_memcpy(&p->src, &ip->saddr, 16);
+	__builtin_memcpy(&p->dst, &ip->daddr, 16);
+	p->flags |= PKT_DONT_FRAGMENT;
+	p->proto = ip->nexthdr;
+	p->ttl = ip->hop_limit;
+	p->ip_len = payload + IPV6_LEN;
+	p->l4_off = ETH_LEN + IPV6_LEN;
+	switch (p->proto) {
+	case L4_PROTO_TCP:
+	case L4_PROTO_UDP:
+	case L4_PROTO_ICMPV6:
+	case L4_PROTO_SCTP:
+		return parse_l4(skb, p);
+	default:
+		return parse_ipv6_extensions(skb, p);
+	}
+}
+
+/* Fills `p`, which must be zeroed. The headers are in the linear part afterwards. */
+INLINE int parse_packet(struct __sk_buff *skb, struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	__u32 want = skb->len < HEADERS_LINEAR ? skb->len : HEADERS_LINEAR;
+
+	if ((__u32)(data_end - data) < want) {
+		if (bpf_skb_pull_data(skb, want) < 0)
+			return -DROP_REASON_INVALID_PACKET;
+		data = (void *)(long)skb->data;
+		data_end = (void *)(long)skb->data_end;
+	}
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > data_end)
+		return -DROP_REASON_INVALID_PACKET;
+	if (eth->h_proto == bpf_htons(ETH_IPV4))
+		return parse_ipv4(skb, p);
+	if (eth->h_proto == bpf_htons(ETH_IPV6))
+		return parse_ipv6(skb, p);
+	return PARSE_NOT_IP;
+}

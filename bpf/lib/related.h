@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ICMP errors about translated flows. The error quotes the packet as it left this node; the initiator must see the packet
+ * as it sent it, or path MTU discovery through a service or a masquerade fails.
+ */
+#pragma once
+#include "nat.h"
+
+/* Where the quoted packet's parts are, from the start of the frame. */
+struct quoted {
+	struct pkt pkt; /* the quoted packet's tuple */
+	__u32 ip_off;
+	__u32 l4_off;
+};
+
+INLINE int related_parse_ipv4(struct __sk_buff *skb, struct quoted *q)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, q->ip_off, &ip, sizeof(ip)) < 0 || ip.ihl < 5)
+		return 1;
+	q->pkt.src = addr_from_ipv4(ip.saddr);
+	q->pkt.dst = addr_from_ipv4(ip.daddr);
+	q->pkt.proto = ip.protocol;
+	q->l4_off = q->ip_off + ip.ihl * 4;
+	return ip.frag_off & bpf_htons(0x1fff) ? 1 : 0;
+}
+
+INLINE int related_parse_ipv6(struct __sk_buff *skb, struct quoted *q)
+{
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, q->ip_off, &ip, sizeof(ip)) < 0)
+		return 1;
+	__builtin_memcpy(&q->pkt.src, &ip.saddr, 16);
+	__builtin_memcpy(&q->pkt.dst, &ip.daddr, 16);
+	q->pkt.proto = ip.nexthdr;
+	q->l4_off = q->ip_off + IPV6_LEN;
+	return 0;
+}
+
+/* 0 = the tuple of the quoted packet is known. */
+NOINLINE int related_parse(struct __sk_buff *skb, const struct pkt *p, struct quoted *q)
+{
+	struct icmp_head head;
+	int err;
+
+	q->pkt.family = p->family;
+	q->ip_off = p->l4_off + sizeof(head);
+	err = p->family == 4 ? related_parse_ipv4(skb, q) : related_parse_ipv6(skb, q);
+	if (err || bpf_skb_load_bytes(skb, q->l4_off, &head, sizeof(head)) < 0)
+		return 1;
+	if (q->pkt.proto == L4_PROTO_ICMP || q->pkt.proto == L4_PROTO_ICMPV6) {
+		if (!icmp_is_echo(q->pkt.proto, head.type))
+			return 1;
+		q->pkt.sport = q->pkt.dport = head.id;
+		return 0;
+	}
+	q->pkt.sport = ((struct ports *)&head)->source;
+	q->pkt.dport = ((struct ports *)&head)->dest;
+	return 0;
+}
+
+/* Replaces bytes of the quote (length 2, 4 or 16) and adapts the outer ICMP checksum. 0 or a negative reason. */
+INLINE int related_store(struct __sk_buff *skb, const struct pkt *p, __u32 off, const void *from, const void *to, __u32 len)
+{
+	__u64 sum = 0;
+
+	if (bpf_skb_store_bytes(skb, off, to, len, 0) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (len == 2)
+		sum = (__u64)(__u16) ~*(const __u16 *)from + *(const __u16 *)to;
+	for (__u32 i = 0; i + 4 <= len; i += 4)
+		sum += (__u64)(__u32) ~*(const __u32 *)(from + i) + *(const __u32 *)(to + i);
+	if (bpf_l4_csum_replace(skb, p->l4_off + 2, 0, csum_fold32(sum), 0) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	return 0;
+}
+
+/* Replaces address and port of one side of the quoted packet. */
+NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct quoted *q, const addr_t *to, __u32 side_port)
+{
+	enum rewrite_side side = side_port & 1;
+	__be16 port = side_port >> 16, old = side == REWRITE_SOURCE ? q->pkt.sport : q->pkt.dport;
+	addr_t from = side == REWRITE_SOURCE ? q->pkt.src : q->pkt.dst;
+	int echo = q->pkt.proto == L4_PROTO_ICMP || q->pkt.proto == L4_PROTO_ICMPV6, err;
+
+	if (p->family == 4) {
+		__be32 from4 = addr_ipv4(&from), to4 = addr_ipv4(to);
+		__u16 check, fixed;
+
+		if (bpf_skb_load_bytes(skb, q->ip_off + 10, &check, 2) < 0)
+			return -DROP_REASON_REWRITE_FAILED;
+		fixed = csum_fold16(csum_fold32((__u64)(__u16)~check + (__u32)~from4 + to4));
+		err = related_store(skb, p, q->ip_off + 10, &check, &fixed, 2);
+		if (!err)
+			err = related_store(skb, p, q->ip_off + (side == REWRITE_SOURCE ? 12 : 16), &from4, &to4, 4);
+	} else {
+		err = related_store(skb, p, q->ip_off + (side == REWRITE_SOURCE ? 8 : 24), &from, to, 16);
+	}
+	if (err || port == old)
+		return err;
+	return related_store(skb, p, q->l4_off + (echo ? 4 : side == REWRITE_SOURCE ? 0 : 2), &old, &port, 2);
+}
+
+/*
+ * Translates an ICMP error about a packet that left this node translated, and gives it the initiator as destination.
+ * 0 = translated, 1 = not about such a flow, negative reason.
+ */
+NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	struct quoted q = {};
+	struct ct_key key __attribute__((aligned(8)));
+	int found = 0, err;
+
+	if (related_parse(skb, p, &q))
+		return 1;
+	ct_make_key(&q.pkt, &key);
+	struct nat_entry *nat = bpf_map_lookup_elem(&fl_nat_1, &key);
+
+	if (nat) {
+		addr_t pod = *addr_of(nat->addr);
+		__be16 port = nat->port;
+
+		err = related_rewrite(skb, p, &q, &pod, (__u32)port << 16 | REWRITE_SOURCE);
+		if (!err)
+			err = rewrite(skb, p, REWRITE_DESTINATION, &pod, 0);
+		if (err)
+			return err;
+		q.pkt.src = pod;
+		q.pkt.sport = port;
+		if (q.pkt.proto == L4_PROTO_ICMP || q.pkt.proto == L4_PROTO_ICMPV6)
+			q.pkt.dport = port;
+		ct_make_key(&q.pkt, &key);
+		found = 1;
+	}
+	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+
+	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
+		return found ? 0 : 1;
+	addr_t vip = *addr_of(entry->xlate_addr);
+
+	return related_rewrite(skb, p, &q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
+}

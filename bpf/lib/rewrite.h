@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Changes addresses, ports, TTL and MACs in a packet and keeps every checksum right, whatever skb->ip_summed is:
+ * the L4 field is changed through bpf_l4_csum_replace, because only the kernel knows whether it holds a whole
+ * checksum or just that of the pseudo header. Address and port differences therefore go in separate calls.
+ */
+#pragma once
+#include "parse.h"
+
+enum rewrite_side {
+	REWRITE_SOURCE = 0,
+	REWRITE_DESTINATION = 1,
+};
+
+INLINE __u32 csum_fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (__u32)((sum & 0xffffffff) + (sum >> 32));
+}
+
+INLINE __sum16 csum_fold16(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__sum16)~sum;
+}
+
+/* One's complement sum of (to - from) over both words; IPv4's constant part cancels out. */
+INLINE __u32 csum_addr_delta(const addr_t *from, const addr_t *to)
+{
+	__u64 sum = 0;
+
+	for (int i = 0; i < 2; i++) {
+		sum += (__u32)~from->w[i];
+		sum += (__u32)~(from->w[i] >> 32);
+		sum += (__u32)to->w[i];
+		sum += (__u32)(to->w[i] >> 32);
+	}
+	return csum_fold32(sum);
+}
+
+/* x^(8 * 2^k) modulo the CRC32c polynomial, bit-reflected: what appending 2^k zero bytes multiplies a CRC by. */
+static const __u32 crc32c_zeros[16] = {
+	0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c,
+	0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
+	0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a,
+	0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
+};
+
+INLINE __u32 crc32c_multiply(__u32 a, __u32 b)
+{
+	__u32 product = 0;
+
+	for (int bit = 31; bit >= 0; bit--) {
+		product ^= b & -((a >> bit) & 1);
+		b = (b >> 1) ^ (0x82f63b78 & -(b & 1));
+	}
+	return product;
+}
+
+/*
+ * Change of an SCTP packet's CRC32c (RFC 9260 appendix A) when its first four bytes change by `delta`: CRCs are linear, so it
+ * is the difference followed by `len` zero bytes. Wrong only for checksums that the kernel will still fill in, harmless there.
+ * Global, so that the verifier walks its loops once and with unknown arguments.
+ */
+__attribute__((noinline)) __u32 crc32c_delta(__u32 delta, __u32 len)
+{
+	__u32 crc = delta;
+
+	for (int k = 0; k < 16; k++)
+		if (len & (1u << k))
+			crc = crc32c_multiply(crc, crc32c_zeros[k]);
+	return crc;
+}
+
+NOINLINE int rewrite_sctp_port(struct __sk_buff *skb, struct pkt *p, __u32 port_off, __be16 to)
+{
+	__u32 before, after, crc, off = p->l4_off;
+
+	if (p->flags & PKT_FRAGMENT)
+		return -DROP_REASON_REWRITE_FAILED; /* the CRC covers bytes that are not in this packet */
+	if (bpf_skb_load_bytes(skb, off, &before, 4) < 0 || bpf_skb_load_bytes(skb, off + 8, &crc, 4) < 0 ||
+	    bpf_skb_store_bytes(skb, port_off, &to, sizeof(to), 0) < 0 || bpf_skb_load_bytes(skb, off, &after, 4) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	crc ^= crc32c_delta(before ^ after, p->ip_len + ETH_LEN - off);
+	if (bpf_skb_store_bytes(skb, off + 8, &crc, sizeof(crc), 0) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	return 0;
+}
+
+/* Offset of the L4 checksum from the L4 header; 0 = none that covers addresses. */
+INLINE __u32 l4_csum_offset(__u8 proto)
+{
+	switch (proto) {
+	case L4_PROTO_TCP:
+		return 16;
+	case L4_PROTO_UDP:
+		return 6;
+	case L4_PROTO_ICMPV6:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+/* Writes the address of one side and, for IPv4, the header checksum. */
+INLINE int rewrite_addr(struct __sk_buff *skb, const struct pkt *p, enum rewrite_side side, const addr_t *from,
+			const addr_t *to)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+
+	if (p->family == 4) {
+		struct iphdr *ip = data + ETH_LEN;
+
+		if ((void *)(ip + 1) > data_end)
+			return -DROP_REASON_REWRITE_FAILED;
+		__u64 sum = (__u16)~ip->check;
+
+		sum += (__u32)~addr_ipv4(from);
+		sum += addr_ipv4(to);
+		ip->check = csum_fold16(csum_fold32(sum));
+		if (side == REWRITE_SOURCE)
+			ip->saddr = addr_ipv4(to);
+		else
+			ip->daddr = addr_ipv4(to);
+		return 0;
+	}
+	struct ipv6hdr *ip = data + ETH_LEN;
+
+	if ((void *)(ip + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	__builtin_memcpy(side == REWRITE_SOURCE ? &ip->saddr : &ip->daddr, to, 16);
+	return 0;
+}
+
+/* Writes the port (or echo identifier) of one side and adapts the checksum. */
+INLINE int rewrite_port(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side, __be16 from, __be16 to)
+{
+	__u32 off = p->l4_off & 0x3ff, port_off = off + (side == REWRITE_SOURCE ? 0 : 2);
+	__u32 csum_off = off + l4_csum_offset(p->proto);
+	__u64 flags = p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+
+	switch (p->proto) {
+	case L4_PROTO_SCTP:
+		return rewrite_sctp_port(skb, p, port_off, to);
+	case L4_PROTO_ICMP:
+		csum_off = off + 2;
+		port_off = off + 4;
+		break;
+	case L4_PROTO_ICMPV6:
+		port_off = off + 4;
+		break;
+	case L4_PROTO_TCP:
+	case L4_PROTO_UDP:
+		break;
+	default:
+		return 0;
+	}
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	__be16 *port = data + port_off;
+
+	if ((void *)(port + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	*port = to;
+	if (bpf_l4_csum_replace(skb, csum_off, 0, csum_fold32((__u64)(__u16)~from + to), flags) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	return 0;
+}
+
+/* Gives one side of the packet (and of `p`) a new address and, unless `port` is 0, a new port. 0 or a negative reason. */
+INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side, const addr_t *to, __be16 port)
+{
+	addr_t *addr = side == REWRITE_SOURCE ? &p->src : &p->dst;
+	__be16 *old_port = side == REWRITE_SOURCE ? &p->sport : &p->dport;
+	__u32 csum = l4_csum_offset(p->proto);
+	int err = 0;
+
+	if (!addr_equal(addr, to)) {
+		err = rewrite_addr(skb, p, side, addr, to);
+		if (!err && csum && !(p->flags & PKT_LATER_FRAGMENT)) {
+			__u64 flags = BPF_F_PSEUDO_HDR | (p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+
+			if (bpf_l4_csum_replace(skb, (p->l4_off & 0x3ff) + csum, 0, csum_addr_delta(addr, to), flags) < 0)
+				err = -DROP_REASON_REWRITE_FAILED;
+		}
+		*addr = *to;
+	}
+	if (!err && port && port != *old_port) {
+		if (!(p->flags & PKT_LATER_FRAGMENT))
+			err = rewrite_port(skb, p, side, *old_port, port);
+		*old_port = port;
+	}
+	return err;
+}
+
+/* What a router does: one hop less. The caller has checked that p->ttl > 1. */
+INLINE int rewrite_ttl(struct __sk_buff *skb, const struct pkt *p)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+
+	if (data + ETH_LEN + IPV6_LEN > data_end && p->family == 6)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (data + ETH_LEN + IPV4_MIN_LEN > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (p->family == 6) {
+		((struct ipv6hdr *)(data + ETH_LEN))->hop_limit = p->ttl - 1;
+		return 0;
+	}
+	struct iphdr *ip = data + ETH_LEN;
+	__u32 check = ip->check + bpf_htons(0x0100); /* RFC 1141 */
+
+	ip->check = (__sum16)(check + (check >= 0xffff));
+	ip->ttl = p->ttl - 1;
+	return 0;
+}
+
+INLINE int rewrite_macs(struct __sk_buff *skb, const void *dst, const void *src)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	__builtin_memcpy(eth->h_dest, dst, 6);
+	__builtin_memcpy(eth->h_source, src, 6);
+	return 0;
+}
+
+/* Sends the frame back where it came from, as far as MACs are concerned. */
+INLINE int swap_macs(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+	__u8 mac[6];
+
+	if ((void *)(eth + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	__builtin_memcpy(mac, eth->h_dest, 6);
+	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
+	__builtin_memcpy(eth->h_source, mac, 6);
+	return 0;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Ingress of the node's uplinks: what comes from the network to pods and services of this node.
+ */
+#include "../lib/ingress.h"
+
+/* On the bare link nobody may be a local pod or the node, nor a pod that lives behind a tunnel. */
+INLINE int check_uplink_sender(struct __sk_buff *skb, struct peer_ref from)
+{
+	struct node *node;
+
+	(void)skb;
+	if (from.kind == PEER_KIND_LOCAL_POD || from.kind == PEER_KIND_HOST)
+		return -DROP_REASON_SPOOFED_LOCAL;
+	if (from.kind != PEER_KIND_REMOTE_POD)
+		return 0;
+	node = node_of(from);
+	return node && (node->flags & NODE_FLAG_TUNNEL) ? -DROP_REASON_TUNNEL_INNER_SOURCE : 0;
+}
+
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	int err = parse_packet(skb, &p);
+
+	if (err == PARSE_NOT_IP)
+		return VERDICT_NEXT;
+	if (err < 0) /* what is not for us the stack may judge, e.g. a fragment for the node itself */
+		return p.family && in_pod_net(&p.dst, p.family) ? drop(skb, &p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
+	if (ingress_is_spoofed(&p))
+		return drop(skb, &p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
+	return ingress(skb, &p, check_uplink_sender, HOOK_FROM_UPLINK);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

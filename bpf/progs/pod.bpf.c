@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * The host side of every pod's veth pair. Ingress (from_pod) is what the pod sends: its source is checked and the packet goes
+ * straight to its destination. Egress (to_pod) is what the node's stack sends to the pod; everything else enters the pod by
+ * redirect and has been judged where it came from.
+ */
+#include "../lib/forward.h"
+#include "../lib/neighbour.h"
+
+/* The endpoint behind this interface. NULL if it is not attached or being removed. */
+INLINE struct endpoint *endpoint_of_iface(struct __sk_buff *skb, struct peer_ref *ref)
+{
+	__u32 ifindex = skb->ifindex;
+	struct peer_ref *found = bpf_map_lookup_elem(&fl_ifaces_1, &ifindex);
+
+	if (!found)
+		return 0;
+	*ref = *found;
+	return endpoint_of(*ref);
+}
+
+INLINE int source_is_owned(const struct pkt *p, struct endpoint *endpoint)
+{
+	return p->family == 4 ? addr_equal(&p->src, addr_of(endpoint->addr4)) : addr_equal(&p->src, addr_of(endpoint->addr6));
+}
+
+INLINE int source_mac_is_owned(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > data_end)
+		return 0;
+	return *(__u16 *)eth->h_source == *(__u16 *)endpoint->mac &&
+	       *(__u16 *)(eth->h_source + 2) == *(__u16 *)(endpoint->mac + 2) &&
+	       *(__u16 *)(eth->h_source + 4) == *(__u16 *)(endpoint->mac + 4);
+}
+
+/* ARP is answered; other protocols are not carried. */
+NOINLINE int from_pod_not_ip(struct __sk_buff *skb, struct pkt *p)
+{
+	struct peer_ref ref;
+	struct endpoint *endpoint = endpoint_of_iface(skb, &ref);
+
+	if (skb->protocol != bpf_htons(ETH_ARP))
+		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_POD);
+	if (!endpoint)
+		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, HOOK_FROM_POD);
+	return answer_arp(skb, p, endpoint);
+}
+
+/* Checks the sender of a packet without a usable entry and makes the entries. 0, FLOW_NOT_OURS, or a reason. */
+NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scratch *scratch)
+{
+	struct flow_origin origin = {.hook = HOOK_FROM_POD, .client = LB_CLIENT_INSIDE};
+	struct endpoint *endpoint = endpoint_of_iface(skb, &origin.peer);
+
+	if (!endpoint || !(endpoint->flags & ENDPOINT_FLAG_READY))
+		return -DROP_REASON_ENDPOINT_NOT_READY;
+	if (!source_is_owned(p, endpoint))
+		return -DROP_REASON_INVALID_SOURCE;
+	if (!source_mac_is_owned(skb, endpoint))
+		return -DROP_REASON_INVALID_SOURCE_MAC;
+	if (nat_is_candidate(p)) {
+		int err = nat_reverse(skb, p);
+
+		if (err < 0)
+			return err;
+		if (err == 0)
+			return FLOW_NOT_OURS; /* reply of a pod that reached itself through a service: look again */
+	}
+	origin.identity = endpoint->identity;
+	return flow_create(skb, p, &origin, scratch);
+}
+
+INLINE int is_pod_nd(const struct pkt *p)
+{
+	return p->proto == L4_PROTO_ICMPV6 && ((p->tcp_flags >= 130 && p->tcp_flags <= 137) || p->tcp_flags == 143);
+}
+
+NOINLINE int from_pod_nd(struct __sk_buff *skb, struct pkt *p)
+{
+	struct peer_ref ref;
+	struct endpoint *endpoint = endpoint_of_iface(skb, &ref);
+	int link_local = (p->src.w[0] & 0xc0ff) == 0x80fe;
+
+	if (!endpoint)
+		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, HOOK_FROM_POD);
+	if (!link_local && !addr_is_zero(&p->src) && !source_is_owned(p, endpoint))
+		return drop(skb, p, DROP_REASON_INVALID_SOURCE, HOOK_FROM_POD);
+	return handle_pod_nd(skb, p, endpoint);
+}
+
+/* 1 if the sender is who the entry says: the pod behind this very interface. */
+INLINE int from_pod_sender(struct __sk_buff *skb, const struct ct_entry *entry, __u32 dir)
+{
+	struct peer_ref from = entry->peer[dir & 1];
+	struct endpoint *endpoint = from.kind == PEER_KIND_LOCAL_POD ? endpoint_of(from) : 0;
+
+	return endpoint && endpoint->ifindex == skb->ifindex && source_mac_is_owned(skb, endpoint);
+}
+
+INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, const struct pkt *p, __u32 *dir)
+{
+	struct ct_key key __attribute__((aligned(8)));
+	__u32 src_is_hi = ct_make_key(p, &key);
+	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+
+	if (!entry)
+		return 0;
+	*dir = ct_direction(entry, src_is_hi);
+	if (!from_pod_sender(skb, entry, *dir) || !flow_usable(p, entry, *dir) || !ct_touch(p, entry, *dir))
+		return 0;
+	return entry;
+}
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	struct flow_scratch *scratch;
+	struct ct_entry *entry;
+	__u32 dir = CT_DIR_FORWARD;
+	int err = parse_packet(skb, &p);
+
+	if (err == PARSE_NOT_IP)
+		return from_pod_not_ip(skb, &p);
+	if (err)
+		return drop(skb, &p, err, HOOK_FROM_POD);
+	if (is_pod_nd(&p))
+		return from_pod_nd(skb, &p);
+	entry = p.flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, &p, &dir);
+	if (!entry) {
+		scratch = flow_scratch();
+		if (!scratch)
+			return VERDICT_DROP;
+		err = from_pod_new(skb, &p, scratch);
+		if (err < 0)
+			return forward_refuse(skb, &p, err, HOOK_FROM_POD);
+		dir = CT_DIR_FORWARD;
+		entry = err == FLOW_MADE ? &scratch->made : from_pod_lookup(skb, &p, &dir);
+		if (!entry)
+			return drop(skb, &p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
+	}
+	return forward(skb, &p, entry, dir, HOOK_FROM_POD);
+}
+
+/* A flow that the node's stack sends to the pod for the first time. */
+NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scratch *scratch)
+{
+	struct flow_origin origin = {.hook = HOOK_TO_POD, .client = LB_CLIENT_INSIDE};
+	struct ipcache_entry from;
+
+	peer_resolve(&p->src, &from);
+	/* Only what this node made itself is the host; a forwarded packet with its address is not. */
+	if (from.peer.kind == PEER_KIND_HOST && skb->ingress_ifindex) {
+		from.peer.kind = PEER_KIND_WORLD;
+		from.identity = IDENTITY_WORLD;
+	}
+	origin.peer = from.peer;
+	origin.identity = from.identity;
+	return flow_create(skb, p, &origin, scratch);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	struct ct_key key __attribute__((aligned(8)));
+	struct flow_scratch *scratch;
+	struct ct_entry *entry;
+	__u32 src_is_hi, dir;
+	int err = parse_packet(skb, &p);
+
+	if (err == PARSE_NOT_IP || (!err && is_pod_nd(&p)))
+		return VERDICT_NEXT;
+	if (err)
+		return drop(skb, &p, err, HOOK_TO_POD);
+	src_is_hi = ct_make_key(&p, &key);
+	entry = p.flags & PKT_ICMP_ERROR ? 0 : bpf_map_lookup_elem(&fl_ct_1, &key);
+	if (entry) {
+		dir = ct_direction(entry, src_is_hi);
+		if (ct_touch(&p, entry, dir)) {
+			err = forward_translate(skb, &p, entry, dir);
+			return err ? drop(skb, &p, err, HOOK_TO_POD) : VERDICT_NEXT;
+		}
+	}
+	scratch = flow_scratch();
+	if (!scratch)
+		return VERDICT_DROP;
+	err = to_pod_new(skb, &p, scratch);
+	return err < 0 ? drop(skb, &p, err, HOOK_TO_POD) : VERDICT_NEXT;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Service translation at the socket: connect and sendmsg get a backend as destination, getpeername and recvmsg show the
+ * service. Costs nothing per packet. A socket that is not translated here meets the packet path.
+ */
+#include <linux/errno.h>
+#include "../lib/drop.h"
+#include "../lib/lb.h"
+
+enum sock_verdict {
+	SOCK_DENY = 0,
+	SOCK_ALLOW = 1,
+};
+
+INLINE int sock_is_supported(const struct bpf_sock_addr *ctx)
+{
+	return ctx->protocol == L4_PROTO_TCP || ctx->protocol == L4_PROTO_UDP;
+}
+
+INLINE addr_t sock_node_addr(const addr_t *addr)
+{
+	return addr_is_ipv4(addr) ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
+}
+
+/* Chooses the backend for addr:port. LB_CHOSEN, LB_NOT_A_SERVICE or a reason. */
+INLINE int sock_choose(struct bpf_sock_addr *ctx, const addr_t *addr, __be16 port, __u32 seed, struct lb_choice *choice)
+{
+	addr_t node = sock_node_addr(addr);
+
+	if (addr_equal(addr, &node) ? !lb_has_external_ports() : !lb_maybe_vip(addr))
+		return LB_NOT_A_SERVICE;
+	return lb_choose(addr, lb_port_proto(port, ctx->protocol), LB_CLIENT_INSIDE, seed, choice);
+}
+
+NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
+{
+	struct pkt p = {.dst = choice->addr, .dport = choice->port, .proto = ctx->protocol};
+	struct flow_event *event;
+
+	count(METRIC_SOCK_TRANSLATED);
+	if (!cfg_events)
+		return;
+	p.family = addr_is_ipv4(vip) ? 4 : 6;
+	event = event_reserve(EVENT_TYPE_SOCK_CONNECT, HOOK_SOCKET, &p);
+	if (!event)
+		return;
+	*addr_of(event->orig_dst) = *vip;
+	event->orig_dport = ctx->user_port;
+	event->svc_id = choice->svc_id;
+	event_submit(event);
+}
+
+/* Remembers what the socket believes it talks to. An entry that is already there is left alone. */
+NOINLINE int sock_remember(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
+{
+	struct sock_rev_key key __attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(ctx), .port = choice->port};
+	struct sock_rev_entry entry __attribute__((aligned(8))) = {.port = ctx->user_port, .svc_id = choice->svc_id};
+	struct sock_rev_entry *old;
+
+	*addr_of(key.addr) = choice->addr;
+	*addr_of(entry.addr) = *vip;
+	old = bpf_map_lookup_elem(&fl_sock_rev_1, &key);
+	if (old && old->port == entry.port && addr_equal(addr_of(old->addr), vip))
+		return 0;
+	if (bpf_map_update_elem(&fl_sock_rev_1, &key, &entry, BPF_ANY) < 0)
+		return 1;
+	sock_report(ctx, vip, choice);
+	return 0;
+}
+
+/* No usable endpoint: the caller gets ECONNREFUSED at once; before kernel 5.18 the packet path answers. */
+INLINE int sock_refuse(int reason)
+{
+	if (reason != -DROP_REASON_NO_BACKEND && reason != -DROP_REASON_UNDEFINED_PORT)
+		return SOCK_ALLOW; /* the packet path drops and counts */
+	if (!cfg_has_set_retval)
+		return SOCK_ALLOW;
+	__u32 key = -reason;
+	struct drop_counter *counter = bpf_map_lookup_elem(&fl_drops_1, &key);
+
+	if (counter)
+		counter->packets++;
+	bpf_set_retval(-ECONNREFUSED);
+	return SOCK_DENY;
+}
+
+/* 1 = `choice` holds the new destination; otherwise *verdict is the answer. */
+INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_connect, struct lb_choice *choice, int *verdict)
+{
+	__u32 seed;
+	int result;
+
+	*verdict = SOCK_ALLOW;
+	if (!sock_is_supported(ctx))
+		return 0;
+	/* Unconnected datagrams of one socket stay with one backend while the set is the same. */
+	seed = is_connect ? bpf_get_prandom_u32() : (__u32)(bpf_get_socket_cookie(ctx) * 0x9e3779b97f4a7c15ULL >> 32);
+	result = sock_choose(ctx, addr, ctx->user_port, seed, choice);
+	if (result == LB_NOT_A_SERVICE)
+		return 0;
+	if (result < 0) {
+		*verdict = sock_refuse(result);
+		return 0;
+	}
+	return sock_remember(ctx, addr, choice) == 0;
+}
+
+INLINE int sock_forward4(struct bpf_sock_addr *ctx, int is_connect)
+{
+	addr_t addr = addr_from_ipv4(ctx->user_ip4);
+	struct lb_choice choice = {};
+	int verdict;
+
+	if (!sock_translate(ctx, &addr, is_connect, &choice, &verdict))
+		return verdict;
+	ctx->user_ip4 = addr_ipv4(&choice.addr);
+	ctx->user_port = choice.port;
+	return SOCK_ALLOW;
+}
+
+INLINE addr_t sock_addr6(const struct bpf_sock_addr *ctx)
+{
+	return (addr_t){.w = {(__u64)ctx->user_ip6[1] << 32 | ctx->user_ip6[0], (__u64)ctx->user_ip6[3] << 32 | ctx->user_ip6[2]}};
+}
+
+INLINE void sock_set_addr6(struct bpf_sock_addr *ctx, const addr_t *addr)
+{
+	ctx->user_ip6[0] = (__u32)addr->w[0];
+	ctx->user_ip6[1] = (__u32)(addr->w[0] >> 32);
+	ctx->user_ip6[2] = (__u32)addr->w[1];
+	ctx->user_ip6[3] = (__u32)(addr->w[1] >> 32);
+}
+
+INLINE int sock_forward6(struct bpf_sock_addr *ctx, int is_connect)
+{
+	addr_t addr = sock_addr6(ctx);
+	struct lb_choice choice = {};
+	int verdict;
+
+	if (!sock_translate(ctx, &addr, is_connect, &choice, &verdict))
+		return verdict;
+	sock_set_addr6(ctx, &choice.addr);
+	ctx->user_port = choice.port;
+	return SOCK_ALLOW;
+}
+
+/* The service behind the backend that the context names; NULL = not translated. */
+INLINE struct sock_rev_entry *sock_recall(struct bpf_sock_addr *ctx, const addr_t *addr)
+{
+	struct sock_rev_key key __attribute__((aligned(8))) = {.port = ctx->user_port};
+
+	if (!sock_is_supported(ctx))
+		return 0;
+	key.cookie = bpf_get_socket_cookie(ctx);
+	*addr_of(key.addr) = *addr;
+	return bpf_map_lookup_elem(&fl_sock_rev_1, &key);
+}
+
+INLINE int sock_reverse4(struct bpf_sock_addr *ctx)
+{
+	addr_t addr = addr_from_ipv4(ctx->user_ip4);
+	struct sock_rev_entry *entry = sock_recall(ctx, &addr);
+
+	if (entry) {
+		ctx->user_ip4 = addr_ipv4(addr_of(entry->addr));
+		ctx->user_port = entry->port;
+	}
+	return SOCK_ALLOW;
+}
+
+INLINE int sock_reverse6(struct bpf_sock_addr *ctx)
+{
+	addr_t addr = sock_addr6(ctx);
+	struct sock_rev_entry *entry = sock_recall(ctx, &addr);
+
+	if (entry) {
+		sock_set_addr6(ctx, addr_of(entry->addr));
+		ctx->user_port = entry->port;
+	}
+	return SOCK_ALLOW;
+}
+
+SEC("cgroup/connect4")
+int sock_connect4(struct bpf_sock_addr *ctx)
+{
+	return sock_forward4(ctx, 1);
+}
+
+SEC("cgroup/connect6")
+int sock_connect6(struct bpf_sock_addr *ctx)
+{
+	return sock_forward6(ctx, 1);
+}
+
+SEC("cgroup/sendmsg4")
+int sock_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return sock_forward4(ctx, 0);
+}
+
+SEC("cgroup/sendmsg6")
+int sock_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return sock_forward6(ctx, 0);
+}
+
+SEC("cgroup/recvmsg4")
+int sock_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return sock_reverse4(ctx);
+}
+
+SEC("cgroup/recvmsg6")
+int sock_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return sock_reverse6(ctx);
+}
+
+SEC("cgroup/getpeername4")
+int sock_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return sock_reverse4(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int sock_getpeername6(struct bpf_sock_addr *ctx)
+{
+	return sock_reverse6(ctx);
+}
+
+/* Forgets a connected socket at once; those of unconnected ones age out. */
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *sk)
+{
+	struct sock_rev_key key __attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(sk), .port = sk->dst_port};
+	addr_t addr = sk->family == 2 ? addr_from_ipv4(sk->dst_ip4)
+				      : (addr_t){.w = {(__u64)sk->dst_ip6[1] << 32 | sk->dst_ip6[0],
+						       (__u64)sk->dst_ip6[3] << 32 | sk->dst_ip6[2]}};
+
+	*addr_of(key.addr) = addr;
+	if (key.port)
+		bpf_map_delete_elem(&fl_sock_rev_1, &key);
+	return SOCK_ALLOW;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
