@@ -1,0 +1,1355 @@
+/**
+ * Generated from the BTF of bpf/abi and bpf/maps by native/abi/generate.ts: do not edit, run `npm run gen`.
+ */
+import {
+	type Codec,
+	counted,
+	encodeWith,
+	enumName,
+	flagNames,
+	formatBytes,
+	getBytes,
+	type MapSpec,
+	putBytes,
+	uint,
+	viewOf,
+} from './codec.ts';
+
+export const Limits = {
+	ENDPOINTS: 4096,
+	NODES: 16384,
+	SLOTS_PER_CHUNK: 16,
+	VIP_FILTER_BITS: 65536,
+	FRAG_RANGES: 6,
+	IPV6_EXTENSIONS: 6,
+} as const;
+export type Limits = (typeof Limits)[keyof typeof Limits];
+export function LimitsName(value: number): string {
+	return enumName(Limits, value);
+}
+
+export const L4Proto = {
+	ANY: 0,
+	ICMP: 1,
+	TCP: 6,
+	UDP: 17,
+	ICMPV6: 58,
+	SCTP: 132,
+} as const;
+export type L4Proto = (typeof L4Proto)[keyof typeof L4Proto];
+export function L4ProtoName(value: number): string {
+	return enumName(L4Proto, value);
+}
+
+export const PeerKind = {
+	UNKNOWN: 0,
+	LOCAL_POD: 1,
+	REMOTE_POD: 2,
+	HOST: 3,
+	REMOTE_NODE: 4,
+	WORLD: 5,
+	NATIVE: 6,
+} as const;
+export type PeerKind = (typeof PeerKind)[keyof typeof PeerKind];
+export function PeerKindName(value: number): string {
+	return enumName(PeerKind, value);
+}
+
+export const Identity = {
+	UNKNOWN: 0,
+	HOST: 1,
+	WORLD: 2,
+	REMOTE_NODE: 6,
+	KUBE_APISERVER: 7,
+	UNKNOWN_POD: 15,
+	FIRST_DYNAMIC: 256,
+} as const;
+export type Identity = (typeof Identity)[keyof typeof Identity];
+export function IdentityName(value: number): string {
+	return enumName(Identity, value);
+}
+
+export const EndpointFlags = {
+	READY: 1,
+	ISOLATED: 2,
+} as const;
+export type EndpointFlags = (typeof EndpointFlags)[keyof typeof EndpointFlags];
+export function EndpointFlagsName(value: number): string {
+	return flagNames(EndpointFlags, value);
+}
+
+export const NodeFlags = {
+	TUNNEL: 1,
+	DIRECT: 2,
+} as const;
+export type NodeFlags = (typeof NodeFlags)[keyof typeof NodeFlags];
+export function NodeFlagsName(value: number): string {
+	return flagNames(NodeFlags, value);
+}
+
+export const SvcScope = {
+	CLUSTER: 0,
+	EXTERNAL: 1,
+} as const;
+export type SvcScope = (typeof SvcScope)[keyof typeof SvcScope];
+export function SvcScopeName(value: number): string {
+	return enumName(SvcScope, value);
+}
+
+export const SvcFlags = {
+	ADDRESS_ONLY: 1,
+	LOCAL_INTERNAL: 2,
+	LOCAL_EXTERNAL: 4,
+	AFFINITY: 8,
+	MAGLEV: 16,
+	HOST_PORT: 32,
+	ANY_ENDPOINTS: 64,
+} as const;
+export type SvcFlags = (typeof SvcFlags)[keyof typeof SvcFlags];
+export function SvcFlagsName(value: number): string {
+	return flagNames(SvcFlags, value);
+}
+
+export const BackendFlags = {
+	LIVE: 1,
+	TERMINATING: 2,
+} as const;
+export type BackendFlags = (typeof BackendFlags)[keyof typeof BackendFlags];
+export function BackendFlagsName(value: number): string {
+	return flagNames(BackendFlags, value);
+}
+
+export const CtDirection = {
+	FORWARD: 0,
+	REPLY: 1,
+} as const;
+export type CtDirection = (typeof CtDirection)[keyof typeof CtDirection];
+export function CtDirectionName(value: number): string {
+	return enumName(CtDirection, value);
+}
+
+export const CtFlags = {
+	INITIATOR_IS_HI: 1,
+	SVC_FORWARD: 2,
+	SVC_REPLY: 4,
+	MASQUERADE: 8,
+	ESTABLISHED: 16,
+	CLOSING: 32,
+	FIN_FORWARD: 64,
+	FIN_REPLY: 128,
+	VIA_HOST: 256,
+	EXTERNAL: 512,
+} as const;
+export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];
+export function CtFlagsName(value: number): string {
+	return flagNames(CtFlags, value);
+}
+
+export const DropReason = {
+	NONE: 0,
+	INVALID_PACKET: 1,
+	INVALID_SOURCE: 2,
+	INVALID_SOURCE_MAC: 3,
+	UNSUPPORTED_L2: 4,
+	FORBIDDEN_ARP: 5,
+	FORBIDDEN_ND: 6,
+	EXTENSION_HEADERS: 7,
+	FRAGMENT_NO_FIRST: 8,
+	FRAGMENT_SHORT: 9,
+	FRAGMENT_OVERLAP: 10,
+	NO_BACKEND: 11,
+	NO_LOCAL_BACKEND: 12,
+	UNDEFINED_PORT: 13,
+	NO_ROUTE: 14,
+	TTL_EXCEEDED: 15,
+	FRAG_NEEDED: 16,
+	CT_INSERT: 17,
+	NAT_EXHAUSTED: 18,
+	TUNNEL_SOURCE: 19,
+	TUNNEL_INNER_SOURCE: 20,
+	TUNNEL_FROM_POD: 21,
+	SPOOFED_LOCAL: 22,
+	ENDPOINT_NOT_READY: 23,
+	MIGRATING: 24,
+	REWRITE_FAILED: 25,
+	TUNNEL_KEY: 26,
+	POLICY: 27,
+	ISOLATED: 28,
+	MAX: 29,
+} as const;
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+export function DropReasonName(value: number): string {
+	return enumName(DropReason, value);
+}
+
+export const EventType = {
+	FLOW_NEW: 1,
+	DROP: 2,
+	FLOW_CLOSE: 3,
+	SOCK_CONNECT: 4,
+	NAT_EXHAUSTED: 5,
+} as const;
+export type EventType = (typeof EventType)[keyof typeof EventType];
+export function EventTypeName(value: number): string {
+	return enumName(EventType, value);
+}
+
+export const Hook = {
+	FROM_POD: 1,
+	TO_POD: 2,
+	FROM_UPLINK: 3,
+	TO_UPLINK: 4,
+	FROM_OVERLAY: 5,
+	TO_OVERLAY: 6,
+	FROM_HOST_DEVICE: 7,
+	SOCKET: 8,
+	XDP: 9,
+} as const;
+export type Hook = (typeof Hook)[keyof typeof Hook];
+export function HookName(value: number): string {
+	return enumName(Hook, value);
+}
+
+export const Metric = {
+	EVENTS_LOST: 0,
+	EVENTS_LIMITED: 1,
+	CT_CREATED: 2,
+	CT_CLOSED: 3,
+	NAT_CREATED: 4,
+	SOCK_TRANSLATED: 5,
+	FORWARDED_PACKETS: 6,
+	MAX: 16,
+} as const;
+export type Metric = (typeof Metric)[keyof typeof Metric];
+export function MetricName(value: number): string {
+	return enumName(Metric, value);
+}
+
+export interface PeerRef {
+	index: number;
+	gen: number;
+	kind: number;
+}
+function encodePeerRef(value: PeerRef, view: DataView, offset: number): void {
+	view.setUint16(offset, uint(value.index, 0xffff, 'peer_ref.index'), true);
+	view.setUint8(offset + 2, uint(value.gen, 0xff, 'peer_ref.gen'));
+	view.setUint8(offset + 3, uint(value.kind, 0xff, 'peer_ref.kind'));
+}
+function decodePeerRef(view: DataView, offset: number): PeerRef {
+	return {
+		index: view.getUint16(offset, true),
+		gen: view.getUint8(offset + 2),
+		kind: view.getUint8(offset + 3),
+	};
+}
+function formatPeerRef(value: PeerRef): string {
+	return `index=${value.index} gen=${value.gen} kind=${value.kind}`;
+}
+export const PeerRef = {
+	name: 'peer_ref',
+	size: 4,
+	layout: '1387882e327bc9db',
+	encode: (value: PeerRef): Uint8Array => encodeWith(4, encodePeerRef, value),
+	encodeInto: encodePeerRef,
+	decode: (bytes: Uint8Array, offset = 0): PeerRef =>
+		decodePeerRef(viewOf(bytes, offset, 4, 'peer_ref'), 0),
+	decodeFrom: decodePeerRef,
+	format: formatPeerRef,
+} as const satisfies Codec<PeerRef>;
+
+export interface IpcacheKey {
+	addr: Uint8Array;
+}
+function encodeIpcacheKey(value: IpcacheKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'ipcache_key.addr');
+}
+function decodeIpcacheKey(view: DataView, offset: number): IpcacheKey {
+	return {
+		addr: getBytes(view, offset, 16),
+	};
+}
+function formatIpcacheKey(value: IpcacheKey): string {
+	return `addr=${formatBytes(value.addr)}`;
+}
+export const IpcacheKey = {
+	name: 'ipcache_key',
+	size: 16,
+	layout: '61c7ffb60b8c0380',
+	encode: (value: IpcacheKey): Uint8Array => encodeWith(16, encodeIpcacheKey, value),
+	encodeInto: encodeIpcacheKey,
+	decode: (bytes: Uint8Array, offset = 0): IpcacheKey =>
+		decodeIpcacheKey(viewOf(bytes, offset, 16, 'ipcache_key'), 0),
+	decodeFrom: decodeIpcacheKey,
+	format: formatIpcacheKey,
+} as const satisfies Codec<IpcacheKey>;
+
+export interface CidrKey {
+	prefixLen: number;
+	addr: Uint8Array;
+}
+function encodeCidrKey(value: CidrKey, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.prefixLen, 0xffffffff, 'cidr_key.prefix_len'), true);
+	putBytes(view, offset + 4, value.addr, 16, 'cidr_key.addr');
+}
+function decodeCidrKey(view: DataView, offset: number): CidrKey {
+	return {
+		prefixLen: view.getUint32(offset, true),
+		addr: getBytes(view, offset + 4, 16),
+	};
+}
+function formatCidrKey(value: CidrKey): string {
+	return `prefix_len=${value.prefixLen} addr=${formatBytes(value.addr)}`;
+}
+export const CidrKey = {
+	name: 'cidr_key',
+	size: 20,
+	layout: 'bd86225dffbc5291',
+	encode: (value: CidrKey): Uint8Array => encodeWith(20, encodeCidrKey, value),
+	encodeInto: encodeCidrKey,
+	decode: (bytes: Uint8Array, offset = 0): CidrKey =>
+		decodeCidrKey(viewOf(bytes, offset, 20, 'cidr_key'), 0),
+	decodeFrom: decodeCidrKey,
+	format: formatCidrKey,
+} as const satisfies Codec<CidrKey>;
+
+export interface IpcacheEntry {
+	peer: PeerRef;
+	identity: number;
+}
+function encodeIpcacheEntry(value: IpcacheEntry, view: DataView, offset: number): void {
+	encodePeerRef(value.peer, view, offset);
+	view.setUint32(offset + 4, uint(value.identity, 0xffffffff, 'ipcache_entry.identity'), true);
+}
+function decodeIpcacheEntry(view: DataView, offset: number): IpcacheEntry {
+	return {
+		peer: decodePeerRef(view, offset),
+		identity: view.getUint32(offset + 4, true),
+	};
+}
+function formatIpcacheEntry(value: IpcacheEntry): string {
+	return `peer=${formatPeerRef(value.peer)} identity=${value.identity}`;
+}
+export const IpcacheEntry = {
+	name: 'ipcache_entry',
+	size: 8,
+	layout: 'b9a162c216441c5c',
+	encode: (value: IpcacheEntry): Uint8Array => encodeWith(8, encodeIpcacheEntry, value),
+	encodeInto: encodeIpcacheEntry,
+	decode: (bytes: Uint8Array, offset = 0): IpcacheEntry =>
+		decodeIpcacheEntry(viewOf(bytes, offset, 8, 'ipcache_entry'), 0),
+	decodeFrom: decodeIpcacheEntry,
+	format: formatIpcacheEntry,
+} as const satisfies Codec<IpcacheEntry>;
+
+export interface Endpoint {
+	ifindex: number;
+	gen: number;
+	flags: number;
+	mac: Uint8Array;
+	hostMac: Uint8Array;
+	id: number;
+	identity: number;
+	policySet: number;
+	addr4: Uint8Array;
+	addr6: Uint8Array;
+}
+function encodeEndpoint(value: Endpoint, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.ifindex, 0xffffffff, 'endpoint.ifindex'), true);
+	view.setUint8(offset + 4, uint(value.gen, 0xff, 'endpoint.gen'));
+	view.setUint8(offset + 5, uint(value.flags, 0xff, 'endpoint.flags'));
+	putBytes(view, offset + 6, value.mac, 6, 'endpoint.mac');
+	putBytes(view, offset + 12, value.hostMac, 6, 'endpoint.host_mac');
+	view.setUint16(offset + 18, uint(value.id, 0xffff, 'endpoint.id'), true);
+	view.setUint32(offset + 20, uint(value.identity, 0xffffffff, 'endpoint.identity'), true);
+	view.setUint32(offset + 24, uint(value.policySet, 0xffffffff, 'endpoint.policy_set'), true);
+	view.setUint32(offset + 28, 0, true);
+	putBytes(view, offset + 32, value.addr4, 16, 'endpoint.addr4');
+	putBytes(view, offset + 48, value.addr6, 16, 'endpoint.addr6');
+}
+function decodeEndpoint(view: DataView, offset: number): Endpoint {
+	return {
+		ifindex: view.getUint32(offset, true),
+		gen: view.getUint8(offset + 4),
+		flags: view.getUint8(offset + 5),
+		mac: getBytes(view, offset + 6, 6),
+		hostMac: getBytes(view, offset + 12, 6),
+		id: view.getUint16(offset + 18, true),
+		identity: view.getUint32(offset + 20, true),
+		policySet: view.getUint32(offset + 24, true),
+		addr4: getBytes(view, offset + 32, 16),
+		addr6: getBytes(view, offset + 48, 16),
+	};
+}
+function formatEndpoint(value: Endpoint): string {
+	return `ifindex=${value.ifindex} gen=${value.gen} flags=${value.flags} mac=${formatBytes(value.mac)} host_mac=${formatBytes(value.hostMac)} id=${value.id} identity=${value.identity} policy_set=${value.policySet} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
+}
+export const Endpoint = {
+	name: 'endpoint',
+	size: 64,
+	layout: '26fc32931d7d2448',
+	encode: (value: Endpoint): Uint8Array => encodeWith(64, encodeEndpoint, value),
+	encodeInto: encodeEndpoint,
+	decode: (bytes: Uint8Array, offset = 0): Endpoint =>
+		decodeEndpoint(viewOf(bytes, offset, 64, 'endpoint'), 0),
+	decodeFrom: decodeEndpoint,
+	format: formatEndpoint,
+} as const satisfies Codec<Endpoint>;
+
+export interface Node {
+	tunnel: Uint8Array;
+	nexthop6: Uint8Array;
+	nexthop4: number;
+	ifindex: number;
+	mtu: number;
+	gen: number;
+	flags: number;
+	identity: number;
+}
+function encodeNode(value: Node, view: DataView, offset: number): void {
+	putBytes(view, offset, value.tunnel, 16, 'node.tunnel');
+	putBytes(view, offset + 16, value.nexthop6, 16, 'node.nexthop6');
+	view.setUint32(offset + 32, uint(value.nexthop4, 0xffffffff, 'node.nexthop4'));
+	view.setUint32(offset + 36, uint(value.ifindex, 0xffffffff, 'node.ifindex'), true);
+	view.setUint16(offset + 40, uint(value.mtu, 0xffff, 'node.mtu'), true);
+	view.setUint8(offset + 42, uint(value.gen, 0xff, 'node.gen'));
+	view.setUint8(offset + 43, uint(value.flags, 0xff, 'node.flags'));
+	view.setUint32(offset + 44, uint(value.identity, 0xffffffff, 'node.identity'), true);
+	view.setBigUint64(offset + 48, 0n, true);
+}
+function decodeNode(view: DataView, offset: number): Node {
+	return {
+		tunnel: getBytes(view, offset, 16),
+		nexthop6: getBytes(view, offset + 16, 16),
+		nexthop4: view.getUint32(offset + 32),
+		ifindex: view.getUint32(offset + 36, true),
+		mtu: view.getUint16(offset + 40, true),
+		gen: view.getUint8(offset + 42),
+		flags: view.getUint8(offset + 43),
+		identity: view.getUint32(offset + 44, true),
+	};
+}
+function formatNode(value: Node): string {
+	return `tunnel=${formatBytes(value.tunnel)} nexthop6=${formatBytes(value.nexthop6)} nexthop4=${value.nexthop4} ifindex=${value.ifindex} mtu=${value.mtu} gen=${value.gen} flags=${value.flags} identity=${value.identity}`;
+}
+export const Node = {
+	name: 'node',
+	size: 56,
+	layout: '2f17c55e9c2e928b',
+	encode: (value: Node): Uint8Array => encodeWith(56, encodeNode, value),
+	encodeInto: encodeNode,
+	decode: (bytes: Uint8Array, offset = 0): Node =>
+		decodeNode(viewOf(bytes, offset, 56, 'node'), 0),
+	decodeFrom: decodeNode,
+	format: formatNode,
+} as const satisfies Codec<Node>;
+
+export interface SvcKey {
+	addr: Uint8Array;
+	port: number;
+	proto: number;
+	scope: number;
+}
+function encodeSvcKey(value: SvcKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'svc_key.addr');
+	view.setUint16(offset + 16, uint(value.port, 0xffff, 'svc_key.port'));
+	view.setUint8(offset + 18, uint(value.proto, 0xff, 'svc_key.proto'));
+	view.setUint8(offset + 19, uint(value.scope, 0xff, 'svc_key.scope'));
+}
+function decodeSvcKey(view: DataView, offset: number): SvcKey {
+	return {
+		addr: getBytes(view, offset, 16),
+		port: view.getUint16(offset + 16),
+		proto: view.getUint8(offset + 18),
+		scope: view.getUint8(offset + 19),
+	};
+}
+function formatSvcKey(value: SvcKey): string {
+	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} scope=${value.scope}`;
+}
+export const SvcKey = {
+	name: 'svc_key',
+	size: 20,
+	layout: 'fbd891f7c66a00d9',
+	encode: (value: SvcKey): Uint8Array => encodeWith(20, encodeSvcKey, value),
+	encodeInto: encodeSvcKey,
+	decode: (bytes: Uint8Array, offset = 0): SvcKey =>
+		decodeSvcKey(viewOf(bytes, offset, 20, 'svc_key'), 0),
+	decodeFrom: decodeSvcKey,
+	format: formatSvcKey,
+} as const satisfies Codec<SvcKey>;
+
+export interface SvcEntry {
+	id: number;
+	generation: number;
+	flags: number;
+	allBase: number;
+	allCount: number;
+	localBase: number;
+	localCount: number;
+	prevBase: number;
+	prevCount: number;
+	affinityTimeoutS: number;
+}
+function encodeSvcEntry(value: SvcEntry, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.id, 0xffffffff, 'svc_entry.id'), true);
+	view.setUint32(offset + 4, uint(value.generation, 0xffffffff, 'svc_entry.generation'), true);
+	view.setUint32(offset + 8, uint(value.flags, 0xffffffff, 'svc_entry.flags'), true);
+	view.setUint32(offset + 12, uint(value.allBase, 0xffffffff, 'svc_entry.all_base'), true);
+	view.setUint32(offset + 16, uint(value.allCount, 0xffffffff, 'svc_entry.all_count'), true);
+	view.setUint32(offset + 20, uint(value.localBase, 0xffffffff, 'svc_entry.local_base'), true);
+	view.setUint32(offset + 24, uint(value.localCount, 0xffffffff, 'svc_entry.local_count'), true);
+	view.setUint32(offset + 28, uint(value.prevBase, 0xffffffff, 'svc_entry.prev_base'), true);
+	view.setUint32(offset + 32, uint(value.prevCount, 0xffffffff, 'svc_entry.prev_count'), true);
+	view.setUint32(offset + 36, uint(value.affinityTimeoutS, 0xffffffff, 'svc_entry.affinity_timeout_s'), true);
+}
+function decodeSvcEntry(view: DataView, offset: number): SvcEntry {
+	return {
+		id: view.getUint32(offset, true),
+		generation: view.getUint32(offset + 4, true),
+		flags: view.getUint32(offset + 8, true),
+		allBase: view.getUint32(offset + 12, true),
+		allCount: view.getUint32(offset + 16, true),
+		localBase: view.getUint32(offset + 20, true),
+		localCount: view.getUint32(offset + 24, true),
+		prevBase: view.getUint32(offset + 28, true),
+		prevCount: view.getUint32(offset + 32, true),
+		affinityTimeoutS: view.getUint32(offset + 36, true),
+	};
+}
+function formatSvcEntry(value: SvcEntry): string {
+	return `id=${value.id} generation=${value.generation} flags=${value.flags} all_base=${value.allBase} all_count=${value.allCount} local_base=${value.localBase} local_count=${value.localCount} prev_base=${value.prevBase} prev_count=${value.prevCount} affinity_timeout_s=${value.affinityTimeoutS}`;
+}
+export const SvcEntry = {
+	name: 'svc_entry',
+	size: 40,
+	layout: '9107c965ad5ea899',
+	encode: (value: SvcEntry): Uint8Array => encodeWith(40, encodeSvcEntry, value),
+	encodeInto: encodeSvcEntry,
+	decode: (bytes: Uint8Array, offset = 0): SvcEntry =>
+		decodeSvcEntry(viewOf(bytes, offset, 40, 'svc_entry'), 0),
+	decodeFrom: decodeSvcEntry,
+	format: formatSvcEntry,
+} as const satisfies Codec<SvcEntry>;
+
+export interface SlotChunk {
+	backend: number[];
+}
+function encodeSlotChunk(value: SlotChunk, view: DataView, offset: number): void {
+	counted(value.backend, 16, 'slot_chunk.backend').forEach((each, index) => {
+		view.setUint32(offset + index * 4, uint(each, 0xffffffff, 'slot_chunk.backend'), true);
+	});
+}
+function decodeSlotChunk(view: DataView, offset: number): SlotChunk {
+	return {
+		backend: Array.from({ length: 16 }, (_, index) => view.getUint32(offset + index * 4, true)),
+	};
+}
+function formatSlotChunk(value: SlotChunk): string {
+	return `backend=${value.backend.join(',')}`;
+}
+export const SlotChunk = {
+	name: 'slot_chunk',
+	size: 64,
+	layout: '83ff3908f6c08051',
+	encode: (value: SlotChunk): Uint8Array => encodeWith(64, encodeSlotChunk, value),
+	encodeInto: encodeSlotChunk,
+	decode: (bytes: Uint8Array, offset = 0): SlotChunk =>
+		decodeSlotChunk(viewOf(bytes, offset, 64, 'slot_chunk'), 0),
+	decodeFrom: decodeSlotChunk,
+	format: formatSlotChunk,
+} as const satisfies Codec<SlotChunk>;
+
+export interface Backend {
+	addr: Uint8Array;
+	port: number;
+	proto: number;
+	flags: number;
+	generation: number;
+}
+function encodeBackend(value: Backend, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'backend.addr');
+	view.setUint16(offset + 16, uint(value.port, 0xffff, 'backend.port'));
+	view.setUint8(offset + 18, uint(value.proto, 0xff, 'backend.proto'));
+	view.setUint8(offset + 19, uint(value.flags, 0xff, 'backend.flags'));
+	view.setUint32(offset + 20, uint(value.generation, 0xffffffff, 'backend.generation'), true);
+}
+function decodeBackend(view: DataView, offset: number): Backend {
+	return {
+		addr: getBytes(view, offset, 16),
+		port: view.getUint16(offset + 16),
+		proto: view.getUint8(offset + 18),
+		flags: view.getUint8(offset + 19),
+		generation: view.getUint32(offset + 20, true),
+	};
+}
+function formatBackend(value: Backend): string {
+	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} flags=${value.flags} generation=${value.generation}`;
+}
+export const Backend = {
+	name: 'backend',
+	size: 24,
+	layout: '7071a7d341875410',
+	encode: (value: Backend): Uint8Array => encodeWith(24, encodeBackend, value),
+	encodeInto: encodeBackend,
+	decode: (bytes: Uint8Array, offset = 0): Backend =>
+		decodeBackend(viewOf(bytes, offset, 24, 'backend'), 0),
+	decodeFrom: decodeBackend,
+	format: formatBackend,
+} as const satisfies Codec<Backend>;
+
+export interface SockRevKey {
+	cookie: bigint;
+	addr: Uint8Array;
+	port: number;
+}
+function encodeSockRevKey(value: SockRevKey, view: DataView, offset: number): void {
+	view.setBigUint64(offset, value.cookie, true);
+	putBytes(view, offset + 8, value.addr, 16, 'sock_rev_key.addr');
+	view.setUint16(offset + 24, uint(value.port, 0xffff, 'sock_rev_key.port'));
+	view.setUint16(offset + 26, 0, true);
+	view.setUint32(offset + 28, 0, true);
+}
+function decodeSockRevKey(view: DataView, offset: number): SockRevKey {
+	return {
+		cookie: view.getBigUint64(offset, true),
+		addr: getBytes(view, offset + 8, 16),
+		port: view.getUint16(offset + 24),
+	};
+}
+function formatSockRevKey(value: SockRevKey): string {
+	return `cookie=${value.cookie} addr=${formatBytes(value.addr)} port=${value.port}`;
+}
+export const SockRevKey = {
+	name: 'sock_rev_key',
+	size: 32,
+	layout: 'b562a45c5fee696c',
+	encode: (value: SockRevKey): Uint8Array => encodeWith(32, encodeSockRevKey, value),
+	encodeInto: encodeSockRevKey,
+	decode: (bytes: Uint8Array, offset = 0): SockRevKey =>
+		decodeSockRevKey(viewOf(bytes, offset, 32, 'sock_rev_key'), 0),
+	decodeFrom: decodeSockRevKey,
+	format: formatSockRevKey,
+} as const satisfies Codec<SockRevKey>;
+
+export interface SockRevEntry {
+	addr: Uint8Array;
+	port: number;
+	svcId: number;
+}
+function encodeSockRevEntry(value: SockRevEntry, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'sock_rev_entry.addr');
+	view.setUint16(offset + 16, uint(value.port, 0xffff, 'sock_rev_entry.port'));
+	view.setUint16(offset + 18, 0, true);
+	view.setUint32(offset + 20, uint(value.svcId, 0xffffffff, 'sock_rev_entry.svc_id'), true);
+}
+function decodeSockRevEntry(view: DataView, offset: number): SockRevEntry {
+	return {
+		addr: getBytes(view, offset, 16),
+		port: view.getUint16(offset + 16),
+		svcId: view.getUint32(offset + 20, true),
+	};
+}
+function formatSockRevEntry(value: SockRevEntry): string {
+	return `addr=${formatBytes(value.addr)} port=${value.port} svc_id=${value.svcId}`;
+}
+export const SockRevEntry = {
+	name: 'sock_rev_entry',
+	size: 24,
+	layout: '2da236de7509c270',
+	encode: (value: SockRevEntry): Uint8Array => encodeWith(24, encodeSockRevEntry, value),
+	encodeInto: encodeSockRevEntry,
+	decode: (bytes: Uint8Array, offset = 0): SockRevEntry =>
+		decodeSockRevEntry(viewOf(bytes, offset, 24, 'sock_rev_entry'), 0),
+	decodeFrom: decodeSockRevEntry,
+	format: formatSockRevEntry,
+} as const satisfies Codec<SockRevEntry>;
+
+export interface CtKey {
+	lo: Uint8Array;
+	hi: Uint8Array;
+	loPort: number;
+	hiPort: number;
+	proto: number;
+}
+function encodeCtKey(value: CtKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.lo, 16, 'ct_key.lo');
+	putBytes(view, offset + 16, value.hi, 16, 'ct_key.hi');
+	view.setUint16(offset + 32, uint(value.loPort, 0xffff, 'ct_key.lo_port'));
+	view.setUint16(offset + 34, uint(value.hiPort, 0xffff, 'ct_key.hi_port'));
+	view.setUint8(offset + 36, uint(value.proto, 0xff, 'ct_key.proto'));
+	view.setUint8(offset + 37, 0);
+	view.setUint16(offset + 38, 0, true);
+}
+function decodeCtKey(view: DataView, offset: number): CtKey {
+	return {
+		lo: getBytes(view, offset, 16),
+		hi: getBytes(view, offset + 16, 16),
+		loPort: view.getUint16(offset + 32),
+		hiPort: view.getUint16(offset + 34),
+		proto: view.getUint8(offset + 36),
+	};
+}
+function formatCtKey(value: CtKey): string {
+	return `lo=${formatBytes(value.lo)} hi=${formatBytes(value.hi)} lo_port=${value.loPort} hi_port=${value.hiPort} proto=${value.proto}`;
+}
+export const CtKey = {
+	name: 'ct_key',
+	size: 40,
+	layout: '90715b0d0f4fb14f',
+	encode: (value: CtKey): Uint8Array => encodeWith(40, encodeCtKey, value),
+	encodeInto: encodeCtKey,
+	decode: (bytes: Uint8Array, offset = 0): CtKey =>
+		decodeCtKey(viewOf(bytes, offset, 40, 'ct_key'), 0),
+	decodeFrom: decodeCtKey,
+	format: formatCtKey,
+} as const satisfies Codec<CtKey>;
+
+export interface CtEntry {
+	xlateAddr: Uint8Array;
+	xlatePort: number;
+	flags: number;
+	backend: number;
+	peer: PeerRef[];
+	lastSeen: number;
+	created: number;
+	packets: number[];
+	bytes: bigint[];
+	egressGen: number;
+	egressCookie: number;
+	ingressGen: number;
+	ingressCookie: number;
+	backendGeneration: number;
+	svcId: number;
+	snatPort: number;
+}
+function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
+	putBytes(view, offset, value.xlateAddr, 16, 'ct_entry.xlate_addr');
+	view.setUint16(offset + 16, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
+	view.setUint16(offset + 18, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
+	view.setUint32(offset + 20, uint(value.backend, 0xffffffff, 'ct_entry.backend'), true);
+	counted(value.peer, 2, 'ct_entry.peer').forEach((each, index) => {
+		encodePeerRef(each, view, offset + 24 + index * 4);
+	});
+	view.setUint32(offset + 32, uint(value.lastSeen, 0xffffffff, 'ct_entry.last_seen'), true);
+	view.setUint32(offset + 36, uint(value.created, 0xffffffff, 'ct_entry.created'), true);
+	counted(value.packets, 2, 'ct_entry.packets').forEach((each, index) => {
+		view.setUint32(offset + 40 + index * 4, uint(each, 0xffffffff, 'ct_entry.packets'), true);
+	});
+	counted(value.bytes, 2, 'ct_entry.bytes').forEach((each, index) => {
+		view.setBigUint64(offset + 48 + index * 8, each, true);
+	});
+	view.setUint32(offset + 64, uint(value.egressGen, 0xffffffff, 'ct_entry.egress_gen'), true);
+	view.setUint32(offset + 68, uint(value.egressCookie, 0xffffffff, 'ct_entry.egress_cookie'), true);
+	view.setUint32(offset + 72, uint(value.ingressGen, 0xffffffff, 'ct_entry.ingress_gen'), true);
+	view.setUint32(offset + 76, uint(value.ingressCookie, 0xffffffff, 'ct_entry.ingress_cookie'), true);
+	view.setUint32(offset + 80, uint(value.backendGeneration, 0xffffffff, 'ct_entry.backend_generation'), true);
+	view.setUint32(offset + 84, uint(value.svcId, 0xffffffff, 'ct_entry.svc_id'), true);
+	view.setUint16(offset + 88, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
+	view.setUint16(offset + 90, 0, true);
+	view.setUint32(offset + 92, 0, true);
+}
+function decodeCtEntry(view: DataView, offset: number): CtEntry {
+	return {
+		xlateAddr: getBytes(view, offset, 16),
+		xlatePort: view.getUint16(offset + 16),
+		flags: view.getUint16(offset + 18, true),
+		backend: view.getUint32(offset + 20, true),
+		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 24 + index * 4)),
+		lastSeen: view.getUint32(offset + 32, true),
+		created: view.getUint32(offset + 36, true),
+		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 40 + index * 4, true)),
+		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 48 + index * 8, true)),
+		egressGen: view.getUint32(offset + 64, true),
+		egressCookie: view.getUint32(offset + 68, true),
+		ingressGen: view.getUint32(offset + 72, true),
+		ingressCookie: view.getUint32(offset + 76, true),
+		backendGeneration: view.getUint32(offset + 80, true),
+		svcId: view.getUint32(offset + 84, true),
+		snatPort: view.getUint16(offset + 88),
+	};
+}
+function formatCtEntry(value: CtEntry): string {
+	return `xlate_addr=${formatBytes(value.xlateAddr)} xlate_port=${value.xlatePort} flags=${value.flags} backend=${value.backend} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} created=${value.created} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} egress_gen=${value.egressGen} egress_cookie=${value.egressCookie} ingress_gen=${value.ingressGen} ingress_cookie=${value.ingressCookie} backend_generation=${value.backendGeneration} svc_id=${value.svcId} snat_port=${value.snatPort}`;
+}
+export const CtEntry = {
+	name: 'ct_entry',
+	size: 96,
+	layout: 'ddf9cae74c5f9af2',
+	encode: (value: CtEntry): Uint8Array => encodeWith(96, encodeCtEntry, value),
+	encodeInto: encodeCtEntry,
+	decode: (bytes: Uint8Array, offset = 0): CtEntry =>
+		decodeCtEntry(viewOf(bytes, offset, 96, 'ct_entry'), 0),
+	decodeFrom: decodeCtEntry,
+	format: formatCtEntry,
+} as const satisfies Codec<CtEntry>;
+
+export interface NatEntry {
+	addr: Uint8Array;
+	port: number;
+	lastSeen: number;
+}
+function encodeNatEntry(value: NatEntry, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'nat_entry.addr');
+	view.setUint16(offset + 16, uint(value.port, 0xffff, 'nat_entry.port'));
+	view.setUint16(offset + 18, 0, true);
+	view.setUint32(offset + 20, uint(value.lastSeen, 0xffffffff, 'nat_entry.last_seen'), true);
+}
+function decodeNatEntry(view: DataView, offset: number): NatEntry {
+	return {
+		addr: getBytes(view, offset, 16),
+		port: view.getUint16(offset + 16),
+		lastSeen: view.getUint32(offset + 20, true),
+	};
+}
+function formatNatEntry(value: NatEntry): string {
+	return `addr=${formatBytes(value.addr)} port=${value.port} last_seen=${value.lastSeen}`;
+}
+export const NatEntry = {
+	name: 'nat_entry',
+	size: 24,
+	layout: 'b58941f8c0706e77',
+	encode: (value: NatEntry): Uint8Array => encodeWith(24, encodeNatEntry, value),
+	encodeInto: encodeNatEntry,
+	decode: (bytes: Uint8Array, offset = 0): NatEntry =>
+		decodeNatEntry(viewOf(bytes, offset, 24, 'nat_entry'), 0),
+	decodeFrom: decodeNatEntry,
+	format: formatNatEntry,
+} as const satisfies Codec<NatEntry>;
+
+export interface FragKey {
+	src: Uint8Array;
+	dst: Uint8Array;
+	id: number;
+	proto: number;
+}
+function encodeFragKey(value: FragKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.src, 16, 'frag_key.src');
+	putBytes(view, offset + 16, value.dst, 16, 'frag_key.dst');
+	view.setUint32(offset + 32, uint(value.id, 0xffffffff, 'frag_key.id'), true);
+	view.setUint8(offset + 36, uint(value.proto, 0xff, 'frag_key.proto'));
+	view.setUint8(offset + 37, 0);
+	view.setUint16(offset + 38, 0, true);
+}
+function decodeFragKey(view: DataView, offset: number): FragKey {
+	return {
+		src: getBytes(view, offset, 16),
+		dst: getBytes(view, offset + 16, 16),
+		id: view.getUint32(offset + 32, true),
+		proto: view.getUint8(offset + 36),
+	};
+}
+function formatFragKey(value: FragKey): string {
+	return `src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} id=${value.id} proto=${value.proto}`;
+}
+export const FragKey = {
+	name: 'frag_key',
+	size: 40,
+	layout: 'be6a3d1f0498bc01',
+	encode: (value: FragKey): Uint8Array => encodeWith(40, encodeFragKey, value),
+	encodeInto: encodeFragKey,
+	decode: (bytes: Uint8Array, offset = 0): FragKey =>
+		decodeFragKey(viewOf(bytes, offset, 40, 'frag_key'), 0),
+	decodeFrom: decodeFragKey,
+	format: formatFragKey,
+} as const satisfies Codec<FragKey>;
+
+export interface FragEntry {
+	sport: number;
+	dport: number;
+	count: number;
+	start: number[];
+	end: number[];
+}
+function encodeFragEntry(value: FragEntry, view: DataView, offset: number): void {
+	view.setUint16(offset, uint(value.sport, 0xffff, 'frag_entry.sport'));
+	view.setUint16(offset + 2, uint(value.dport, 0xffff, 'frag_entry.dport'));
+	view.setUint16(offset + 4, uint(value.count, 0xffff, 'frag_entry.count'), true);
+	view.setUint16(offset + 6, 0, true);
+	counted(value.start, 6, 'frag_entry.start').forEach((each, index) => {
+		view.setUint16(offset + 8 + index * 2, uint(each, 0xffff, 'frag_entry.start'), true);
+	});
+	counted(value.end, 6, 'frag_entry.end').forEach((each, index) => {
+		view.setUint16(offset + 20 + index * 2, uint(each, 0xffff, 'frag_entry.end'), true);
+	});
+}
+function decodeFragEntry(view: DataView, offset: number): FragEntry {
+	return {
+		sport: view.getUint16(offset),
+		dport: view.getUint16(offset + 2),
+		count: view.getUint16(offset + 4, true),
+		start: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 8 + index * 2, true)),
+		end: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 20 + index * 2, true)),
+	};
+}
+function formatFragEntry(value: FragEntry): string {
+	return `sport=${value.sport} dport=${value.dport} count=${value.count} start=${value.start.join(',')} end=${value.end.join(',')}`;
+}
+export const FragEntry = {
+	name: 'frag_entry',
+	size: 32,
+	layout: 'a3dbd4d42d04834f',
+	encode: (value: FragEntry): Uint8Array => encodeWith(32, encodeFragEntry, value),
+	encodeInto: encodeFragEntry,
+	decode: (bytes: Uint8Array, offset = 0): FragEntry =>
+		decodeFragEntry(viewOf(bytes, offset, 32, 'frag_entry'), 0),
+	decodeFrom: decodeFragEntry,
+	format: formatFragEntry,
+} as const satisfies Codec<FragEntry>;
+
+export interface DropCounter {
+	packets: bigint;
+	bytes: bigint;
+}
+function encodeDropCounter(value: DropCounter, view: DataView, offset: number): void {
+	view.setBigUint64(offset, value.packets, true);
+	view.setBigUint64(offset + 8, value.bytes, true);
+}
+function decodeDropCounter(view: DataView, offset: number): DropCounter {
+	return {
+		packets: view.getBigUint64(offset, true),
+		bytes: view.getBigUint64(offset + 8, true),
+	};
+}
+function formatDropCounter(value: DropCounter): string {
+	return `packets=${value.packets} bytes=${value.bytes}`;
+}
+export const DropCounter = {
+	name: 'drop_counter',
+	size: 16,
+	layout: '76764d447c17f536',
+	encode: (value: DropCounter): Uint8Array => encodeWith(16, encodeDropCounter, value),
+	encodeInto: encodeDropCounter,
+	decode: (bytes: Uint8Array, offset = 0): DropCounter =>
+		decodeDropCounter(viewOf(bytes, offset, 16, 'drop_counter'), 0),
+	decodeFrom: decodeDropCounter,
+	format: formatDropCounter,
+} as const satisfies Codec<DropCounter>;
+
+export interface FlowEvent {
+	timeNs: bigint;
+	type: number;
+	reason: number;
+	hook: number;
+	proto: number;
+	direction: number;
+	tcpFlags: number;
+	icmpCode: number;
+	family: number;
+	src: Uint8Array;
+	dst: Uint8Array;
+	origDst: Uint8Array;
+	sport: number;
+	dport: number;
+	origDport: number;
+	ifindex: number;
+	len: number;
+	srcIdentity: number;
+	dstIdentity: number;
+	ruleCookie: number;
+	svcId: number;
+	bytes: bigint[];
+	packets: number[];
+}
+function encodeFlowEvent(value: FlowEvent, view: DataView, offset: number): void {
+	view.setBigUint64(offset, value.timeNs, true);
+	view.setUint8(offset + 8, uint(value.type, 0xff, 'flow_event.type'));
+	view.setUint8(offset + 9, uint(value.reason, 0xff, 'flow_event.reason'));
+	view.setUint8(offset + 10, uint(value.hook, 0xff, 'flow_event.hook'));
+	view.setUint8(offset + 11, uint(value.proto, 0xff, 'flow_event.proto'));
+	view.setUint8(offset + 12, uint(value.direction, 0xff, 'flow_event.direction'));
+	view.setUint8(offset + 13, uint(value.tcpFlags, 0xff, 'flow_event.tcp_flags'));
+	view.setUint8(offset + 14, uint(value.icmpCode, 0xff, 'flow_event.icmp_code'));
+	view.setUint8(offset + 15, uint(value.family, 0xff, 'flow_event.family'));
+	putBytes(view, offset + 16, value.src, 16, 'flow_event.src');
+	putBytes(view, offset + 32, value.dst, 16, 'flow_event.dst');
+	putBytes(view, offset + 48, value.origDst, 16, 'flow_event.orig_dst');
+	view.setUint16(offset + 64, uint(value.sport, 0xffff, 'flow_event.sport'));
+	view.setUint16(offset + 66, uint(value.dport, 0xffff, 'flow_event.dport'));
+	view.setUint16(offset + 68, uint(value.origDport, 0xffff, 'flow_event.orig_dport'));
+	view.setUint16(offset + 70, 0, true);
+	view.setUint32(offset + 72, uint(value.ifindex, 0xffffffff, 'flow_event.ifindex'), true);
+	view.setUint32(offset + 76, uint(value.len, 0xffffffff, 'flow_event.len'), true);
+	view.setUint32(offset + 80, uint(value.srcIdentity, 0xffffffff, 'flow_event.src_identity'), true);
+	view.setUint32(offset + 84, uint(value.dstIdentity, 0xffffffff, 'flow_event.dst_identity'), true);
+	view.setUint32(offset + 88, uint(value.ruleCookie, 0xffffffff, 'flow_event.rule_cookie'), true);
+	view.setUint32(offset + 92, uint(value.svcId, 0xffffffff, 'flow_event.svc_id'), true);
+	counted(value.bytes, 2, 'flow_event.bytes').forEach((each, index) => {
+		view.setBigUint64(offset + 96 + index * 8, each, true);
+	});
+	counted(value.packets, 2, 'flow_event.packets').forEach((each, index) => {
+		view.setUint32(offset + 112 + index * 4, uint(each, 0xffffffff, 'flow_event.packets'), true);
+	});
+}
+function decodeFlowEvent(view: DataView, offset: number): FlowEvent {
+	return {
+		timeNs: view.getBigUint64(offset, true),
+		type: view.getUint8(offset + 8),
+		reason: view.getUint8(offset + 9),
+		hook: view.getUint8(offset + 10),
+		proto: view.getUint8(offset + 11),
+		direction: view.getUint8(offset + 12),
+		tcpFlags: view.getUint8(offset + 13),
+		icmpCode: view.getUint8(offset + 14),
+		family: view.getUint8(offset + 15),
+		src: getBytes(view, offset + 16, 16),
+		dst: getBytes(view, offset + 32, 16),
+		origDst: getBytes(view, offset + 48, 16),
+		sport: view.getUint16(offset + 64),
+		dport: view.getUint16(offset + 66),
+		origDport: view.getUint16(offset + 68),
+		ifindex: view.getUint32(offset + 72, true),
+		len: view.getUint32(offset + 76, true),
+		srcIdentity: view.getUint32(offset + 80, true),
+		dstIdentity: view.getUint32(offset + 84, true),
+		ruleCookie: view.getUint32(offset + 88, true),
+		svcId: view.getUint32(offset + 92, true),
+		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 96 + index * 8, true)),
+		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 112 + index * 4, true)),
+	};
+}
+function formatFlowEvent(value: FlowEvent): string {
+	return `time_ns=${value.timeNs} type=${value.type} reason=${value.reason} hook=${value.hook} proto=${value.proto} direction=${value.direction} tcp_flags=${value.tcpFlags} icmp_code=${value.icmpCode} family=${value.family} src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} orig_dst=${formatBytes(value.origDst)} sport=${value.sport} dport=${value.dport} orig_dport=${value.origDport} ifindex=${value.ifindex} len=${value.len} src_identity=${value.srcIdentity} dst_identity=${value.dstIdentity} rule_cookie=${value.ruleCookie} svc_id=${value.svcId} bytes=${value.bytes.join(',')} packets=${value.packets.join(',')}`;
+}
+export const FlowEvent = {
+	name: 'flow_event',
+	size: 120,
+	layout: 'fc260b7ea5dc937d',
+	encode: (value: FlowEvent): Uint8Array => encodeWith(120, encodeFlowEvent, value),
+	encodeInto: encodeFlowEvent,
+	decode: (bytes: Uint8Array, offset = 0): FlowEvent =>
+		decodeFlowEvent(viewOf(bytes, offset, 120, 'flow_event'), 0),
+	decodeFrom: decodeFlowEvent,
+	format: formatFlowEvent,
+} as const satisfies Codec<FlowEvent>;
+
+export interface EventBucket {
+	tokens: number;
+	refilled: number;
+}
+function encodeEventBucket(value: EventBucket, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.tokens, 0xffffffff, 'event_bucket.tokens'), true);
+	view.setUint32(offset + 4, uint(value.refilled, 0xffffffff, 'event_bucket.refilled'), true);
+}
+function decodeEventBucket(view: DataView, offset: number): EventBucket {
+	return {
+		tokens: view.getUint32(offset, true),
+		refilled: view.getUint32(offset + 4, true),
+	};
+}
+function formatEventBucket(value: EventBucket): string {
+	return `tokens=${value.tokens} refilled=${value.refilled}`;
+}
+export const EventBucket = {
+	name: 'event_bucket',
+	size: 8,
+	layout: '827ebc8496dfef08',
+	encode: (value: EventBucket): Uint8Array => encodeWith(8, encodeEventBucket, value),
+	encodeInto: encodeEventBucket,
+	decode: (bytes: Uint8Array, offset = 0): EventBucket =>
+		decodeEventBucket(viewOf(bytes, offset, 8, 'event_bucket'), 0),
+	decodeFrom: decodeEventBucket,
+	format: formatEventBucket,
+} as const satisfies Codec<EventBucket>;
+
+export interface RuntimeState {
+	migrating: number;
+	externalPorts: number;
+}
+function encodeRuntimeState(value: RuntimeState, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.migrating, 0xffffffff, 'runtime_state.migrating'), true);
+	view.setUint32(offset + 4, uint(value.externalPorts, 0xffffffff, 'runtime_state.external_ports'), true);
+}
+function decodeRuntimeState(view: DataView, offset: number): RuntimeState {
+	return {
+		migrating: view.getUint32(offset, true),
+		externalPorts: view.getUint32(offset + 4, true),
+	};
+}
+function formatRuntimeState(value: RuntimeState): string {
+	return `migrating=${value.migrating} external_ports=${value.externalPorts}`;
+}
+export const RuntimeState = {
+	name: 'runtime_state',
+	size: 8,
+	layout: '8a8c8bcac33baf2a',
+	encode: (value: RuntimeState): Uint8Array => encodeWith(8, encodeRuntimeState, value),
+	encodeInto: encodeRuntimeState,
+	decode: (bytes: Uint8Array, offset = 0): RuntimeState =>
+		decodeRuntimeState(viewOf(bytes, offset, 8, 'runtime_state'), 0),
+	decodeFrom: decodeRuntimeState,
+	format: formatRuntimeState,
+} as const satisfies Codec<RuntimeState>;
+
+/** Every pinned map, by its name without prefix and version. */
+export const Maps = {
+	backends: {
+		name: 'fl_backends_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 262144,
+		keySize: 4,
+		valueSize: 24,
+		layout: '57d3a983c47de0e0',
+	},
+	cidrs: {
+		name: 'fl_cidrs_1',
+		type: 11,
+		flags: 1,
+		maxEntries: 65536,
+		keySize: 20,
+		valueSize: 8,
+		layout: '44ccfb2348478879',
+	},
+	ct: {
+		name: 'fl_ct_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 262144,
+		keySize: 40,
+		valueSize: 96,
+		layout: 'fdbca69e26f29724',
+	},
+	drops: {
+		name: 'fl_drops_1',
+		type: 6,
+		flags: 0,
+		maxEntries: 29,
+		keySize: 4,
+		valueSize: 16,
+		layout: '4ddff8e9a5cdbbb5',
+	},
+	endpoints: {
+		name: 'fl_endpoints_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 4096,
+		keySize: 4,
+		valueSize: 64,
+		layout: '86c2025888fd257f',
+	},
+	events: {
+		name: 'fl_events_1',
+		type: 27,
+		flags: 0,
+		maxEntries: 4194304,
+		keySize: 0,
+		valueSize: 0,
+		layout: '',
+	},
+	frags: {
+		name: 'fl_frags_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 8192,
+		keySize: 40,
+		valueSize: 32,
+		layout: '6da5ec0424e82616',
+	},
+	ifaces: {
+		name: 'fl_ifaces_1',
+		type: 1,
+		flags: 1,
+		maxEntries: 4096,
+		keySize: 4,
+		valueSize: 4,
+		layout: '72db1d30594a8f3c',
+	},
+	ipcache: {
+		name: 'fl_ipcache_1',
+		type: 1,
+		flags: 1,
+		maxEntries: 65536,
+		keySize: 16,
+		valueSize: 8,
+		layout: '28083cf43fc06386',
+	},
+	limits: {
+		name: 'fl_limits_1',
+		type: 6,
+		flags: 0,
+		maxEntries: 29,
+		keySize: 4,
+		valueSize: 8,
+		layout: '86a48dc5e7360b89',
+	},
+	metrics: {
+		name: 'fl_metrics_1',
+		type: 6,
+		flags: 0,
+		maxEntries: 16,
+		keySize: 4,
+		valueSize: 8,
+		layout: '2842a1117c6d18a0',
+	},
+	nat: {
+		name: 'fl_nat_1',
+		type: 1,
+		flags: 1,
+		maxEntries: 65536,
+		keySize: 40,
+		valueSize: 24,
+		layout: 'e80eb053ab9b07bd',
+	},
+	nodes: {
+		name: 'fl_nodes_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 16384,
+		keySize: 4,
+		valueSize: 56,
+		layout: 'cf829d3982d8a180',
+	},
+	runtime: {
+		name: 'fl_runtime_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 1,
+		keySize: 4,
+		valueSize: 8,
+		layout: 'cf7d3ff63094b099',
+	},
+	services: {
+		name: 'fl_services_1',
+		type: 1,
+		flags: 0,
+		maxEntries: 65536,
+		keySize: 20,
+		valueSize: 40,
+		layout: '7f8815cd9bf57b74',
+	},
+	slots: {
+		name: 'fl_slots_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 65536,
+		keySize: 4,
+		valueSize: 64,
+		layout: 'ea7fe9cd9f74c1d5',
+	},
+	sock_rev: {
+		name: 'fl_sock_rev_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 65536,
+		keySize: 32,
+		valueSize: 24,
+		layout: 'b2be39fda0222db7',
+	},
+	vip_filter: {
+		name: 'fl_vip_filter_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 1024,
+		keySize: 4,
+		valueSize: 8,
+		layout: '2842a1117c6d18a0',
+	},
+} as const satisfies Record<string, MapSpec>;
+
+export type MapName = keyof typeof Maps;
+
+/** Constants the programs are loaded with. */
+export interface DatapathConfig {
+	uplinkIfindex: number;
+	overlayIfindex: number;
+	hostIfindex: number;
+	vni: number;
+	vxlanPort: number;
+	snatPortMin: number;
+	snatPortMax: number;
+	podMtu: number;
+	uplinkMtu: number;
+	nodeAddr4: Uint8Array;
+	nodeAddr6: Uint8Array;
+	podNet4: Uint8Array;
+	podMask4: Uint8Array;
+	podNet6: Uint8Array;
+	podMask6: Uint8Array;
+	hostMac: Uint8Array;
+	overlayMac: Uint8Array;
+	events: number;
+	masquerade4: number;
+	masquerade6: number;
+	sockLb: number;
+	hasSetRetval: number;
+	hz: number;
+	eventRate: number;
+}
+
+/** The bytes of each constant, by the name of its variable. */
+export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uint8Array> {
+	return {
+		cfg_uplink_ifindex: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.uplinkIfindex, 0xffffffff, 'cfg_uplink_ifindex'), true);
+		}, config),
+		cfg_overlay_ifindex: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.overlayIfindex, 0xffffffff, 'cfg_overlay_ifindex'), true);
+		}, config),
+		cfg_host_ifindex: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.hostIfindex, 0xffffffff, 'cfg_host_ifindex'), true);
+		}, config),
+		cfg_vni: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.vni, 0xffffffff, 'cfg_vni'), true);
+		}, config),
+		cfg_vxlan_port: encodeWith(2, (config: DatapathConfig, view, at) => {
+			view.setUint16(at, uint(config.vxlanPort, 0xffff, 'cfg_vxlan_port'), true);
+		}, config),
+		cfg_snat_port_min: encodeWith(2, (config: DatapathConfig, view, at) => {
+			view.setUint16(at, uint(config.snatPortMin, 0xffff, 'cfg_snat_port_min'), true);
+		}, config),
+		cfg_snat_port_max: encodeWith(2, (config: DatapathConfig, view, at) => {
+			view.setUint16(at, uint(config.snatPortMax, 0xffff, 'cfg_snat_port_max'), true);
+		}, config),
+		cfg_pod_mtu: encodeWith(2, (config: DatapathConfig, view, at) => {
+			view.setUint16(at, uint(config.podMtu, 0xffff, 'cfg_pod_mtu'), true);
+		}, config),
+		cfg_uplink_mtu: encodeWith(2, (config: DatapathConfig, view, at) => {
+			view.setUint16(at, uint(config.uplinkMtu, 0xffff, 'cfg_uplink_mtu'), true);
+		}, config),
+		cfg_node_addr4: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.nodeAddr4, 16, 'cfg_node_addr4');
+		}, config),
+		cfg_node_addr6: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.nodeAddr6, 16, 'cfg_node_addr6');
+		}, config),
+		cfg_pod_net4: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.podNet4, 16, 'cfg_pod_net4');
+		}, config),
+		cfg_pod_mask4: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.podMask4, 16, 'cfg_pod_mask4');
+		}, config),
+		cfg_pod_net6: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.podNet6, 16, 'cfg_pod_net6');
+		}, config),
+		cfg_pod_mask6: encodeWith(16, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.podMask6, 16, 'cfg_pod_mask6');
+		}, config),
+		cfg_host_mac: encodeWith(6, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.hostMac, 6, 'cfg_host_mac');
+		}, config),
+		cfg_overlay_mac: encodeWith(6, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.overlayMac, 6, 'cfg_overlay_mac');
+		}, config),
+		cfg_events: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.events, 0xff, 'cfg_events'));
+		}, config),
+		cfg_masquerade4: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.masquerade4, 0xff, 'cfg_masquerade4'));
+		}, config),
+		cfg_masquerade6: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.masquerade6, 0xff, 'cfg_masquerade6'));
+		}, config),
+		cfg_sock_lb: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.sockLb, 0xff, 'cfg_sock_lb'));
+		}, config),
+		cfg_has_set_retval: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.hasSetRetval, 0xff, 'cfg_has_set_retval'));
+		}, config),
+		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);
+		}, config),
+		cfg_event_rate: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.eventRate, 0xffffffff, 'cfg_event_rate'), true);
+		}, config),
+	};
+}
