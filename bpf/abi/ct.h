@@ -91,7 +91,10 @@ struct frag_entry {
 	__be16 sport;
 	__be16 dport;
 	__u16 count; /* of ranges used */
+	__u16 seen;  /* units received; no range overlaps another, so seen == total means complete */
+	__u16 total; /* units of the whole datagram; 0 = the last fragment has not come */
 	__u16 pad;
+	__u32 created; /* low 32 bits of jiffies */
 	__u16 start[6]; /* LIMIT_FRAG_RANGES */
 	__u16 end[6];
 };

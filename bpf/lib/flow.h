@@ -18,29 +18,6 @@ struct flow_origin {
 	__u8 pad;
 };
 
-/*
- * Room for what the first packet of a flow needs and the 512 bytes of stack do not have. Per CPU: these programs run with
- * softirqs off and do not nest.
- */
-struct flow_scratch {
-	struct ct_entry made; /* what the packet needs for forward() */
-	struct pkt inner;     /* the packet with the backend as destination */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flow_scratch);
-} fl_scratch_1 SEC(".maps");
-
-INLINE struct flow_scratch *flow_scratch(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&fl_scratch_1, &zero);
-}
-
 /* flow_create's positive answer: the packet is none of ours, the stack shall have it. */
 enum flow_result {
 	FLOW_MADE = 0,
@@ -232,7 +209,7 @@ INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct 
  * Decides a new flow and inserts its entries. scratch->made is what this packet needs for forward() in direction
  * CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
  */
-NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin, struct flow_scratch *scratch)
+NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin, struct scratch *scratch)
 {
 	struct ct_entry *entry = &scratch->made;
 	struct pkt *inner = &scratch->inner;
@@ -283,7 +260,7 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 		return 0;
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD) || dir != CT_DIR_FORWARD)
 		return 1;
-	if (p->proto == L4_PROTO_TCP && !(p->tcp_flags & TCP_SYN))
-		return 1;
-	return lb_backend_live(entry->backend, entry->backend_generation);
+	if (p->proto == L4_PROTO_TCP)
+		return !(p->tcp_flags & TCP_SYN) || lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE);
+	return lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE | BACKEND_FLAG_TERMINATING);
 }

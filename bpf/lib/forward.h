@@ -131,23 +131,65 @@ INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct
 	return bpf_redirect_neigh(node->ifindex, &next, sizeof(next), 0);
 }
 
-/* Out of the cluster by the uplink; the kernel's routing table knows the next hop. */
+/*
+ * Next hop towards the world, by the node's routing table. 0 = *next and *ifindex are set; 1 = only the stack knows (local
+ * destination, a device without forwarding); negative reason. The neighbour itself is left to bpf_redirect_neigh, because
+ * look-ups from BPF do not keep neighbour entries alive.
+ */
+NOINLINE int forward_route(struct __sk_buff *skb, const struct pkt *p, const addr_t *dst, struct bpf_redir_neigh *next,
+			   __u32 *ifindex)
+{
+	struct bpf_fib_lookup fib __attribute__((aligned(8))) = {.ifindex = cfg_uplink_ifindex};
+	addr_t src = node_addr(p->family);
+	long result;
+
+	if (p->family == 4) {
+		fib.family = 2; /* AF_INET */
+		fib.ipv4_src = addr_ipv4(&src);
+		fib.ipv4_dst = addr_ipv4(dst);
+	} else {
+		fib.family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib.ipv6_src, &src, 16);
+		__builtin_memcpy(fib.ipv6_dst, dst, 16);
+	}
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (result == BPF_FIB_LKUP_RET_BLACKHOLE || result == BPF_FIB_LKUP_RET_UNREACHABLE ||
+	    result == BPF_FIB_LKUP_RET_PROHIBIT)
+		return -DROP_REASON_NO_ROUTE;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 1;
+	next->nh_family = fib.family;
+	if (p->family == 4)
+		next->ipv4_nh = fib.ipv4_dst;
+	else
+		__builtin_memcpy(next->ipv6_nh, fib.ipv6_dst, 16);
+	*ifindex = fib.ifindex;
+	return 0;
+}
+
+/* Out of the cluster; the node's routing table says where. */
 INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
-	int err;
+	int translated = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD), route, err;
+	addr_t dst = translated ? *addr_of((void *)entry->xlate_addr) : p->dst;
+	struct bpf_redir_neigh next = {};
+	__u32 ifindex = 0;
 
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
 	if (!forward_fits(skb, p, cfg_uplink_mtu) && (p->flags & PKT_DONT_FRAGMENT))
 		return answer_too_big(skb, p, cfg_uplink_mtu, hook_route(hook));
+	route = forward_route(skb, p, &dst, &next, &ifindex);
+	if (route < 0)
+		return drop(skb, p, route, hook);
 	err = forward_translate(skb, p, entry, dir);
-	if (!err && !forward_fits(skb, p, cfg_uplink_mtu))
-		return VERDICT_NEXT;
+	if (!err && (route || !forward_fits(skb, p, cfg_uplink_mtu)))
+		return VERDICT_NEXT; /* the stack decides, or fragments */
 	if (!err)
 		err = rewrite_ttl(skb, p);
 	if (err)
 		return drop(skb, p, err, hook);
-	return bpf_redirect_neigh(cfg_uplink_ifindex, 0, 0, 0);
+	return bpf_redirect_neigh(ifindex, &next, sizeof(next), 0);
 }
 
 /* To the node itself. What left through the host device comes back by it, so that rp_filter and netfilter see one path. */

@@ -65,7 +65,7 @@ INLINE struct ct_entry *ingress_lookup(const struct pkt *p, __u32 *dir)
 
 /* Makes entries for a new flow from outside. FLOW_MADE, FLOW_NOT_OURS or a reason. */
 INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook,
-		       struct flow_scratch *scratch)
+		       struct scratch *scratch)
 {
 	struct flow_origin origin = {.hook = hook, .client = LB_CLIENT_OUTSIDE};
 	struct ipcache_entry from;
@@ -80,15 +80,13 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 	return flow_create(skb, p, &origin, scratch);
 }
 
-INLINE int ingress(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook)
+INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sender_check check, enum hook hook)
 {
-	struct flow_scratch *scratch = flow_scratch();
+	struct pkt *p = &scratch->pkt;
 	struct ct_entry *entry;
 	__u32 dir = CT_DIR_FORWARD;
-	int err, replied = 0;
+	int err, replied;
 
-	if (!scratch)
-		return VERDICT_DROP;
 	if (p->flags & PKT_ICMP_ERROR)
 		err = related_reverse(skb, p);
 	else

@@ -78,7 +78,7 @@ INLINE int lb_read_backend(const struct svc_entry *svc, enum lb_client client, _
 
 /*
  * Chooses a backend for a new connection to addr:port.
- * Inside clients see cluster and external addresses, outside ones only external addresses. `seed` picks the slot: the same
+ * Inside clients look at cluster addresses first, outside ones at external addresses. `seed` picks the slot: the same
  * seed gives the same backend while the set is the same.
  */
 NOINLINE int lb_choose(const addr_t *addr, __u32 port_proto, enum lb_client client, __u32 seed, struct lb_choice *out)
@@ -93,8 +93,8 @@ NOINLINE int lb_choose(const addr_t *addr, __u32 port_proto, enum lb_client clie
 
 	*addr_of(key.addr) = *addr;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	if (!svc && client == LB_CLIENT_INSIDE) {
-		key.scope = SVC_SCOPE_EXTERNAL;
+	if (!svc) {
+		key.scope = client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_CLUSTER : SVC_SCOPE_EXTERNAL;
 		svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	}
 	if (!svc) {
@@ -122,10 +122,10 @@ INLINE int lb_has_external_ports(void)
 	return state && state->external_ports;
 }
 
-/* 1 if the row still is the backend that was chosen and may get new connections or datagrams. */
-INLINE int lb_backend_live(__u32 index, __u32 generation)
+/* 1 if the row still is the backend that was chosen and has one of `flags` (enum backend_flags). */
+INLINE int lb_backend_is(__u32 index, __u32 generation, __u8 flags)
 {
 	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
 
-	return backend && backend->generation == generation && (backend->flags & BACKEND_FLAG_LIVE);
+	return backend && backend->generation == generation && (backend->flags & flags);
 }

@@ -25,6 +25,10 @@ enum tcp_flag_bits {
 	TCP_ACK = 16,
 };
 
+enum frag_limits {
+	FRAG_TIMEOUT_S = 10, /* an older first fragment is of another datagram with the same identification */
+};
+
 /* parse_packet's answer when the packet is neither IPv4 nor IPv6. Negative answers are -DROP_REASON_*. */
 enum parse_result {
 	PARSE_OK = 0,
@@ -46,6 +50,34 @@ struct pkt {
 	__u8 ttl;
 	__u8 pad[3];
 };
+
+/*
+ * The packet at hand and what its flow needs, per CPU: these programs run with softirqs off and do not nest. It is not on the
+ * stack, because the verifier follows every value it knows there and would walk the programs once for each kind of packet.
+ */
+struct scratch {
+	struct pkt pkt;
+	struct ct_entry made; /* what the first packet of a flow needs for forward() */
+	struct pkt inner;     /* the packet with the backend as destination */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} fl_scratch_1 SEC(".maps");
+
+/* Scratch with a zeroed packet. Never NULL in practice; the verifier wants it checked. */
+INLINE struct scratch *scratch_begin(void)
+{
+	__u32 zero = 0;
+	struct scratch *scratch = bpf_map_lookup_elem(&fl_scratch_1, &zero);
+
+	if (scratch)
+		__builtin_memset(&scratch->pkt, 0, sizeof(scratch->pkt));
+	return scratch;
+}
 
 struct ports {
 	__be16 source;
@@ -85,6 +117,7 @@ INLINE int frag_add_range(struct frag_entry *frag, __u16 start, __u16 end)
 		if (start < frag->end[i] && frag->start[i] < end)
 			return -DROP_REASON_FRAGMENT_OVERLAP;
 	}
+	frag->seen += end - start;
 	for (__u32 i = 0; i < LIMIT_FRAG_RANGES; i++) {
 		if (i >= used)
 			break;
@@ -117,24 +150,25 @@ NOINLINE int frag_track(struct pkt *p, __u32 id, __u32 offset, __u32 len, __u32 
 
 	*addr_of(key.src) = p->src;
 	*addr_of(key.dst) = p->dst;
-	if (offset == 0) {
-		struct frag_entry first = {.sport = p->sport, .dport = p->dport, .count = 1};
-
-		first.start[0] = 0;
-		first.end[0] = end;
-		if (bpf_map_update_elem(&fl_frags_1, &key, &first, BPF_NOEXIST) == 0)
-			return 0;
-		/* A second first fragment: a retransmission looks the same, an attack overlaps. */
-		return -DROP_REASON_FRAGMENT_OVERLAP;
-	}
 	frag = bpf_map_lookup_elem(&fl_frags_1, &key);
+	if (offset == 0) {
+		struct frag_entry first = {.sport = p->sport, .dport = p->dport, .count = 1, .seen = end, .created = jiffies32()};
+
+		/* A second first fragment is an overlap, unless the identification is in use again. */
+		if (frag && first.created - frag->created < FRAG_TIMEOUT_S * cfg_hz)
+			return -DROP_REASON_FRAGMENT_OVERLAP;
+		first.end[0] = end;
+		return bpf_map_update_elem(&fl_frags_1, &key, &first, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+	}
 	if (!frag)
 		return -DROP_REASON_FRAGMENT_NO_FIRST;
 	p->sport = frag->sport;
 	p->dport = frag->dport;
 	int err = frag_add_range(frag, start, end);
 
-	if (!err && !more && frag->count == 1 && frag->start[0] == 0)
+	if (!more)
+		frag->total = end;
+	if (!err && frag->seen == frag->total)
 		bpf_map_delete_elem(&fl_frags_1, &key); /* complete: the identification may be used again */
 	return err;
 }
@@ -341,7 +375,7 @@ INLINE int parse_ipv6(struct __sk_buff *skb, struct pkt *p)
 	}
 }
 
-/* Fills `p`, which must be zeroed. The headers are in the linear part afterwards. */
+/* Fills `p`, which must be zeroed (scratch_begin). The headers are in the linear part afterwards. */
 INLINE int parse_packet(struct __sk_buff *skb, struct pkt *p)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;

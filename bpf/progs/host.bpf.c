@@ -9,39 +9,41 @@ SEC("tc")
 int from_host_device(struct __sk_buff *skb)
 {
 	struct flow_origin origin = {.hook = HOOK_FROM_HOST_DEVICE, .client = LB_CLIENT_INSIDE, .via_host = 1};
-	struct flow_scratch *scratch = flow_scratch();
 	struct ct_key key __attribute__((aligned(8)));
+	struct scratch *scratch = scratch_begin();
 	struct ct_entry *entry;
-	struct pkt p = {};
+	struct pkt *p;
 	__u32 src_is_hi, dir = CT_DIR_FORWARD;
-	int err = parse_packet(skb, &p);
+	int err;
 
 	if (!scratch)
 		return VERDICT_DROP;
-	if (err == PARSE_NOT_IP || (!err && is_multicast(&p)))
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
+	if (err == PARSE_NOT_IP || (!err && is_multicast(p)))
 		return VERDICT_NEXT;
 	if (err)
-		return drop(skb, &p, err, HOOK_FROM_HOST_DEVICE);
+		return drop(skb, p, err, HOOK_FROM_HOST_DEVICE);
 	bpf_skb_change_type(skb, 0); /* PACKET_HOST: the device has no neighbours, so the MAC means nothing */
-	src_is_hi = ct_make_key(&p, &key);
+	src_is_hi = ct_make_key(p, &key);
 	entry = bpf_map_lookup_elem(&fl_ct_1, &key);
 	if (entry) {
 		dir = ct_direction(entry, src_is_hi);
-		if (!flow_usable(&p, entry, dir) || !ct_touch(&p, entry, dir))
+		if (!flow_usable(p, entry, dir) || !ct_touch(p, entry, dir))
 			entry = 0;
 	}
 	if (!entry) {
 		origin.peer.kind = PEER_KIND_HOST;
 		origin.identity = IDENTITY_HOST;
-		err = flow_create(skb, &p, &origin, scratch);
+		err = flow_create(skb, p, &origin, scratch);
 		if (err < 0)
-			return forward_refuse(skb, &p, err, HOOK_FROM_HOST_DEVICE);
+			return forward_refuse(skb, p, err, HOOK_FROM_HOST_DEVICE);
 		if (!(scratch->made.flags & CT_FLAG_SVC_FORWARD))
-			return drop(skb, &p, DROP_REASON_NO_ROUTE, HOOK_FROM_HOST_DEVICE);
+			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_HOST_DEVICE);
 		entry = &scratch->made;
 		dir = CT_DIR_FORWARD;
 	}
-	return forward(skb, &p, entry, dir, HOOK_FROM_HOST_DEVICE);
+	return forward(skb, p, entry, dir, HOOK_FROM_HOST_DEVICE);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

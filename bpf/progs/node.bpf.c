@@ -21,16 +21,21 @@ INLINE int check_uplink_sender(struct __sk_buff *skb, struct peer_ref from)
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
-	struct pkt p = {};
-	int err = parse_packet(skb, &p);
+	struct scratch *scratch = scratch_begin();
+	struct pkt *p;
+	int err;
 
+	if (!scratch)
+		return VERDICT_DROP;
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
 		return VERDICT_NEXT;
 	if (err < 0) /* what is not for us the stack may judge, e.g. a fragment for the node itself */
-		return p.family && in_pod_net(&p.dst, p.family) ? drop(skb, &p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
-	if (ingress_is_spoofed(&p))
-		return drop(skb, &p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
-	return ingress(skb, &p, check_uplink_sender, HOOK_FROM_UPLINK);
+		return p->family && in_pod_net(&p->dst, p->family) ? drop(skb, p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
+	if (ingress_is_spoofed(p))
+		return drop(skb, p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
+	return ingress(skb, scratch, check_uplink_sender, HOOK_FROM_UPLINK);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -43,52 +43,61 @@ INLINE int check_overlay_sender(struct __sk_buff *skb, struct peer_ref from)
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	struct pkt p = {};
+	struct scratch *scratch = scratch_begin();
 	struct ipcache_entry from;
-	int err = parse_packet(skb, &p), verdict;
+	struct pkt *p;
+	int err, verdict;
 
+	if (!scratch)
+		return VERDICT_DROP;
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
-		return drop(skb, &p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_OVERLAY);
+		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_OVERLAY);
 	if (err < 0)
-		return drop(skb, &p, err, HOOK_FROM_OVERLAY);
+		return drop(skb, p, err, HOOK_FROM_OVERLAY);
 	bpf_skb_change_type(skb, TYPE_HOST);
-	verdict = ingress(skb, &p, check_overlay_sender, HOOK_FROM_OVERLAY);
+	verdict = ingress(skb, scratch, check_overlay_sender, HOOK_FROM_OVERLAY);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
 	/* To the node's own stack: the same rule, and nothing is forwarded from tunnel to tunnel. */
-	if (!is_node_addr(&p.dst, p.family))
-		return drop(skb, &p, DROP_REASON_NO_ROUTE, HOOK_FROM_OVERLAY);
-	peer_resolve(&p.src, &from);
+	if (!is_node_addr(&p->dst, p->family))
+		return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_OVERLAY);
+	peer_resolve(&p->src, &from);
 	err = check_overlay_sender(skb, from.peer);
-	return err ? drop(skb, &p, err, HOOK_FROM_OVERLAY) : VERDICT_NEXT;
+	return err ? drop(skb, p, err, HOOK_FROM_OVERLAY) : VERDICT_NEXT;
 }
 
 SEC("tc")
 int to_overlay(struct __sk_buff *skb)
 {
-	struct pkt p = {};
+	struct scratch *scratch = scratch_begin();
 	struct ipcache_entry to;
 	struct node *node;
+	struct pkt *p;
 	int err;
 
+	if (!scratch)
+		return VERDICT_DROP;
 	if (skb->mark == MARK_TUNNEL_KEY_SET) {
 		skb->mark = 0;
 		return VERDICT_NEXT;
 	}
-	err = parse_packet(skb, &p);
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
-		return drop(skb, &p, DROP_REASON_UNSUPPORTED_L2, HOOK_TO_OVERLAY);
+		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_TO_OVERLAY);
 	if (err == -DROP_REASON_FRAGMENT_NO_FIRST || err == -DROP_REASON_FRAGMENT_OVERLAP)
 		err = 0; /* the stack made these fragments; only the address matters here */
 	if (err < 0)
-		return drop(skb, &p, err, HOOK_TO_OVERLAY);
-	peer_resolve(&p.dst, &to);
+		return drop(skb, p, err, HOOK_TO_OVERLAY);
+	peer_resolve(&p->dst, &to);
 	node = is_remote(to.peer.kind) ? node_of(to.peer) : 0;
 	if (!node)
-		return drop(skb, &p, DROP_REASON_NO_ROUTE, HOOK_TO_OVERLAY);
+		return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_TO_OVERLAY);
 	err = forward_set_tunnel(skb, node);
 	skb->mark = 0;
-	return err < 0 ? drop(skb, &p, DROP_REASON_TUNNEL_KEY, HOOK_TO_OVERLAY) : VERDICT_NEXT;
+	return err < 0 ? drop(skb, p, DROP_REASON_TUNNEL_KEY, HOOK_TO_OVERLAY) : VERDICT_NEXT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -6,6 +6,7 @@
  */
 #include "../lib/forward.h"
 #include "../lib/neighbour.h"
+#include "../lib/related.h"
 
 /* The endpoint behind this interface. NULL if it is not attached or being removed. */
 INLINE struct endpoint *endpoint_of_iface(struct __sk_buff *skb, struct peer_ref *ref)
@@ -50,7 +51,7 @@ NOINLINE int from_pod_not_ip(struct __sk_buff *skb, struct pkt *p)
 }
 
 /* Checks the sender of a packet without a usable entry and makes the entries. 0, FLOW_NOT_OURS, or a reason. */
-NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scratch *scratch)
+NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *scratch)
 {
 	struct flow_origin origin = {.hook = HOOK_FROM_POD, .client = LB_CLIENT_INSIDE};
 	struct endpoint *endpoint = endpoint_of_iface(skb, &origin.peer);
@@ -68,6 +69,12 @@ NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scra
 			return err;
 		if (err == 0)
 			return FLOW_NOT_OURS; /* reply of a pod that reached itself through a service: look again */
+	}
+	if (p->flags & PKT_ICMP_ERROR) {
+		int err = related_reverse(skb, p);
+
+		if (err < 0)
+			return err;
 	}
 	origin.identity = endpoint->identity;
 	return flow_create(skb, p, &origin, scratch);
@@ -117,36 +124,37 @@ INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, const struct pkt 
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	struct pkt p = {};
-	struct flow_scratch *scratch;
+	struct scratch *scratch = scratch_begin();
 	struct ct_entry *entry;
+	struct pkt *p;
 	__u32 dir = CT_DIR_FORWARD;
-	int err = parse_packet(skb, &p);
+	int err;
 
+	if (!scratch)
+		return VERDICT_DROP;
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
-		return from_pod_not_ip(skb, &p);
+		return from_pod_not_ip(skb, p);
 	if (err)
-		return drop(skb, &p, err, HOOK_FROM_POD);
-	if (is_pod_nd(&p))
-		return from_pod_nd(skb, &p);
-	entry = p.flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, &p, &dir);
+		return drop(skb, p, err, HOOK_FROM_POD);
+	if (is_pod_nd(p))
+		return from_pod_nd(skb, p);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, p, &dir);
 	if (!entry) {
-		scratch = flow_scratch();
-		if (!scratch)
-			return VERDICT_DROP;
-		err = from_pod_new(skb, &p, scratch);
+		err = from_pod_new(skb, p, scratch);
 		if (err < 0)
-			return forward_refuse(skb, &p, err, HOOK_FROM_POD);
+			return forward_refuse(skb, p, err, HOOK_FROM_POD);
 		dir = CT_DIR_FORWARD;
-		entry = err == FLOW_MADE ? &scratch->made : from_pod_lookup(skb, &p, &dir);
+		entry = err == FLOW_MADE ? &scratch->made : from_pod_lookup(skb, p, &dir);
 		if (!entry)
-			return drop(skb, &p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
+			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
 	}
-	return forward(skb, &p, entry, dir, HOOK_FROM_POD);
+	return forward(skb, p, entry, dir, HOOK_FROM_POD);
 }
 
 /* A flow that the node's stack sends to the pod for the first time. */
-NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scratch *scratch)
+NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *scratch)
 {
 	struct flow_origin origin = {.hook = HOOK_TO_POD, .client = LB_CLIENT_INSIDE};
 	struct ipcache_entry from;
@@ -165,31 +173,32 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct flow_scratc
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
-	struct pkt p = {};
 	struct ct_key key __attribute__((aligned(8)));
-	struct flow_scratch *scratch;
+	struct scratch *scratch = scratch_begin();
 	struct ct_entry *entry;
+	struct pkt *p;
 	__u32 src_is_hi, dir;
-	int err = parse_packet(skb, &p);
+	int err;
 
-	if (err == PARSE_NOT_IP || (!err && is_pod_nd(&p)))
-		return VERDICT_NEXT;
-	if (err)
-		return drop(skb, &p, err, HOOK_TO_POD);
-	src_is_hi = ct_make_key(&p, &key);
-	entry = p.flags & PKT_ICMP_ERROR ? 0 : bpf_map_lookup_elem(&fl_ct_1, &key);
-	if (entry) {
-		dir = ct_direction(entry, src_is_hi);
-		if (ct_touch(&p, entry, dir)) {
-			err = forward_translate(skb, &p, entry, dir);
-			return err ? drop(skb, &p, err, HOOK_TO_POD) : VERDICT_NEXT;
-		}
-	}
-	scratch = flow_scratch();
 	if (!scratch)
 		return VERDICT_DROP;
-	err = to_pod_new(skb, &p, scratch);
-	return err < 0 ? drop(skb, &p, err, HOOK_TO_POD) : VERDICT_NEXT;
+	p = &scratch->pkt;
+	err = parse_packet(skb, p);
+	if (err == PARSE_NOT_IP || (!err && is_pod_nd(p)))
+		return VERDICT_NEXT;
+	if (err)
+		return drop(skb, p, err, HOOK_TO_POD);
+	src_is_hi = ct_make_key(p, &key);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : bpf_map_lookup_elem(&fl_ct_1, &key);
+	if (entry) {
+		dir = ct_direction(entry, src_is_hi);
+		if (ct_touch(p, entry, dir)) {
+			err = forward_translate(skb, p, entry, dir);
+			return err ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
+		}
+	}
+	err = to_pod_new(skb, p, scratch);
+	return err < 0 ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
