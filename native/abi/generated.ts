@@ -857,6 +857,9 @@ export interface FragEntry {
 	sport: number;
 	dport: number;
 	count: number;
+	seen: number;
+	total: number;
+	created: number;
 	start: number[];
 	end: number[];
 }
@@ -864,12 +867,15 @@ function encodeFragEntry(value: FragEntry, view: DataView, offset: number): void
 	view.setUint16(offset, uint(value.sport, 0xffff, 'frag_entry.sport'));
 	view.setUint16(offset + 2, uint(value.dport, 0xffff, 'frag_entry.dport'));
 	view.setUint16(offset + 4, uint(value.count, 0xffff, 'frag_entry.count'), true);
-	view.setUint16(offset + 6, 0, true);
+	view.setUint16(offset + 6, uint(value.seen, 0xffff, 'frag_entry.seen'), true);
+	view.setUint16(offset + 8, uint(value.total, 0xffff, 'frag_entry.total'), true);
+	view.setUint16(offset + 10, 0, true);
+	view.setUint32(offset + 12, uint(value.created, 0xffffffff, 'frag_entry.created'), true);
 	counted(value.start, 6, 'frag_entry.start').forEach((each, index) => {
-		view.setUint16(offset + 8 + index * 2, uint(each, 0xffff, 'frag_entry.start'), true);
+		view.setUint16(offset + 16 + index * 2, uint(each, 0xffff, 'frag_entry.start'), true);
 	});
 	counted(value.end, 6, 'frag_entry.end').forEach((each, index) => {
-		view.setUint16(offset + 20 + index * 2, uint(each, 0xffff, 'frag_entry.end'), true);
+		view.setUint16(offset + 28 + index * 2, uint(each, 0xffff, 'frag_entry.end'), true);
 	});
 }
 function decodeFragEntry(view: DataView, offset: number): FragEntry {
@@ -877,21 +883,24 @@ function decodeFragEntry(view: DataView, offset: number): FragEntry {
 		sport: view.getUint16(offset),
 		dport: view.getUint16(offset + 2),
 		count: view.getUint16(offset + 4, true),
-		start: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 8 + index * 2, true)),
-		end: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 20 + index * 2, true)),
+		seen: view.getUint16(offset + 6, true),
+		total: view.getUint16(offset + 8, true),
+		created: view.getUint32(offset + 12, true),
+		start: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 16 + index * 2, true)),
+		end: Array.from({ length: 6 }, (_, index) => view.getUint16(offset + 28 + index * 2, true)),
 	};
 }
 function formatFragEntry(value: FragEntry): string {
-	return `sport=${value.sport} dport=${value.dport} count=${value.count} start=${value.start.join(',')} end=${value.end.join(',')}`;
+	return `sport=${value.sport} dport=${value.dport} count=${value.count} seen=${value.seen} total=${value.total} created=${value.created} start=${value.start.join(',')} end=${value.end.join(',')}`;
 }
 export const FragEntry = {
 	name: 'frag_entry',
-	size: 32,
-	layout: 'a3dbd4d42d04834f',
-	encode: (value: FragEntry): Uint8Array => encodeWith(32, encodeFragEntry, value),
+	size: 40,
+	layout: '83879a04ab33fd6d',
+	encode: (value: FragEntry): Uint8Array => encodeWith(40, encodeFragEntry, value),
 	encodeInto: encodeFragEntry,
 	decode: (bytes: Uint8Array, offset = 0): FragEntry =>
-		decodeFragEntry(viewOf(bytes, offset, 32, 'frag_entry'), 0),
+		decodeFragEntry(viewOf(bytes, offset, 40, 'frag_entry'), 0),
 	decodeFrom: decodeFragEntry,
 	format: formatFragEntry,
 } as const satisfies Codec<FragEntry>;
@@ -1142,8 +1151,8 @@ export const Maps = {
 		flags: 0,
 		maxEntries: 8192,
 		keySize: 40,
-		valueSize: 32,
-		layout: '6da5ec0424e82616',
+		valueSize: 40,
+		layout: '9edd5a3b0a0333f8',
 	},
 	ifaces: {
 		name: 'fl_ifaces_1',
