@@ -1,0 +1,46 @@
+import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { afterAll, expect, it } from 'vitest';
+import { leftovers, sweep } from '../lib/cluster/scope.ts';
+import { ask, CLIENT, Cluster, eventually, ROUTER_OUTSIDE } from '../lib/cluster.ts';
+
+const made: Cluster[] = [];
+afterAll(async () => {
+	for (const cluster of made) await cluster.destroy();
+});
+
+async function bareCluster(): Promise<Cluster> {
+	const cluster = await Cluster.create({ nodes: 2, subnets: [0, 1], withoutAgents: true });
+	made.push(cluster);
+	return cluster;
+}
+
+it('connects nodes of two subnets and the outside client, in both families', async () => {
+	const cluster = await bareCluster();
+	const [first, second] = [cluster.node(1), cluster.node(2)];
+	for (const target of [second.addresses.v4, second.addresses.v6, CLIENT.v4, CLIENT.v6, ROUTER_OUTSIDE.v4]) {
+		await first.run(['ping', '-c', '1', '-W', '2', target]);
+	}
+	const refused = await ask(cluster.client, { mode: 'tcp', host: first.addresses.v4, port: 9 });
+	expect(refused.errors).toEqual({ ECONNREFUSED: 1 });
+});
+
+it('leaves no namespace, process, cgroup, pinned object or file behind', async () => {
+	const cluster = await bareCluster();
+	const sleeper = cluster.node(1).start('sleeper', ['sleep', '600']);
+	await eventually('the program is in its cgroup', () => {
+		expect(readFileSync(`/proc/${sleeper.pid}/cgroup`, 'utf8')).toContain(`${cluster.name}/node1/system`);
+	});
+	await cluster.destroy();
+	expect(await sleeper.exited).toBe(128);
+	expect(leftovers(cluster.name)).toEqual([]);
+});
+
+it('removes the cluster of a test run that was killed', async () => {
+	const cluster = await bareCluster();
+	const past = new Date(Date.now() - 60_000);
+	const entry = `/run/fairlead-clusters/${cluster.name}`;
+	writeFileSync(entry, '4194305\n'); // above the largest process id of a 64-bit kernel
+	utimesSync(entry, past, past);
+	expect(await sweep()).toContain(cluster.name);
+	expect(leftovers(cluster.name)).toEqual([]);
+});
