@@ -1,0 +1,176 @@
+/**
+ * The last N flow records. Kept as the raw bytes of the kernel plus references to shared names, about 150 bytes a
+ * record, because objects would cost four times as much; a Flow is made when somebody reads it.
+ */
+import { CtDirection, DropReason, EventType, FlowEvent, Hook } from '../../native/abi/generated.ts';
+import { addressOfBytes } from '../model/address.ts';
+import type { Flow, FlowKind, FlowPeer, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
+import type { AddressResolver } from './names.ts';
+import { hasPorts } from './protocols.ts';
+
+const RECORD_BYTES = FlowEvent.size;
+/** Offsets inside a record, found by encoding one: the layout is the generator's business alone. */
+const SOURCE_OFFSET = offsetOf({ src: new Uint8Array(16).fill(0xff) });
+const DESTINATION_OFFSET = offsetOf({ dst: new Uint8Array(16).fill(0xff) });
+const ORIGINAL_OFFSET = offsetOf({ origDst: new Uint8Array(16).fill(0xff) });
+
+const KINDS: Readonly<Record<number, FlowKind>> = {
+	[EventType.FLOW_NEW]: 'new',
+	[EventType.DROP]: 'drop',
+	[EventType.FLOW_CLOSE]: 'close',
+	[EventType.SOCK_CONNECT]: 'connect',
+	[EventType.NAT_EXHAUSTED]: 'nat-exhausted',
+};
+
+const DIRECTIONS: Readonly<Record<number, TrafficDirection>> = {
+	[Hook.FROM_POD]: 'egress',
+	[Hook.SOCKET]: 'egress',
+	[Hook.TO_UPLINK]: 'egress',
+	[Hook.TO_OVERLAY]: 'egress',
+	[Hook.TO_POD]: 'ingress',
+	[Hook.FROM_UPLINK]: 'ingress',
+	[Hook.FROM_OVERLAY]: 'ingress',
+	[Hook.XDP]: 'ingress',
+};
+
+export interface HistoryOptions {
+	/** Records that are kept; at least 1. */
+	readonly capacity: number;
+	readonly nodeName: string;
+	readonly names: AddressResolver;
+}
+
+/** A ring of records numbered from 0; the oldest is overwritten. */
+export class FlowHistory {
+	readonly capacity: number;
+	readonly #nodeName: string;
+	readonly #names: AddressResolver;
+	readonly #records: Uint8Array;
+	readonly #timesNs: BigInt64Array;
+	readonly #sources: (PeerName | undefined)[] = [];
+	readonly #destinations: (PeerName | undefined)[] = [];
+	readonly #services: (PeerName | undefined)[] = [];
+	#next = 0;
+
+	constructor(options: HistoryOptions) {
+		this.capacity = Math.max(1, options.capacity);
+		this.#nodeName = options.nodeName;
+		this.#names = options.names;
+		// zeroed by the kernel on first use: an idle node pays for no page it never wrote
+		this.#records = new Uint8Array(this.capacity * RECORD_BYTES);
+		this.#timesNs = new BigInt64Array(this.capacity);
+	}
+
+	/** Number of the oldest record that is still there. */
+	get first(): number {
+		return Math.max(0, this.#next - this.capacity);
+	}
+
+	/** Number the next record will get; records seen so far. */
+	get next(): number {
+		return this.#next;
+	}
+
+	/** Number of records that can be read. */
+	get held(): number {
+		return this.#next - this.first;
+	}
+
+	/**
+	 * Appends a copy of one `struct flow_event`.
+	 * @param offsetNs  what to add to CLOCK_MONOTONIC to get nanoseconds since 1970
+	 * @returns false when the record is shorter than the struct: it is not stored
+	 */
+	push(record: Uint8Array, offsetNs: bigint): boolean {
+		if (record.length < RECORD_BYTES) return false;
+		const slot = this.#next % this.capacity;
+		const at = slot * RECORD_BYTES;
+		this.#records.set(record.subarray(0, RECORD_BYTES), at);
+		const event = FlowEvent.decode(this.#records, at);
+		this.#timesNs[slot] = event.timeNs + offsetNs;
+		this.#sources[slot] = this.#names.owner(this.#records, at + SOURCE_OFFSET);
+		this.#destinations[slot] = this.#names.owner(this.#records, at + DESTINATION_OFFSET);
+		this.#services[slot] = isZero(event.origDst)
+			? this.#names.service(this.#records, at + DESTINATION_OFFSET, event.proto, event.dport)
+			: this.#names.service(this.#records, at + ORIGINAL_OFFSET, event.proto, event.origDport);
+		this.#next++;
+		return true;
+	}
+
+	/** Nanoseconds since 1970 of a record; undefined = overwritten or not yet there. */
+	timeNs(sequence: number): bigint | undefined {
+		return this.#has(sequence) ? this.#timesNs[sequence % this.capacity] : undefined;
+	}
+
+	/** Undefined = overwritten or not yet there. */
+	get(sequence: number): Flow | undefined {
+		if (!this.#has(sequence)) return undefined;
+		const slot = sequence % this.capacity;
+		const event = FlowEvent.decode(this.#records, slot * RECORD_BYTES);
+		const translated = !isZero(event.origDst);
+		const service = this.#services[slot];
+		return {
+			sequence,
+			timeNs: this.#timesNs[slot] ?? 0n,
+			nodeName: this.#nodeName,
+			kind: KINDS[event.type] ?? 'new',
+			verdict: verdictOf(event),
+			protocol: event.proto,
+			ipVersion: event.family === 6 ? 6 : 4,
+			source: this.#peer(event.src, event.sport, event, event.srcIdentity, this.#sources[slot]),
+			destination: this.#peer(event.dst, event.dport, event, event.dstIdentity, this.#destinations[slot]),
+			originalDestination: translated ? this.#peer(event.origDst, event.origDport, event, 0, service) : undefined,
+			service,
+			reason: event.reason,
+			reply: event.direction === CtDirection.REPLY,
+			direction: DIRECTIONS[event.hook] ?? 'unknown',
+			hook: event.hook,
+			ifindex: event.ifindex,
+			tcpFlags: hasPorts(event.proto) ? event.tcpFlags : 0,
+			icmpType: hasPorts(event.proto) ? 0 : event.tcpFlags,
+			icmpCode: hasPorts(event.proto) ? 0 : event.icmpCode,
+			packetBytes: event.len,
+			totals: event.type === EventType.FLOW_CLOSE ? totalsOf(event) : undefined,
+			ruleCookie: event.ruleCookie,
+		};
+	}
+
+	#has(sequence: number): boolean {
+		return sequence >= this.first && sequence < this.#next;
+	}
+
+	#peer(bytes: Uint8Array, port: number, event: FlowEvent, identity: number, known: PeerName | undefined): FlowPeer {
+		const address = addressOfBytes(bytes);
+		const name = known ?? this.#names.stranger(address);
+		const { kind, namespace, name: own, labels } = name;
+		return { kind, namespace, name: own, labels, address, port: hasPorts(event.proto) ? port : 0, identity };
+	}
+}
+
+function verdictOf(event: FlowEvent): Verdict {
+	if (event.reason !== DropReason.NONE || event.type === EventType.DROP) return 'dropped';
+	if (event.type === EventType.NAT_EXHAUSTED) return 'error';
+	return event.type === EventType.SOCK_CONNECT ? 'translated' : 'forwarded';
+}
+
+function totalsOf(event: FlowEvent): FlowTotals {
+	return {
+		packetsForward: event.packets[CtDirection.FORWARD] ?? 0,
+		packetsReply: event.packets[CtDirection.REPLY] ?? 0,
+		bytesForward: event.bytes[CtDirection.FORWARD] ?? 0n,
+		bytesReply: event.bytes[CtDirection.REPLY] ?? 0n,
+	};
+}
+
+function isZero(bytes: Uint8Array): boolean {
+	return bytes.every((byte) => byte === 0);
+}
+
+/** An event with every field zero, for tests and for finding offsets. */
+export function emptyFlowEvent(): FlowEvent {
+	return FlowEvent.decode(new Uint8Array(RECORD_BYTES));
+}
+
+function offsetOf(field: Partial<FlowEvent>): number {
+	return FlowEvent.encode({ ...emptyFlowEvent(), ...field }).indexOf(0xff);
+}

@@ -1,0 +1,135 @@
+/**
+ * Names for addresses: which pod, node or service an address belongs to now. The history asks once per record, at the
+ * time of the record, so that a later owner of the address does not inherit old flows.
+ */
+import { L4Proto } from '../../native/abi/generated.ts';
+import type { Address, Cidr } from '../model/address.ts';
+import { addressBytes, cidrContains } from '../model/address.ts';
+import type { ClusterView } from '../model/cluster-view.ts';
+import type { Service } from '../model/service.ts';
+import type { PeerName } from './flow.ts';
+
+/** What the history needs to know about addresses. Answers are shared objects: never change them. */
+export interface AddressResolver {
+	/** Owner by the 16 bytes at `offset`; undefined = none is known. For the hot path: makes no text. */
+	owner(bytes: Uint8Array, offset: number): PeerName | undefined;
+	/** What an address (canonical text) without an owner is: `world`, or `unknown` inside the cluster's CIDRs. */
+	stranger(address: Address): PeerName;
+	/** The service that owns this address and port; undefined = no service does. */
+	service(bytes: Uint8Array, offset: number, protocol: number, port: number): PeerName | undefined;
+}
+
+const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
+const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = { TCP: L4Proto.TCP, UDP: L4Proto.UDP, SCTP: L4Proto.SCTP };
+
+export const WORLD: PeerName = Object.freeze({ kind: 'world', namespace: '', name: '', labels: NO_LABELS });
+export const UNKNOWN: PeerName = Object.freeze({ kind: 'unknown', namespace: '', name: '', labels: NO_LABELS });
+
+export interface NodeIdentity {
+	/** Own node's name. */
+	readonly nodeName: string;
+	/** Addresses of the own node that its Node object does not list; the object's are known from the view. */
+	readonly localAddresses: readonly Address[];
+	/** Pod and service CIDRs of the cluster: an address in them without an owner is `unknown`, not `world`. */
+	readonly clusterCidrs: readonly Cidr[];
+}
+
+/** Resolver over the objects of the cluster. Everything is `world` until the first update. */
+export class NameTable implements AddressResolver {
+	/** By the 16 bytes of the address as latin1 text: cheaper to make from a record than canonical text. */
+	#owners = new Map<string, PeerName>();
+	/** By address bytes, protocol and port. */
+	#frontends = new Map<string, PeerName>();
+	#clusterCidrs: readonly Cidr[] = [];
+
+	/** Replaces everything by what the view says now. Objects that did not change keep their shared value. */
+	update(view: ClusterView, node: NodeIdentity): void {
+		const before = new Map([...this.#owners.values()].map((peer) => [identityOf(peer), peer]));
+		const shared = (peer: PeerName): PeerName => {
+			const old = before.get(identityOf(peer));
+			return old !== undefined && old.labels === peer.labels ? old : peer;
+		};
+		this.#owners = ownersOf(view, node, shared);
+		this.#frontends = frontendsOf(view, node, shared);
+		this.#clusterCidrs = node.clusterCidrs;
+	}
+
+	owner(bytes: Uint8Array, offset: number): PeerName | undefined {
+		return this.#owners.get(addressKey(bytes, offset));
+	}
+
+	service(bytes: Uint8Array, offset: number, protocol: number, port: number): PeerName | undefined {
+		const key = addressKey(bytes, offset);
+		const exact = this.#frontends.get(`${key}/${protocol}/${port}`);
+		if (exact !== undefined) return exact;
+		const owner = this.#owners.get(key);
+		return owner?.kind === 'service' ? owner : undefined;
+	}
+
+	stranger(address: Address): PeerName {
+		return this.#clusterCidrs.some((cidr) => cidrContains(cidr, address)) ? UNKNOWN : WORLD;
+	}
+}
+
+function addressKey(bytes: Uint8Array, offset: number): string {
+	return Buffer.from(bytes.buffer, bytes.byteOffset + offset, 16).toString('latin1');
+}
+
+function identityOf(peer: PeerName): string {
+	return `${peer.kind}/${peer.namespace}/${peer.name}`;
+}
+
+/** Later kinds win: a pod's address is never taken for that of a service or node. */
+function ownersOf(view: ClusterView, node: NodeIdentity, shared: (peer: PeerName) => PeerName): Map<string, PeerName> {
+	const owners = new Map<string, PeerName>();
+	const add = (addresses: readonly Address[], peer: PeerName): void => {
+		for (const address of addresses) owners.set(addressKey(addressBytes(address), 0), peer);
+	};
+	for (const service of view.services.values()) add(virtualAddresses(service), shared(servicePeer(service)));
+	for (const each of view.nodes.values()) {
+		const peer = shared(nodePeer(each.name, each.name === node.nodeName, each.labels));
+		add(each.internalIps, peer);
+		add(each.externalIps, peer);
+	}
+	const own = view.nodes.get(node.nodeName);
+	add(node.localAddresses, shared(nodePeer(node.nodeName, true, own?.labels ?? NO_LABELS)));
+	for (const pod of view.pods.values()) {
+		if (pod.hostNetwork || pod.finished) continue;
+		add(pod.addresses, shared({ kind: 'pod', namespace: pod.namespace, name: pod.name, labels: pod.labels }));
+	}
+	return owners;
+}
+
+function frontendsOf(
+	view: ClusterView,
+	node: NodeIdentity,
+	shared: (peer: PeerName) => PeerName,
+): Map<string, PeerName> {
+	const frontends = new Map<string, PeerName>();
+	const own = view.nodes.get(node.nodeName);
+	const nodeAddresses = [...node.localAddresses, ...(own?.internalIps ?? []), ...(own?.externalIps ?? [])];
+	for (const service of view.services.values()) {
+		const peer = shared(servicePeer(service));
+		for (const port of service.ports) {
+			const protocol = PROTOCOL_NUMBERS[port.protocol] ?? L4Proto.ANY;
+			const add = (address: Address, number: number): void => {
+				frontends.set(`${addressKey(addressBytes(address), 0)}/${protocol}/${number}`, peer);
+			};
+			for (const address of virtualAddresses(service)) add(address, port.port);
+			if (port.nodePort > 0) for (const address of nodeAddresses) add(address, port.nodePort);
+		}
+	}
+	return frontends;
+}
+
+function virtualAddresses(service: Service): readonly Address[] {
+	return [...service.clusterIps, ...service.externalIps, ...service.loadBalancerIps];
+}
+
+function servicePeer(service: Service): PeerName {
+	return { kind: 'service', namespace: service.namespace, name: service.name, labels: NO_LABELS };
+}
+
+function nodePeer(name: string, own: boolean, labels: Readonly<Record<string, string>>): PeerName {
+	return { kind: own ? 'host' : 'remote-node', namespace: '', name, labels };
+}
