@@ -7,6 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 
 step bpf dist/bpf "bpf scripts/build-bpf.ts" node scripts/build-bpf.ts
-step addon native/build/Release/fairlead.node "native/src native/CMakeLists.txt package-lock.json" cmake-js compile --silent -d native
+step addon native/build/Release/fairlead.node "native/src native/CMakeLists.txt package-lock.json" cmake-js -d native compile
 step cni dist/cni/fairlead-cni "cni/front scripts/build-cni.sh" scripts/build-cni.sh
 step javascript dist/agent "agent cli cni native proto tsconfig.json tsconfig.build.json package.json package-lock.json" tsc -p tsconfig.build.json

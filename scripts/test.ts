@@ -55,7 +55,6 @@ const steps: readonly Step[] = [
 	check('TypeScript format and lint', 'scripts/format.sh', '--check', 'ts'),
 	check('C and C++ format', 'scripts/format.sh', '--check', 'c'),
 	check('shell scripts', 'bash', '-c', 'shellcheck -x $(git ls-files "*.sh") .ci/run'),
-	check('generated codecs are current', 'node', 'native/abi/generate.ts', '--check'),
 	check('lock file is complete', 'npm', 'ci', '--dry-run'),
 	tests('unit', 5 * minute),
 	tests('kernel', 8 * minute),
