@@ -1,0 +1,195 @@
+/**
+ * The raw surface of the C++ addon, as declared types. Only native/index.ts imports this.
+ * Handles are opaque; every function checks its arguments and throws NativeError or TypeError.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+declare const handleKind: unique symbol;
+/** A native resource; the addon refuses a handle of another kind. */
+export interface Handle<Kind extends string> {
+	readonly [handleKind]: Kind;
+}
+export type MapHandle = Handle<'map'>;
+export type ObjectHandle = Handle<'object'>;
+export type ProgramHandle = Handle<'program'>;
+export type LinkHandle = Handle<'link'>;
+export type RingHandle = Handle<'ring'>;
+
+export interface MapInfo {
+	id: number;
+	name: string;
+	type: number;
+	keySize: number;
+	valueSize: number;
+	maxEntries: number;
+	flags: number;
+	btfId: number;
+	btfKeyTypeId: number;
+	btfValueTypeId: number;
+}
+
+export interface FlatEntries {
+	count: number;
+	keys: Uint8Array;
+	values: Uint8Array;
+}
+
+export interface ProgramInfo {
+	name: string;
+	id: number;
+	type: number;
+	tag: string;
+}
+
+export interface TestRunResult {
+	retval: number;
+	data: Uint8Array;
+	ctx: Uint8Array;
+	durationNs: number;
+}
+
+export interface LinkInfo {
+	id: number;
+	type: number;
+	programId: number;
+	ifindex?: number;
+	attachType?: number;
+}
+
+/** What the running kernel can do; every flag was found by trying it. */
+export interface KernelFeatures {
+	/** As `uname -r`. */
+	release: string;
+	version: [major: number, minor: number, patch: number];
+	/** /sys/kernel/btf/vmlinux is readable: CO-RE objects can be loaded. */
+	btf: boolean;
+	/** tcx links (6.6). Without: clsact. */
+	tcx: boolean;
+	/** BPF_MAP_TYPE_RINGBUF (5.8). */
+	ringbuf: boolean;
+	/** BPF_F_MMAPABLE arrays (5.5). */
+	mmapableArray: boolean;
+	/** BPF_MAP_*_BATCH (5.6). */
+	batchOps: boolean;
+	/** bpf_set_retval in cgroup sock_addr programs (5.18). */
+	bpfSetRetval: boolean;
+	/** bpf_redirect_peer (5.10). */
+	redirectPeer: boolean;
+	/** bpf_redirect_neigh (5.10). */
+	redirectNeigh: boolean;
+	fibLookup: boolean;
+	/** bpf_jiffies64 (5.5). */
+	jiffies64: boolean;
+	/** bpf_loop (5.17). */
+	bpfLoop: boolean;
+	/** bpf_get_netns_cookie in cgroup sock_addr programs (5.8). */
+	netnsCookie: boolean;
+	/** cgroup getpeername4/6 (5.8). */
+	cgroupGetpeername: boolean;
+	/** cgroup sock_release (5.9). */
+	cgroupSockRelease: boolean;
+	/** XDP programs that take multi-buffer packets (5.18). */
+	xdpFrags: boolean;
+	/** MEMBARRIER_CMD_GLOBAL, which map updates through shared memory rely on. */
+	membarrier: boolean;
+}
+
+type Where = 'ingress' | 'egress';
+
+export interface Addon {
+	setErrorClass(cls: new (message: string, code: string, errno: number, syscall: string) => Error): void;
+	handleCount(): number;
+
+	mapCreate(type: number, name: string, keySize: number, valueSize: number, maxEntries: number, flags: number): MapHandle;
+	mapOpenPinned(path: string): MapHandle;
+	mapOpenById(id: number): MapHandle;
+	mapInfo(map: MapHandle): MapInfo;
+	mapGet(map: MapHandle, key: Uint8Array): Uint8Array | undefined;
+	mapSet(map: MapHandle, key: Uint8Array, value: Uint8Array, flags: number | undefined): void;
+	mapSetProgram(map: MapHandle, index: number, program: ProgramHandle): void;
+	mapDelete(map: MapHandle, key: Uint8Array): boolean;
+	mapDump(map: MapHandle): FlatEntries;
+	mapDumpAsync(map: MapHandle): Promise<FlatEntries>;
+	mapUpdateBatch(map: MapHandle, keys: Uint8Array, values: Uint8Array, flags: number | undefined): Promise<number>;
+	mapDeleteBatch(map: MapHandle, keys: Uint8Array): Promise<number>;
+	mapMmap(map: MapHandle): ArrayBuffer;
+	mapPin(map: MapHandle, path: string): void;
+	mapClose(map: MapHandle, buffer: ArrayBuffer | undefined): void;
+
+	objectOpen(path: string): ObjectHandle;
+	objectMapNames(object: ObjectHandle): string[];
+	objectProgramNames(object: ObjectHandle): string[];
+	objectRodata(object: ObjectHandle): Record<string, number>;
+	objectSetRodata(object: ObjectHandle, name: string, value: Uint8Array): void;
+	objectReuseMap(object: ObjectHandle, name: string, map: MapHandle): void;
+	objectSetMaxEntries(object: ObjectHandle, name: string, maxEntries: number): void;
+	objectSetAutoload(object: ObjectHandle, program: string, on: boolean): void;
+	objectLoad(object: ObjectHandle): Promise<void>;
+	objectMap(object: ObjectHandle, name: string): MapHandle;
+	objectProgram(object: ObjectHandle, name: string): ProgramHandle;
+	objectClose(object: ObjectHandle): void;
+
+	programOpenPinned(path: string): ProgramHandle;
+	programOpenById(id: number): ProgramHandle;
+	programInfo(program: ProgramHandle): ProgramInfo;
+	programTestRun(
+		program: ProgramHandle,
+		data: Uint8Array | undefined,
+		ctx: Uint8Array | undefined,
+		repeat: number,
+		dataOutSize: number | undefined,
+		flags: number | undefined,
+	): TestRunResult;
+	programPin(program: ProgramHandle, path: string): void;
+	programClose(program: ProgramHandle): void;
+
+	linkAttachTcx(program: ProgramHandle, ifindex: number, where: Where): LinkHandle;
+	linkAttachXdp(program: ProgramHandle, ifindex: number, mode: 'native' | 'generic'): LinkHandle;
+	linkAttachCgroup(program: ProgramHandle, cgroupPath: string, type: string): LinkHandle;
+	linkOpenPinned(path: string): LinkHandle;
+	linkOpenById(id: number): LinkHandle;
+	linkInfo(link: LinkHandle): LinkInfo;
+	linkUpdate(link: LinkHandle, program: ProgramHandle): void;
+	linkPin(link: LinkHandle, path: string): void;
+	linkDetach(link: LinkHandle): void;
+	linkClose(link: LinkHandle): void;
+
+	clsactAttach(program: ProgramHandle, ifindex: number, where: Where, priority: number, handle: number): void;
+	clsactDetach(ifindex: number, where: Where, priority: number, handle: number): void;
+	clsactQuery(ifindex: number, where: Where, priority: number, handle: number): number | undefined;
+
+	ringOpen(map: MapHandle, onBatch: (bytes: Uint8Array, spans: Uint32Array) => void, pollMs: number, maxQueued: number): RingHandle;
+	ringAcknowledge(ring: RingHandle): void;
+	ringLost(ring: RingHandle): bigint;
+	ringClose(ring: RingHandle): void;
+
+	netlinkRequest(netns: string | undefined, protocol: number, messages: Uint8Array[], timeoutMs: number): Promise<Uint8Array[][]>;
+	socketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number>;
+
+	peerCredentials(fd: number): { pid: number; uid: number; gid: number };
+	ifindexOf(name: string): number;
+	membarrier(): void;
+	membarrierAsync(): Promise<void>;
+	btfOfId(id: number): Uint8Array;
+	mapIds(): number[];
+	programIds(): number[];
+	linkIds(): number[];
+	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
+	possibleCpus(): number;
+	probe(): KernelFeatures;
+}
+
+/** From source the addon lies beside this file; from dist/native it lies in the source tree's build directory. */
+function addonPath(): string {
+	const override = process.env['FAIRLEAD_ADDON'];
+	if (override !== undefined) return override;
+	const places = ['./build/Release/fairlead.node', '../../native/build/Release/fairlead.node'];
+	const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
+	const found = paths.find((path) => existsSync(path));
+	if (found === undefined) throw new Error(`cannot load the native addon: none of ${paths.join(', ')} exists; run npm run build`);
+	return found;
+}
+
+export const addon = createRequire(import.meta.url)(addonPath()) as Addon;

@@ -1,0 +1,190 @@
+// Links: attachments that live as long as an fd or a pin refers to them.
+#include "link.h"
+
+#include <bpf/bpf.h>
+#include <linux/if_link.h>
+
+#include <array>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "fdkind.h"
+#include "kernel_abi.h"
+#include "probe.h"
+#include "program.h"
+
+namespace fairlead
+{
+
+namespace
+{
+
+constexpr std::array<std::pair<std::string_view, bpf_attach_type>, 14> kCgroupTypes{{
+	{"connect4", BPF_CGROUP_INET4_CONNECT},
+	{"connect6", BPF_CGROUP_INET6_CONNECT},
+	{"sendmsg4", BPF_CGROUP_UDP4_SENDMSG},
+	{"sendmsg6", BPF_CGROUP_UDP6_SENDMSG},
+	{"recvmsg4", BPF_CGROUP_UDP4_RECVMSG},
+	{"recvmsg6", BPF_CGROUP_UDP6_RECVMSG},
+	{"getpeername4", BPF_CGROUP_INET4_GETPEERNAME},
+	{"getpeername6", BPF_CGROUP_INET6_GETPEERNAME},
+	{"post_bind4", BPF_CGROUP_INET4_POST_BIND},
+	{"post_bind6", BPF_CGROUP_INET6_POST_BIND},
+	{"bind4", BPF_CGROUP_INET4_BIND},
+	{"bind6", BPF_CGROUP_INET6_BIND},
+	{"sock_create", BPF_CGROUP_INET_SOCK_CREATE},
+	{"sock_release", BPF_CGROUP_INET_SOCK_RELEASE},
+}};
+
+Napi::Value WrapLink(Napi::Env env, UniqueFd fd)
+{
+	return Wrap(env, std::make_unique<LinkHandle>(State::Of(env).registry(), std::move(fd)));
+}
+
+Napi::Value AttachTcx(const Napi::CallbackInfo &info)
+{
+	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
+	int ifindex = IfindexArg(info, 1);
+	bool ingress = IngressArg(info, 2);
+	int rc = bpf_link_create(program.fd(), ifindex, ingress ? abi::kTcxIngress : abi::kTcxEgress, nullptr);
+	std::string what = "program " + program.name() + ": cannot attach to tcx " + (ingress ? "ingress" : "egress") +
+			   " of interface " + std::to_string(ifindex);
+	if (rc == -EINVAL && !KernelHasTcx())
+		throw SysError(EOPNOTSUPP, "BPF_LINK_CREATE", what + ": needs kernel 6.6");
+	return WrapLink(info.Env(), OwnFd(rc, "BPF_LINK_CREATE", what));
+}
+
+Napi::Value AttachXdp(const Napi::CallbackInfo &info)
+{
+	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
+	int ifindex = IfindexArg(info, 1);
+	std::string mode = StringArg(info, 2, "mode");
+	if (mode != "native" && mode != "generic")
+		throw ArgError("mode: expected 'native' or 'generic', got '" + mode + "'");
+	LIBBPF_OPTS(bpf_link_create_opts, opts);
+	opts.flags = mode == "native" ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+	UniqueFd fd = OwnFd(bpf_link_create(program.fd(), ifindex, BPF_XDP, &opts), "BPF_LINK_CREATE",
+			    "program " + program.name() + ": cannot attach to " + mode + " XDP of interface " +
+				    std::to_string(ifindex));
+	return WrapLink(info.Env(), std::move(fd));
+}
+
+bpf_attach_type CgroupType(const std::string &name)
+{
+	for (const auto &[known, type] : kCgroupTypes) {
+		if (known == name)
+			return type;
+	}
+	throw ArgError("type: unknown cgroup attach type '" + name + "'");
+}
+
+Napi::Value AttachCgroup(const Napi::CallbackInfo &info)
+{
+	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
+	std::string path = StringArg(info, 1, "cgroupPath");
+	std::string type = StringArg(info, 2, "type");
+	bpf_attach_type attach_type = CgroupType(type);
+	UniqueFd cgroup =
+		OwnFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", "cannot open cgroup " + path);
+	UniqueFd fd = OwnFd(bpf_link_create(program.fd(), cgroup.get(), attach_type, nullptr), "BPF_LINK_CREATE",
+			    "program " + program.name() + ": cannot attach to " + type + " of cgroup " + path);
+	return WrapLink(info.Env(), std::move(fd));
+}
+
+Napi::Value OpenPinned(const Napi::CallbackInfo &info)
+{
+	std::string path = StringArg(info, 0, "path");
+	UniqueFd fd = OwnFd(bpf_obj_get(path.c_str()), "BPF_OBJ_GET", "cannot open pinned link " + path);
+	RequireFdKind(fd.get(), "bpf_link", path);
+	return WrapLink(info.Env(), std::move(fd));
+}
+
+Napi::Value OpenById(const Napi::CallbackInfo &info)
+{
+	uint32_t id = U32Arg(info, 0, "id");
+	return WrapLink(info.Env(), OwnFd(bpf_link_get_fd_by_id(id), "BPF_LINK_GET_FD_BY_ID",
+					  "cannot open link " + std::to_string(id)));
+}
+
+Napi::Value Info(const Napi::CallbackInfo &info)
+{
+	LinkHandle &link = HandleArg<LinkHandle>(info, 0, "link");
+	abi::LinkInfo raw{};
+	uint32_t size = sizeof raw;
+	Check(bpf_obj_get_info_by_fd(link.fd(), &raw, &size), "BPF_OBJ_GET_INFO_BY_FD", "link: cannot read what it is");
+	Napi::Object js = Napi::Object::New(info.Env());
+	js.Set("id", raw.id);
+	js.Set("type", raw.type);
+	js.Set("programId", raw.prog_id);
+	if (raw.type == abi::kLinkTypeXdp || raw.type == abi::kLinkTypeTcx || raw.type == abi::kLinkTypeNetkit) {
+		js.Set("ifindex", raw.device.ifindex);
+	}
+	if (raw.type == abi::kLinkTypeTcx || raw.type == abi::kLinkTypeNetkit)
+		js.Set("attachType", raw.device.attach_type);
+	if (raw.type == abi::kLinkTypeCgroup)
+		js.Set("attachType", raw.cgroup.attach_type);
+	return js;
+}
+
+Napi::Value Update(const Napi::CallbackInfo &info)
+{
+	LinkHandle &link = HandleArg<LinkHandle>(info, 0, "link");
+	ProgramHandle &program = HandleArg<ProgramHandle>(info, 1, "program");
+	Check(bpf_link_update(link.fd(), program.fd(), nullptr), "BPF_LINK_UPDATE",
+	      "link: cannot replace its program by " + program.name());
+	return info.Env().Undefined();
+}
+
+Napi::Value Pin(const Napi::CallbackInfo &info)
+{
+	LinkHandle &link = HandleArg<LinkHandle>(info, 0, "link");
+	std::string path = StringArg(info, 1, "path");
+	Check(bpf_obj_pin(link.fd(), path.c_str()), "BPF_OBJ_PIN", "link: cannot pin at " + path);
+	return info.Env().Undefined();
+}
+
+Napi::Value Detach(const Napi::CallbackInfo &info)
+{
+	Check(bpf_link_detach(HandleArg<LinkHandle>(info, 0, "link").fd()), "BPF_LINK_DETACH", "link: cannot detach");
+	return info.Env().Undefined();
+}
+
+Napi::Value CloseLink(const Napi::CallbackInfo &info)
+{
+	HandleArg<LinkHandle>(info, 0, "link").Close();
+	return info.Env().Undefined();
+}
+
+} // namespace
+
+int LinkHandle::fd() const
+{
+	if (!fd_)
+		throw SysError(EBADF, "close", "link: is closed");
+	return fd_.get();
+}
+
+bool IngressArg(const Napi::CallbackInfo &info, size_t index)
+{
+	std::string where = StringArg(info, index, "where");
+	if (where != "ingress" && where != "egress")
+		throw ArgError("where: expected 'ingress' or 'egress', got '" + where + "'");
+	return where == "ingress";
+}
+
+void ExportLink(Napi::Object exports)
+{
+	Export<AttachTcx>(exports, "linkAttachTcx");
+	Export<AttachXdp>(exports, "linkAttachXdp");
+	Export<AttachCgroup>(exports, "linkAttachCgroup");
+	Export<OpenPinned>(exports, "linkOpenPinned");
+	Export<OpenById>(exports, "linkOpenById");
+	Export<Info>(exports, "linkInfo");
+	Export<Update>(exports, "linkUpdate");
+	Export<Pin>(exports, "linkPin");
+	Export<Detach>(exports, "linkDetach");
+	Export<CloseLink>(exports, "linkClose");
+}
+
+} // namespace fairlead

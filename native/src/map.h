@@ -1,0 +1,71 @@
+// BPF maps: MapCore is plain C++ that works on any thread; MapHandle is what JavaScript holds.
+#pragma once
+
+#include <linux/bpf.h>
+
+#include <memory>
+#include <string>
+
+#include "args.h"
+#include "fd.h"
+#include "state.h"
+
+namespace fairlead
+{
+
+/// What the kernel says about a map, and the sizes user space has to use.
+struct MapShape {
+	uint32_t id = 0;
+	uint32_t type = 0;
+	uint32_t key_size = 0;
+	uint32_t value_size = 0;
+	uint32_t max_entries = 0;
+	uint32_t flags = 0;
+	uint32_t btf_id = 0;
+	uint32_t btf_key_type_id = 0;
+	uint32_t btf_value_type_id = 0;
+	std::string name;
+
+	/// Bytes of one value as user space sees it: for per-CPU maps all possible CPUs, each rounded up to 8.
+	size_t value_bytes = 0;
+
+	/// Throws unless the fd is a map.
+	static MapShape Read(int fd);
+	std::string Title() const { return "map " + name; }
+};
+
+class MapHandle : public Handle
+{
+public:
+	MapHandle(std::shared_ptr<Registry> registry, UniqueFd fd)
+		: Handle(std::move(registry)), shape_(MapShape::Read(fd.get())), fd_(std::move(fd))
+	{
+	}
+	~MapHandle() override { Close(); }
+
+	void Close() noexcept override { fd_.Reset(); }
+	const MapShape &shape() const { return shape_; }
+	/// Throws EBADF after close.
+	int fd() const;
+
+private:
+	MapShape shape_;
+	UniqueFd fd_;
+};
+
+struct FlatEntries {
+	size_t count = 0;
+	Bytes keys;
+	Bytes values;
+};
+
+/// Reads all entries: by batches, or key by key where the map type or kernel has no batch look-up.
+FlatEntries DumpMap(int fd, const MapShape &shape);
+/// @returns entries written. A failure part-way throws SysError with done().
+size_t UpdateMapBatch(int fd, const MapShape &shape, const Bytes &keys, const Bytes &values, uint64_t flags);
+/// @returns entries that existed and were deleted; missing keys are passed over.
+size_t DeleteMapBatch(int fd, const MapShape &shape, const Bytes &keys);
+
+void ExportMap(Napi::Object exports);
+
+} // namespace fairlead

@@ -1,0 +1,219 @@
+// Sockets and netlink in other network namespaces. setns(2) changes only the calling thread, so each namespace is
+// entered by a thread that lives just long enough to open one socket there; no other thread ever changes its namespace.
+#include "netns.h"
+
+#include <linux/netlink.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <thread>
+
+#include "args.h"
+#include "async.h"
+
+namespace fairlead
+{
+
+namespace
+{
+
+constexpr int kReceiveBuffer = 4 << 20;
+
+UniqueFd OpenSocket(int domain, int type, int protocol)
+{
+	return OwnFd(socket(domain, type | SOCK_CLOEXEC, protocol), "socket", "cannot open a socket");
+}
+
+UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protocol)
+{
+	if (netns.empty())
+		return OpenSocket(domain, type, protocol);
+	UniqueFd space =
+		OwnFd(open(netns.c_str(), O_RDONLY | O_CLOEXEC), "open", "cannot open network namespace " + netns);
+	UniqueFd result;
+	std::exception_ptr failure;
+	std::thread visitor([&] {
+		try {
+			if (setns(space.get(), CLONE_NEWNET) < 0)
+				throw SysError(errno, "setns", "cannot enter network namespace " + netns);
+			result = OpenSocket(domain, type, protocol);
+		} catch (...) {
+			failure = std::current_exception();
+		}
+	});
+	visitor.join();
+	if (failure)
+		std::rethrow_exception(failure);
+	return result;
+}
+
+struct NetlinkJob {
+	std::string netns;
+	int protocol = 0;
+	uint32_t timeout_ms = 0;
+	std::vector<Bytes> requests;
+};
+using Replies = std::vector<std::vector<Bytes>>;
+
+/// One netlink socket: requests go out one by one, each answered completely before the next.
+class NetlinkSocket
+{
+public:
+	explicit NetlinkSocket(const NetlinkJob &job) : fd_(OpenSocketIn(job.netns, AF_NETLINK, SOCK_RAW, job.protocol))
+	{
+		int on = 1;
+		timeval limit{static_cast<time_t>(job.timeout_ms / 1000),
+			      static_cast<suseconds_t>(job.timeout_ms % 1000) * 1000};
+		setsockopt(fd_.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+		setsockopt(fd_.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+		setsockopt(fd_.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+		setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer);
+		if (setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
+			throw SysError(errno, "setsockopt", "cannot set the netlink timeout");
+		}
+	}
+
+	std::vector<Bytes> Ask(const Bytes &request)
+	{
+		sockaddr_nl kernel{};
+		kernel.nl_family = AF_NETLINK;
+		if (sendto(fd_.get(), request.data(), request.size(), 0, reinterpret_cast<sockaddr *>(&kernel),
+			   sizeof kernel) < 0) {
+			throw SysError(errno, "sendto", "cannot send a netlink request");
+		}
+		nlmsghdr header;
+		memcpy(&header, request.data(), sizeof header);
+		std::vector<Bytes> replies;
+		while (!Receive(header, replies)) {}
+		return replies;
+	}
+
+private:
+	/// Reads one datagram. @returns whether the answer to `request` is complete.
+	bool Receive(const nlmsghdr &request, std::vector<Bytes> &replies)
+	{
+		ssize_t size = recv(fd_.get(), nullptr, 0, MSG_PEEK | MSG_TRUNC);
+		if (size > 0) {
+			datagram_.resize(static_cast<size_t>(size));
+			size = recv(fd_.get(), datagram_.data(), datagram_.size(), 0);
+		}
+		if (size < 0 && errno == EINTR)
+			return false;
+		if (size < 0)
+			throw SysError(errno == EAGAIN ? ETIMEDOUT : errno, "recv",
+				       "no complete answer to netlink request type " +
+					       std::to_string(request.nlmsg_type));
+		bool complete = false;
+		for (size_t at = 0; at + sizeof(nlmsghdr) <= static_cast<size_t>(size);) {
+			nlmsghdr header;
+			memcpy(&header, &datagram_[at], sizeof header);
+			if (header.nlmsg_len < sizeof header || at + header.nlmsg_len > static_cast<size_t>(size))
+				break;
+			if (header.nlmsg_seq == request.nlmsg_seq) {
+				replies.emplace_back(datagram_.begin() + static_cast<ptrdiff_t>(at),
+						     datagram_.begin() + static_cast<ptrdiff_t>(at + header.nlmsg_len));
+				complete = complete || EndsAnswer(request, header);
+			}
+			at += NLMSG_ALIGN(header.nlmsg_len);
+		}
+		return complete;
+	}
+
+	static bool EndsAnswer(const nlmsghdr &request, const nlmsghdr &reply)
+	{
+		if (reply.nlmsg_type == NLMSG_ERROR || reply.nlmsg_type == NLMSG_DONE)
+			return true;
+		bool multipart = (reply.nlmsg_flags & NLM_F_MULTI) != 0;
+		return !multipart && (request.nlmsg_flags & NLM_F_ACK) == 0;
+	}
+
+	UniqueFd fd_;
+	Bytes datagram_;
+};
+
+Replies RunNetlink(const NetlinkJob &job)
+{
+	NetlinkSocket socket(job);
+	Replies all;
+	for (const Bytes &request : job.requests)
+		all.push_back(socket.Ask(request));
+	return all;
+}
+
+Napi::Value RepliesToJs(Napi::Env env, Replies &&all)
+{
+	Napi::Array js = Napi::Array::New(env, all.size());
+	for (uint32_t i = 0; i < all.size(); i++) {
+		Napi::Array replies = Napi::Array::New(env, all[i].size());
+		for (uint32_t k = 0; k < all[i].size(); k++)
+			replies.Set(k, BytesToJs(env, std::span<const uint8_t>(all[i][k])));
+		js.Set(i, replies);
+	}
+	return js;
+}
+
+Bytes RequestArg(Napi::Value value, uint32_t index)
+{
+	std::string name = "messages[" + std::to_string(index) + "]";
+	if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+		throw ArgError(name + ": expected a Uint8Array");
+	}
+	Napi::Uint8Array array = value.As<Napi::Uint8Array>();
+	Bytes request(array.Data(), array.Data() + array.ByteLength());
+	nlmsghdr header{};
+	if (request.size() >= sizeof header)
+		memcpy(&header, request.data(), sizeof header);
+	if (request.size() < sizeof header || header.nlmsg_len != request.size()) {
+		throw ArgError(name + ": its header says " + std::to_string(header.nlmsg_len) + " bytes, it has " +
+			       std::to_string(request.size()));
+	}
+	if ((header.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP)) == 0 && (header.nlmsg_flags & NLM_F_REQUEST) == 0) {
+		throw ArgError(name + ": expected flag NLM_F_REQUEST");
+	}
+	return request;
+}
+
+/// (netns | undefined, protocol, messages, timeoutMs)
+Napi::Value NetlinkRequest(const Napi::CallbackInfo &info)
+{
+	NetlinkJob job;
+	job.netns = OptionalStringArg(info, 0, "netns");
+	job.protocol = static_cast<int>(U32Arg(info, 1, "protocol") & 0xff);
+	if (!info[2].IsArray())
+		throw ArgError("messages: expected an array");
+	Napi::Array messages = info[2].As<Napi::Array>();
+	for (uint32_t i = 0; i < messages.Length(); i++)
+		job.requests.push_back(RequestArg(messages.Get(i), i));
+	job.timeout_ms = U32Arg(info, 3, "timeoutMs");
+	if (job.timeout_ms == 0)
+		throw ArgError("timeoutMs: expected 1 or more");
+	return RunAsync<Replies>(
+		info.Env(), "fairlead:netlink", [job = std::move(job)] { return RunNetlink(job); }, RepliesToJs);
+}
+
+/// (netns, domain, type, protocol)
+Napi::Value SocketInNetns(const Napi::CallbackInfo &info)
+{
+	std::string netns = StringArg(info, 0, "netns");
+	int domain = static_cast<int>(U32Arg(info, 1, "domain") & INT32_MAX);
+	int type = static_cast<int>(U32Arg(info, 2, "type") & INT32_MAX);
+	int protocol = static_cast<int>(U32Arg(info, 3, "protocol") & INT32_MAX);
+	return RunAsync<UniqueFd>(
+		info.Env(), "fairlead:socket", [=] { return OpenSocketIn(netns, domain, type, protocol); },
+		[](Napi::Env env, UniqueFd &&fd) -> Napi::Value { return Napi::Number::New(env, fd.Release()); });
+}
+
+} // namespace
+
+void ExportNetns(Napi::Object exports)
+{
+	Export<NetlinkRequest>(exports, "netlinkRequest");
+	Export<SocketInNetns>(exports, "socketInNetns");
+}
+
+} // namespace fairlead

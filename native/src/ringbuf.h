@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace fairlead
+{
+
+void ExportRingBuffer(Napi::Object exports);
+
+} // namespace fairlead
