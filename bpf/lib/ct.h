@@ -104,6 +104,18 @@ NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 di
 	entry->flags = flags;
 }
 
+/* Would a SYN in this direction begin another connection? The forward entry of a service flow never sees replies. */
+INLINE int ct_is_over(const struct ct_entry *entry, __u32 dir)
+{
+	__u32 flags = entry->flags;
+
+	if (flags & CT_FLAG_CLOSING)
+		return 1;
+	if (dir != CT_DIR_FORWARD)
+		return 0;
+	return (flags & CT_FLAG_SVC_REPLY) || ((flags & CT_FLAG_SVC_FORWARD) && (flags & CT_FLAG_FIN_FORWARD));
+}
+
 /*
  * Counts a packet of an existing flow. A new SYN on a flow that is closing, or on an entry that belongs to a service's
  * reply side, starts a new connection: returns 0 then, and the caller makes new entries. Otherwise 1.
@@ -113,8 +125,7 @@ INLINE int ct_touch(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 	__u32 now = jiffies32();
 
 	if (p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {
-		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-		    (entry->flags & (CT_FLAG_CLOSING | (dir == CT_DIR_FORWARD ? CT_FLAG_SVC_REPLY : 0))))
+		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && ct_is_over(entry, dir))
 			return 0;
 		ct_tcp_flags(p, entry, dir);
 	}
