@@ -1,10 +1,12 @@
 /**
- * The raw surface of the C++ addon, as declared types. Only native/index.ts imports this.
+ * The raw surface of the C++ addon, as declared types. Only the files of this folder import it.
  * Handles are opaque; every function checks its arguments and throws NativeError or TypeError.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { NativeError } from './error.ts';
+import type { KernelFeatures } from './features.ts';
 
 declare const handleKind: unique symbol;
 /** A native resource; the addon refuses a handle of another kind. */
@@ -58,51 +60,21 @@ export interface LinkInfo {
 	attachType?: number;
 }
 
-/** What the running kernel can do; every flag was found by trying it. */
-export interface KernelFeatures {
-	/** As `uname -r`. */
-	release: string;
-	version: [major: number, minor: number, patch: number];
-	/** /sys/kernel/btf/vmlinux is readable: CO-RE objects can be loaded. */
-	btf: boolean;
-	/** tcx links (6.6). Without: clsact. */
-	tcx: boolean;
-	/** BPF_MAP_TYPE_RINGBUF (5.8). */
-	ringbuf: boolean;
-	/** BPF_F_MMAPABLE arrays (5.5). */
-	mmapableArray: boolean;
-	/** BPF_MAP_*_BATCH (5.6). */
-	batchOps: boolean;
-	/** bpf_set_retval in cgroup sock_addr programs (5.18). */
-	bpfSetRetval: boolean;
-	/** bpf_redirect_peer (5.10). */
-	redirectPeer: boolean;
-	/** bpf_redirect_neigh (5.10). */
-	redirectNeigh: boolean;
-	fibLookup: boolean;
-	/** bpf_jiffies64 (5.5). */
-	jiffies64: boolean;
-	/** bpf_loop (5.17). */
-	bpfLoop: boolean;
-	/** bpf_get_netns_cookie in cgroup sock_addr programs (5.8). */
-	netnsCookie: boolean;
-	/** cgroup getpeername4/6 (5.8). */
-	cgroupGetpeername: boolean;
-	/** cgroup sock_release (5.9). */
-	cgroupSockRelease: boolean;
-	/** XDP programs that take multi-buffer packets (5.18). */
-	xdpFrags: boolean;
-	/** MEMBARRIER_CMD_GLOBAL, which map updates through shared memory rely on. */
-	membarrier: boolean;
-}
-
-type Where = 'ingress' | 'egress';
+/** Direction at the interface, as the host sees it. */
+export type Where = 'ingress' | 'egress';
 
 export interface Addon {
 	setErrorClass(cls: new (message: string, code: string, errno: number, syscall: string) => Error): void;
 	handleCount(): number;
 
-	mapCreate(type: number, name: string, keySize: number, valueSize: number, maxEntries: number, flags: number): MapHandle;
+	mapCreate(
+		type: number,
+		name: string,
+		keySize: number,
+		valueSize: number,
+		maxEntries: number,
+		flags: number,
+	): MapHandle;
 	mapOpenPinned(path: string): MapHandle;
 	mapOpenById(id: number): MapHandle;
 	mapInfo(map: MapHandle): MapInfo;
@@ -160,12 +132,22 @@ export interface Addon {
 	clsactDetach(ifindex: number, where: Where, priority: number, handle: number): void;
 	clsactQuery(ifindex: number, where: Where, priority: number, handle: number): number | undefined;
 
-	ringOpen(map: MapHandle, onBatch: (bytes: Uint8Array, spans: Uint32Array) => void, pollMs: number, maxQueued: number): RingHandle;
+	ringOpen(
+		map: MapHandle,
+		onBatch: (bytes: Uint8Array, spans: Uint32Array) => void,
+		pollMs: number,
+		maxQueued: number,
+	): RingHandle;
 	ringAcknowledge(ring: RingHandle): void;
 	ringLost(ring: RingHandle): bigint;
 	ringClose(ring: RingHandle): void;
 
-	netlinkRequest(netns: string | undefined, protocol: number, messages: Uint8Array[], timeoutMs: number): Promise<Uint8Array[][]>;
+	netlinkRequest(
+		netns: string | undefined,
+		protocol: number,
+		messages: Uint8Array[],
+		timeoutMs: number,
+	): Promise<Uint8Array[][]>;
 	socketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number>;
 
 	peerCredentials(fd: number): { pid: number; uid: number; gid: number };
@@ -181,15 +163,28 @@ export interface Addon {
 	probe(): KernelFeatures;
 }
 
-/** From source the addon lies beside this file; from dist/native it lies in the source tree's build directory. */
+/** Works from source (native/facade) and from dist/native/facade, which shares the source tree's build directory. */
 function addonPath(): string {
-	const override = process.env['FAIRLEAD_ADDON'];
+	const override = process.env.FAIRLEAD_ADDON;
 	if (override !== undefined) return override;
-	const places = ['./build/Release/fairlead.node', '../../native/build/Release/fairlead.node'];
+	const places = ['../build/Release/fairlead.node', '../../../native/build/Release/fairlead.node'];
 	const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
 	const found = paths.find((path) => existsSync(path));
-	if (found === undefined) throw new Error(`cannot load the native addon: none of ${paths.join(', ')} exists; run npm run build`);
+	if (found === undefined)
+		throw new Error(`cannot load the native addon: none of ${paths.join(', ')} exists; run npm run build`);
 	return found;
 }
 
 export const addon = createRequire(import.meta.url)(addonPath()) as Addon;
+
+addon.setErrorClass(NativeError);
+
+/** The native handle inside each facade object; not reachable from outside this folder. */
+export const mapHandles = new WeakMap<object, MapHandle>();
+export const programHandles = new WeakMap<object, ProgramHandle>();
+
+export function handleOf<H>(handles: WeakMap<object, H>, owner: object, what: string): H {
+	const handle = handles.get(owner);
+	if (handle === undefined) throw new TypeError(`${what}: expected an object of native/index.ts`);
+	return handle;
+}

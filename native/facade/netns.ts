@@ -1,0 +1,35 @@
+/** Work in other network namespaces. */
+import { statSync } from 'node:fs';
+import { addon } from './addon.ts';
+
+export interface NetlinkJob {
+	/** Path of a network namespace, for example /run/netns/x or /proc/1/ns/net; default: this process's. */
+	netns?: string;
+	/** 0 = NETLINK_ROUTE */
+	protocol: number;
+	/** Whole requests with their headers, in host byte order. */
+	messages: Uint8Array[];
+	/** For each answer; default 10 s, then NativeError ETIMEDOUT. */
+	timeoutMs?: number;
+}
+
+/**
+ * Sends the requests one after the other over one socket, on a worker thread; no thread of Node.js changes its
+ * namespace. A request with NLM_F_ACK or NLM_F_DUMP is answered by everything up to NLMSG_ERROR or NLMSG_DONE, one
+ * without by its one reply. An NLMSG_ERROR with an error inside is a normal answer: the caller reads it, and the
+ * requests after it are sent all the same. Extended acknowledgements and strict checking are on.
+ * @returns per request its reply messages, headers included.
+ */
+export function netlinkRequest(job: NetlinkJob): Promise<Uint8Array[][]> {
+	return addon.netlinkRequest(job.netns, job.protocol, job.messages, job.timeoutMs ?? 10_000);
+}
+
+/** Opens a socket inside a network namespace. @returns its fd (close-on-exec); the caller owns it. */
+export function openSocketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number> {
+	return addon.socketInNetns(netns, domain, type, protocol);
+}
+
+/** The namespace's identity: equal for all paths of one namespace. */
+export function netnsInode(path: string): bigint {
+	return statSync(path, { bigint: true }).ino;
+}

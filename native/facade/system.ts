@@ -1,0 +1,54 @@
+/** Small system calls that Node.js lacks, and what the kernel can do. */
+import { addon } from './addon.ts';
+import type { KernelFeatures } from './features.ts';
+
+/** Who connected the unix socket (SO_PEERCRED), as of connect(). */
+export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+	return addon.peerCredentials(fd);
+}
+
+/** In this process's network namespace. @throws NativeError ENODEV. */
+export function ifindexOf(name: string): number {
+	return addon.ifindexOf(name);
+}
+
+/** Waits until every CPU has left the BPF programs that ran when it was called. Takes milliseconds: see membarrierAsync. */
+export function membarrier(): void {
+	addon.membarrier();
+}
+
+/** As membarrier(), without blocking the event loop. */
+export function membarrierAsync(): Promise<void> {
+	return addon.membarrierAsync();
+}
+
+/** The raw BTF (header and all) of a BTF id, such as MapInfo.btfId. */
+export function btfOfId(id: number): Uint8Array {
+	return addon.btfOfId(id);
+}
+
+/** How XDP is attached to an interface now. */
+export function xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload' {
+	return addon.xdpMode(ifindex);
+}
+
+/** CPUs that per-CPU map values cover. */
+export function possibleCpus(): number {
+	return addon.possibleCpus();
+}
+
+/** Ids of all maps, programs and links on this machine. */
+export function mapIds(): number[] {
+	return addon.mapIds();
+}
+export function programIds(): number[] {
+	return addon.programIds();
+}
+export function linkIds(): number[] {
+	return addon.linkIds();
+}
+
+/** What this kernel can do. Loads trivial programs: call it once at start. @throws NativeError EPERM without CAP_BPF. */
+export function probe(): KernelFeatures {
+	return addon.probe();
+}
