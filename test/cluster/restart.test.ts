@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { useCluster } from '../lib/cluster/use.ts';
+import { type ClientReport, curl, eventually, startTraffic, type Traffic, urlOf } from '../lib/cluster.ts';
+import {
+	awaitBackends,
+	ECHO_PORT,
+	ECHO_SERVICE,
+	type EchoPods,
+	HOST_ECHO_PORT,
+	populate,
+	VIP,
+} from '../lib/echo-cluster.ts';
+
+const KILLS = 20;
+const WEB = '10.96.0.50';
+
+describe('an agent that is killed and started again', () => {
+	let pods: EchoPods;
+	const cluster = useCluster({ routing: 'vxlan' }, async (made) => {
+		pods = await populate(made);
+		await Promise.all([pods.a2.startNginx(8080), pods.b1.startNginx(8080)]);
+		made.publish({ name: 'web', clusterIPs: [WEB], ports: [{ port: 80, targetPort: 8080 }] }, [pods.a2, pods.b1]);
+		await eventually('curl reaches the web service', () => curl(pods.a1, urlOf(WEB)));
+	});
+
+	/** Long-lived and short-lived traffic over every kind of path, with a pause that keeps two cores free for the agents. */
+	function startAll(): Record<string, Traffic> {
+		const { a1, b1, b2 } = pods;
+		const node = cluster().node(1);
+		const intervalMs = 20;
+		return {
+			'stream to a ClusterIP': startTraffic(a1, 's1', { mode: 'stream', host: VIP.IPv4, port: 80, intervalMs }),
+			'stream to a ClusterIP over IPv6': startTraffic(b2, 's2', {
+				mode: 'stream',
+				host: VIP.IPv6,
+				port: 80,
+				intervalMs,
+			}),
+			'stream to a pod of the other node': startTraffic(a1, 's3', {
+				mode: 'stream',
+				host: b1.address('IPv4'),
+				port: ECHO_PORT,
+				intervalMs,
+			}),
+			'stream from the node to a pod of the other one': startTraffic(node, 's4', {
+				mode: 'stream',
+				host: b1.address('IPv6'),
+				port: ECHO_PORT,
+				intervalMs,
+			}),
+			'masqueraded stream to the outside': startTraffic(a1, 's5', {
+				mode: 'stream',
+				host: '172.31.0.10',
+				port: HOST_ECHO_PORT,
+				intervalMs,
+			}),
+			'new connections to a ClusterIP': startTraffic(b2, 't1', { mode: 'tcp', host: VIP.IPv4, port: 80, intervalMs }),
+			'HTTP requests': startTraffic(a1, 'h1', { mode: 'http', host: WEB, port: 80, intervalMs }),
+			'datagrams of one socket': startTraffic(a1, 'u1', { mode: 'udp-stream', host: VIP.IPv4, port: 53, intervalMs }),
+			'datagrams of new sockets': startTraffic(b2, 'u2', { mode: 'udp', host: VIP.IPv6, port: 53, intervalMs }),
+			'new masqueraded connections': startTraffic(b2, 'm1', {
+				mode: 'tcp',
+				host: '172.31.0.10',
+				port: HOST_ECHO_PORT,
+				intervalMs,
+			}),
+		};
+	}
+
+	async function stopAll(traffic: Record<string, Traffic>): Promise<Record<string, ClientReport>> {
+		const entries = await Promise.all(
+			Object.entries(traffic).map(async ([name, one]) => [name, await one.stop()] as const),
+		);
+		return Object.fromEntries(entries);
+	}
+
+	it(`does not cost one error in ${KILLS} kills on each node`, { timeout: 400_000 }, async () => {
+		const traffic = startAll();
+		for (let kill = 0; kill < KILLS; kill++) {
+			for (const node of cluster().nodes) {
+				await node.killAgent();
+				node.startAgent();
+			}
+			await Promise.all(cluster().nodes.map((node) => node.waitReady()));
+		}
+		const reports = await stopAll(traffic);
+		for (const [name, report] of Object.entries(reports)) {
+			expect(report.errors, name).toEqual({});
+			expect(report.ok, name).toBeGreaterThan(100);
+		}
+	});
+
+	it('goes on with traffic and follows changes that happened while it was dead', async () => {
+		const node = cluster().node(1);
+		await node.killAgent();
+		const during = startTraffic(pods.a1, 'dead', { mode: 'tcp', host: VIP.IPv4, port: 80, intervalMs: 10 });
+		cluster().publish(ECHO_SERVICE, [pods.a2, pods.b2]);
+		await awaitBackends(pods.b1, VIP.IPv4, 80, ['a2', 'b2']);
+		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b1']);
+		node.startAgent();
+		await node.waitReady();
+		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b2']);
+		const report = await during.stop();
+		expect(report.errors).toEqual({});
+		cluster().publish(ECHO_SERVICE, [pods.a2, pods.b1]);
+	});
+
+	it('stops cleanly on SIGTERM and leaves the dataplane in force', async () => {
+		const node = cluster().node(1);
+		expect(await node.stopAgent()).toBe(0);
+		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b1']);
+		node.startAgent();
+		await node.waitReady();
+	});
+});
