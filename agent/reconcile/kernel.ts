@@ -17,6 +17,7 @@ export type MapName =
 	| 'ipcache'
 	| 'cidrs'
 	| 'endpoints'
+	| 'ifaces'
 	| 'nodes'
 	| 'drops'
 	| 'metrics'

@@ -1,0 +1,73 @@
+/**
+ * v1 Node and v1 Namespace, trimmed.
+ */
+import { z } from 'zod';
+import type { Address, Cidr } from './address.ts';
+import type { Parsed } from './fields.ts';
+import { cidr, clusterMeta, list, optional, parseWith } from './fields.ts';
+import { parseAddress } from './address.ts';
+
+export interface Node {
+	readonly name: string;
+	readonly labels: Readonly<Record<string, string>>;
+	/** Label topology.kubernetes.io/zone; '' = none. */
+	readonly zone: string;
+	/** InternalIP addresses in the order of the object: the first of a family is its primary one. */
+	readonly internalIps: readonly Address[];
+	/** ExternalIP addresses. */
+	readonly externalIps: readonly Address[];
+	readonly podCidrs: readonly Cidr[];
+}
+
+export interface Namespace {
+	readonly name: string;
+	readonly labels: Readonly<Record<string, string>>;
+}
+
+const nodeSchema = z.object({
+	metadata: clusterMeta,
+	spec: optional(z.object({ podCIDR: optional(z.union([z.literal(''), cidr]), ''), podCIDRs: list(cidr) }), {
+		podCIDR: '',
+		podCIDRs: [],
+	}),
+	status: optional(z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }), {
+		addresses: [],
+	}),
+});
+
+/** Reads an object as the API or a YAML file gives it. Never throws. Addresses that are no IP (Hostname) are left out. */
+export function parseNode(raw: unknown): Parsed<Node> {
+	const parsed = parseWith(nodeSchema, raw);
+	if (!parsed.ok) return parsed;
+	const { metadata, spec, status } = parsed.value;
+	const ofType = (type: string): Address[] =>
+		status.addresses
+			.filter((entry) => entry.type === type)
+			.map((entry) => parseAddress(entry.address))
+			.filter((address) => address !== undefined);
+	return {
+		ok: true,
+		value: {
+			name: metadata.name,
+			labels: metadata.labels,
+			zone: metadata.labels['topology.kubernetes.io/zone'] ?? '',
+			internalIps: ofType('InternalIP'),
+			externalIps: ofType('ExternalIP'),
+			podCidrs: spec.podCIDRs.length > 0 ? spec.podCIDRs : spec.podCIDR === '' ? [] : [spec.podCIDR],
+		},
+	};
+}
+
+const namespaceSchema = z.object({ metadata: clusterMeta });
+
+/** Reads an object as the API or a YAML file gives it. Never throws. */
+export function parseNamespace(raw: unknown): Parsed<Namespace> {
+	const parsed = parseWith(namespaceSchema, raw);
+	if (!parsed.ok) return parsed;
+	return { ok: true, value: { name: parsed.value.metadata.name, labels: parsed.value.metadata.labels } };
+}
+
+/** One line for people. */
+export function formatNode(node: Node): string {
+	return `${node.name} ${node.internalIps.join(',') || '-'} pods ${node.podCidrs.join(',') || '-'}`;
+}

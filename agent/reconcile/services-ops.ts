@@ -1,0 +1,41 @@
+/**
+ * Operations on the service maps, in the order in which they are safe.
+ */
+import type { SvcEntry } from '../../native/abi/generated.ts';
+
+export type ServiceOp =
+	| { readonly kind: 'filter-set'; readonly bit: number }
+	| { readonly kind: 'backend-set'; readonly index: number; readonly address: string; readonly row: BackendWord }
+	/** Only the second 8 bytes of a row change, by one store. */
+	| { readonly kind: 'backend-update'; readonly index: number; readonly row: BackendWord }
+	| { readonly kind: 'slots-set'; readonly base: number; readonly indexes: readonly number[] }
+	| { readonly kind: 'external-ports'; readonly count: number }
+	| { readonly kind: 'service-set'; readonly key: string; readonly entry: SvcEntry }
+	| { readonly kind: 'service-delete'; readonly key: string }
+	| { readonly kind: 'backend-free'; readonly index: number; readonly row: BackendWord }
+	| { readonly kind: 'filter-clear'; readonly bit: number };
+
+/** The second 8 bytes of a backend row. */
+export interface BackendWord {
+	readonly port: number;
+	readonly proto: number;
+	/** enum backend_flags */
+	readonly flags: number;
+	readonly generation: number;
+}
+
+/**
+ * One change set. Whoever dies after any prefix of before + publish + after leaves maps in which every service finds
+ * its backends. `after` takes away what the new entries no longer use: it must not run when a publish operation
+ * failed, because then an old entry may still use it.
+ */
+export interface ServiceOps {
+	readonly before: readonly ServiceOp[];
+	readonly publish: readonly ServiceOp[];
+	readonly after: readonly ServiceOp[];
+}
+
+/** All operations in order. */
+export function inOrder(ops: ServiceOps): readonly ServiceOp[] {
+	return [...ops.before, ...ops.publish, ...ops.after];
+}

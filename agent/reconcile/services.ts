@@ -1,0 +1,155 @@
+/**
+ * Keeps the service maps equal to the plan. One call at a time; the caller (ReconcileLoop) sees to that.
+ */
+import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
+import type { Kernel } from './kernel.ts';
+import type { ServiceMemory } from './services-apply.ts';
+import { applyServiceOps, serviceMemory } from './services-apply.ts';
+import { diffServices } from './services-diff.ts';
+import type { ServiceOps } from './services-ops.ts';
+import type { ServicesState } from './services-state.ts';
+import { readServicesState } from './services-state.ts';
+
+export interface ReconcileReport {
+	/** Operations that were done. */
+	readonly ops: number;
+	/** What could not be done; empty = the maps are as wanted. */
+	readonly problems: readonly string[];
+	/** The maps were read and compared as a whole. */
+	readonly full: boolean;
+	readonly tookMs: number;
+}
+
+export interface ServicesUsage {
+	readonly services: { readonly used: number; readonly capacity: number };
+	readonly backends: { readonly used: number; readonly capacity: number };
+	/** In chunks of LIMIT_SLOTS_PER_CHUNK. */
+	readonly slots: { readonly used: number; readonly capacity: number };
+}
+
+export class ServicesReconciler {
+	readonly #kernel: Kernel;
+	readonly #memory: ServiceMemory;
+	readonly #onOps: (ops: ServiceOps) => void;
+	readonly #now: () => number;
+	readonly #desired = new Map<string, OwnerPlan>();
+	/** undefined = to be read from the kernel: at start and after a failure. */
+	#state: ServicesState | undefined;
+	/** Owners whose last change was refused for want of room. */
+	readonly #refused = new Map<string, string>();
+
+	/** @param options.onOps  sees every change set before it is applied (tests, trace log) */
+	constructor(options: { readonly kernel: Kernel; onOps?: (ops: ServiceOps) => void; now?: () => number }) {
+		this.#kernel = options.kernel;
+		this.#memory = serviceMemory(options.kernel);
+		this.#onOps = options.onOps ?? (() => undefined);
+		this.#now = options.now ?? (() => performance.now());
+	}
+
+	/** Makes the maps hold exactly these plans, compared with a fresh read of the kernel. */
+	async replaceAll(plans: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
+		this.#desired.clear();
+		for (const [owner, plan] of plans) this.#desired.set(owner, plan);
+		this.#state = undefined;
+		return this.#run(new Map());
+	}
+
+	/** Applies the plans of some owners; an empty plan removes. After a failure everything is compared instead. */
+	async update(changes: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
+		for (const [owner, plan] of changes) {
+			if (plan.ports.length === 0 && plan.problems.length === 0) this.#desired.delete(owner);
+			else this.#desired.set(owner, plan);
+		}
+		return this.#run(changes);
+	}
+
+	/** Compares everything with a fresh read of the kernel. */
+	async resync(): Promise<ReconcileReport> {
+		this.#state = undefined;
+		return this.#run(new Map());
+	}
+
+	async #run(changes: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
+		const start = this.#now();
+		const full = this.#state === undefined;
+		let ops = 0;
+		const problems: string[] = [];
+		this.#refused.clear();
+		let wanted: ReadonlyMap<string, OwnerPlan> = full ? this.#desired : changes;
+		// Twice: what a first pass took out of use makes room for what it had to refuse.
+		for (let pass = 0; pass < 2; pass++) {
+			this.#state ??= readServicesState(this.#kernel);
+			const diff = diffServices(this.#state, wanted, full && pass === 0);
+			this.#onOps(diff);
+			const report = await applyServiceOps(diff, this.#kernel, this.#memory);
+			ops += report.done;
+			problems.push(...report.failed.map(({ error }) => error.message));
+			if (report.failed.length > 0) this.#state = undefined;
+			if (report.failed.length > 0 || diff.refused.size === 0) break;
+			if (pass === 1) for (const [owner, reason] of diff.refused) this.#refused.set(owner, reason);
+			this.reclaim();
+			wanted = this.#plansOf(diff.refused.keys());
+		}
+		for (const [owner, reason] of this.#refused) problems.push(`${owner}: ${reason}`);
+		return { ops, problems, full, tookMs: this.#now() - start };
+	}
+
+	#plansOf(owners: Iterable<string>): Map<string, OwnerPlan> {
+		const plans = new Map<string, OwnerPlan>();
+		for (const owner of owners) {
+			const plan = this.#desired.get(owner);
+			if (plan !== undefined) plans.set(owner, plan);
+		}
+		return plans;
+	}
+
+	/** Rows and lists wait for a grace period before they can be used again. */
+	get hasGarbage(): boolean {
+		const state = this.#state;
+		return state !== undefined && state.backends.allocator.quarantined + state.chunks.quarantined > 0;
+	}
+
+	/** Waits for the grace period (milliseconds, blocking) and frees what is out of use. Call it when nothing else is due. */
+	reclaim(): void {
+		const state = this.#state;
+		if (state === undefined || !this.hasGarbage) return;
+		this.#kernel.barrier();
+		state.backends.allocator.release();
+		state.chunks.release();
+	}
+
+	/** Current problems of the plan and of the maps, for status displays. */
+	problems(): readonly ServiceProblem[] {
+		const problems = [...this.#desired.values()].flatMap((plan) => plan.problems);
+		for (const [owner, message] of this.#refused) problems.push({ owner, message });
+		for (const claims of this.#state?.claims.values() ?? []) {
+			const [winner, ...losers] = claims;
+			if (winner === undefined) continue;
+			for (const { port, frontend } of losers) {
+				const where = frontend.key.replaceAll('|', ' ');
+				problems.push({ owner: port.owner, message: `${where} is already served by ${winner.port.owner}` });
+			}
+		}
+		return problems;
+	}
+
+	/** Occupancy of the maps; undefined before the first run and after a failure. */
+	usage(): ServicesUsage | undefined {
+		const state = this.#state;
+		if (state === undefined) return undefined;
+		const { allocator } = state.backends;
+		return {
+			services: { used: state.entries.size, capacity: state.entryCapacity },
+			backends: { used: allocator.used, capacity: allocator.capacity },
+			slots: { used: state.chunks.used, capacity: state.chunks.capacity },
+		};
+	}
+
+	/** Number by which events and conntrack entries name a service port → its name ('namespace/name:port/TCP/4'). */
+	serviceNames(): ReadonlyMap<number, string> {
+		const names = new Map<number, string>();
+		for (const port of this.#state?.ports.values() ?? []) if (port.id !== 0) names.set(port.id, port.name);
+		return names;
+	}
+}
+
