@@ -1,0 +1,193 @@
+/**
+ * Rows of `nodes` and the entries of `ipcache` and `cidrs` that refer to them. A row in use is never changed: a changed
+ * node gets a new row, its references are moved, then the old row is taken out. Conntrack entries that still name the
+ * old row see another generation and look again.
+ */
+import type { Address } from '../model/address.ts';
+import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
+import type { NodeRow, PeerRow, PeersPlan } from '../plan/peers.ts';
+import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
+import type { Kernel } from './kernel.ts';
+import type { TableReport, TableRow } from './table.ts';
+import { applyTableOps, bytesKey, diffTable } from './table.ts';
+
+/** Interfaces that the device roles of node rows stand for. */
+export interface NodeDevices {
+	readonly uplinkIfindex: number;
+	/** 0 = there is no overlay device. */
+	readonly overlayIfindex: number;
+}
+
+/** A row as planned here, compared without index and generation. */
+interface Assignment {
+	readonly index: number;
+	readonly gen: number;
+}
+
+interface FoundRow {
+	readonly index: number;
+	readonly value: Node;
+}
+
+export interface NodeOps {
+	/** New rows. */
+	readonly before: readonly { readonly index: number; readonly value: Node }[];
+	/** Row of each node by name. */
+	readonly assignments: ReadonlyMap<string, Assignment>;
+	/** Rows to take out after the references have moved. */
+	readonly after: readonly { readonly index: number; readonly value: Node }[];
+	readonly problems: readonly string[];
+}
+
+/**
+ * Pure: which rows to write and to take out.
+ * @param found  every element of the map, used or not
+ */
+export function diffNodes(wanted: readonly NodeRow[], found: readonly FoundRow[], devices: NodeDevices): NodeOps {
+	const used = new Map<string, FoundRow>();
+	const free: FoundRow[] = [];
+	const doubles: FoundRow[] = [];
+	for (const row of found) {
+		// Index 0 means "no node" in references.
+		if (row.index === 0) continue;
+		if (row.value.ifindex === 0) free.push(row);
+		else if (used.has(identityOf(row.value))) doubles.push(row);
+		else used.set(identityOf(row.value), row);
+	}
+	free.reverse();
+	const before: { index: number; value: Node }[] = [];
+	const assignments = new Map<string, Assignment>();
+	const problems: string[] = [];
+	for (const row of wanted) {
+		const value = toNode(row, devices);
+		const match = used.get(identityOf(value));
+		if (match !== undefined) {
+			used.delete(identityOf(value));
+			assignments.set(row.name, { index: match.index, gen: match.value.gen });
+			continue;
+		}
+		const place = free.pop();
+		if (place === undefined) {
+			problems.push(`map nodes: cannot add node ${row.name}: all ${found.length - 1} rows used`);
+			continue;
+		}
+		const gen = nextGen(place.value.gen);
+		before.push({ index: place.index, value: { ...value, gen } });
+		assignments.set(row.name, { index: place.index, gen });
+	}
+	const after = [...used.values(), ...doubles].map(({ index, value }) => ({ index, value: deadRow(value) }));
+	return { before, assignments, after, problems };
+}
+
+/** Everything but the generation: a row with other content is another row. */
+function identityOf(node: Node): string {
+	return bytesKey(Node.encode({ ...node, gen: 0 }));
+}
+
+function nextGen(gen: number): number {
+	return (gen + 1) & 0xff;
+}
+
+/** A free row keeps its generation, so that its next use gets another. */
+function deadRow(old: Node): Node {
+	const none = new Uint8Array(16);
+	const gen = nextGen(old.gen);
+	return { tunnel: none, nexthop6: none, nexthop4: 0, ifindex: 0, mtu: 0, gen, flags: 0, identity: 0 };
+}
+
+function toNode(row: NodeRow, devices: NodeDevices): Node {
+	return {
+		tunnel: addressBytes(row.tunnel),
+		nexthop6: row.nexthop6 === null ? new Uint8Array(16) : addressBytes(row.nexthop6),
+		nexthop4: row.nexthop4 === null ? 0 : new DataView(addressBytes(row.nexthop4).buffer).getUint32(12),
+		ifindex: row.device === 'overlay' ? devices.overlayIfindex : devices.uplinkIfindex,
+		mtu: row.mtu,
+		gen: 0,
+		flags: row.flags,
+		identity: row.identity,
+	};
+}
+
+/** Value of an ipcache or cidrs entry; undefined when its node has no row (map full): better no entry than a wrong one. */
+function toEntry(row: PeerRow, assignments: ReadonlyMap<string, Assignment>): Uint8Array | undefined {
+	let reference: Assignment = { index: 0, gen: 0 };
+	if (row.node !== null) {
+		const assigned = assignments.get(row.node);
+		if (assigned === undefined) return undefined;
+		reference = assigned;
+	}
+	return IpcacheEntry.encode({ peer: { ...reference, kind: row.kind }, identity: row.identity });
+}
+
+/** Wanted rows of `ipcache`. */
+export function ipcacheRows(
+	addresses: ReadonlyMap<Address, PeerRow>,
+	assignments: ReadonlyMap<string, Assignment>,
+): Map<string, TableRow> {
+	const rows = new Map<string, TableRow>();
+	for (const [address, row] of addresses) {
+		const key = IpcacheKey.encode({ addr: addressBytes(address) });
+		const value = toEntry(row, assignments);
+		if (value !== undefined) rows.set(bytesKey(key), { key, value });
+	}
+	return rows;
+}
+
+/** Wanted rows of `cidrs`; IPv4 prefixes count from the first of the 128 bits. */
+export function cidrRows(
+	cidrs: ReadonlyMap<string, PeerRow>,
+	assignments: ReadonlyMap<string, Assignment>,
+): Map<string, TableRow> {
+	const rows = new Map<string, TableRow>();
+	for (const [cidr, row] of cidrs) {
+		const { address, prefixLength } = cidrParts(cidr);
+		const prefixLen = prefixLength + (familyOf(cidr) === 4 ? 96 : 0);
+		const key = CidrKey.encode({ prefixLen, addr: addressBytes(address) });
+		const value = toEntry(row, assignments);
+		if (value !== undefined) rows.set(bytesKey(key), { key, value });
+	}
+	return rows;
+}
+
+/** Rows of pods on this node belong to the endpoint manager. */
+function isOursInIpcache(value: Uint8Array): boolean {
+	return IpcacheEntry.decode(value).peer.kind !== PeerKind.LOCAL_POD;
+}
+
+/**
+ * Makes `nodes`, `ipcache` (but for local pods) and `cidrs` equal to the plan, compared with a fresh read.
+ * Never throws for a refused entry: everything else is done and the report says what is missing.
+ */
+export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Kernel): TableReport {
+	const found: FoundRow[] = [];
+	for (const [key, value] of kernel.mapEntries('nodes')) {
+		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+		found.push({ index, value: Node.decode(value) });
+	}
+	found.sort((a, b) => a.index - b.index);
+	const nodes = diffNodes(plan.nodes, found, devices);
+	const written = applyTableOps(nodes.before.map(toSet), 'nodes', kernel);
+	if (written.problems.length > 0) return { ops: written.ops, problems: [...nodes.problems, ...written.problems] };
+	const addressOps = diffTable(
+		ipcacheRows(plan.addresses, nodes.assignments),
+		kernel.mapEntries('ipcache'),
+		isOursInIpcache,
+	);
+	const cidrOps = diffTable(cidrRows(plan.cidrs, nodes.assignments), kernel.mapEntries('cidrs'), () => true);
+	const reports = [applyTableOps(addressOps, 'ipcache', kernel), applyTableOps(cidrOps, 'cidrs', kernel)];
+	const problems = [...nodes.problems, ...reports.flatMap((report) => report.problems)];
+	// An entry that could not be moved may still name an old row.
+	if (nodes.after.length > 0 && reports.every((report) => report.problems.length === 0)) {
+		// A freed row is written as soon as another node comes, and a program may still be reading it.
+		kernel.barrier();
+		reports.push(applyTableOps(nodes.after.map(toSet), 'nodes', kernel));
+		problems.push(...(reports.at(-1)?.problems ?? []));
+	}
+	return { ops: reports.reduce((sum, report) => sum + report.ops, written.ops), problems };
+}
+
+function toSet({ index, value }: { readonly index: number; readonly value: Node }) {
+	const key = new Uint8Array(4);
+	new DataView(key.buffer).setUint32(0, index, true);
+	return { kind: 'set' as const, key, value: Node.encode(value) };
+}
