@@ -50,7 +50,7 @@ NOINLINE __u32 nat_allocate(const struct pkt *p)
 	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
 	*addr_of(entry.addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
-		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * i) % range);
+		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * (i + 1) / 2) % range);
 
 		nat_key(p, port, &key);
 		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) == 0) {
