@@ -1,7 +1,8 @@
 import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
 import { leftovers, sweep } from '../lib/cluster/scope.ts';
-import { ask, CLIENT, Cluster, eventually, ROUTER_OUTSIDE } from '../lib/cluster.ts';
+import { ask, CLIENT, Cluster, eventually, ROUTER_OUTSIDE, sleep, startTraffic } from '../lib/cluster.ts';
+import { HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
 
 const made: Cluster[] = [];
 afterAll(async () => {
@@ -22,6 +23,28 @@ it('connects nodes of two subnets and the outside client, in both families', asy
 	}
 	const refused = await ask(cluster.client, { mode: 'tcp', host: first.addresses.v4, port: 9 });
 	expect(refused.errors).toEqual({ ECONNREFUSED: 1 });
+});
+
+it('counts answers and failures of every kind of traffic', async () => {
+	const cluster = await bareCluster();
+	await startHostEcho(cluster.client);
+	const [node] = cluster.nodes;
+	if (!node) throw new Error('no node');
+	for (const mode of ['tcp', 'stream', 'udp', 'udp-stream', 'sendto'] as const) {
+		for (const host of [CLIENT.v4, CLIENT.v6]) {
+			const report = await ask(node, { mode, host, port: HOST_ECHO_PORT, count: 5, size: 3000 });
+			expect(report, mode).toMatchObject({ ok: 5, failed: 0, servers: { client: 5 } });
+			expect(report.seenAs).toEqual([host === CLIENT.v4 ? node.addresses.v4 : node.addresses.v6]);
+			expect(report.peers).toEqual([`${host} ${HOST_ECHO_PORT}`]);
+		}
+	}
+	const traffic = startTraffic(node, 'lost', { mode: 'tcp', host: CLIENT.v4, port: HOST_ECHO_PORT, timeoutMs: 200 });
+	await sleep(300);
+	await cluster.client.run(['ip', 'link', 'set', 'eth0', 'down']);
+	await sleep(600);
+	const report = await traffic.stop();
+	expect(report.ok).toBeGreaterThan(0);
+	expect(report.failed).toBeGreaterThan(0);
 });
 
 it('leaves no namespace, process, cgroup, pinned object or file behind', async () => {

@@ -1,8 +1,8 @@
 /**
  * The network between the nodes: a switch-and-router namespace with one bridge per subnet, and an outside client behind it.
  *
- *   client 172.31.0.10 ── router ── br0 172.30.0.0/24 ── nodes …11, …12
- *                            └───── br1 172.30.1.0/24 ── nodes of subnet 1 (for `routing: auto`)
+ *   client 172.31.0.10 ── router ── br0 172.30.1.0/24 ── nodes …11, …12
+ *                            └───── br1 172.30.2.0/24 ── nodes of subnet 1 (for `routing: auto`)
  *
  * The router knows the node subnets only: a packet with a pod address as source finds no way back, which is what makes the
  * masquerade tests meaningful. Every namespace has its own addresses, so clusters may run at the same time.
@@ -24,8 +24,8 @@ export const SERVICE_CIDRS = ['10.96.0.0/16', 'fd00:96::/112'];
 
 /** Addresses of node `index` (from 1) in subnet `subnet` (from 0). */
 export const nodeAddresses = (index: number, subnet: number): NodeAddresses => ({
-	v4: `172.30.${subnet}.${10 + index}`,
-	v6: `fd00:30:${subnet}::${10 + index}`,
+	v4: `172.30.${subnet + 1}.${10 + index}`,
+	v6: `fd00:30:${subnet + 1}::${10 + index}`,
 	podCidr4: `10.244.${index}.0/24`,
 	podCidr6: `fd00:244:${index}::/64`,
 });
@@ -65,7 +65,7 @@ export async function createNetwork(name: string, dir: string, subnets: readonly
 	const lines = ['link set lo up', `link add outside type veth peer name eth0 netns ${client}`];
 	for (const s of subnets) {
 		lines.push(`link add br${s} type bridge forward_delay 0 mcast_snooping 0`, `link set br${s} up`);
-		lines.push(`addr add 172.30.${s}.1/24 dev br${s}`, `addr add fd00:30:${s}::1/64 dev br${s} ${NO_DAD}`);
+		lines.push(`addr add 172.30.${s + 1}.1/24 dev br${s}`, `addr add fd00:30:${s + 1}::1/64 dev br${s} ${NO_DAD}`);
 	}
 	lines.push(`addr add ${ROUTER_OUTSIDE.v4}/24 dev outside`, `addr add ${ROUTER_OUTSIDE.v6}/64 dev outside ${NO_DAD}`);
 	lines.push('link set outside up');
@@ -95,8 +95,8 @@ export async function createNode(name: string, dir: string, index: number, subne
 		`addr add ${address.v4}/24 dev eth0`,
 		`addr add ${address.v6}/64 dev eth0 ${NO_DAD}`,
 		'link set eth0 up',
-		`route add default via 172.30.${subnet}.1`,
-		`route add default via fd00:30:${subnet}::1`,
+		`route add default via 172.30.${subnet + 1}.1`,
+		`route add default via fd00:30:${subnet + 1}::1`,
 	]);
 	// A veth hands over packets whose checksum is not computed yet; reflected by XDP they would leave with a wrong one.
 	for (const [ns, device] of [
