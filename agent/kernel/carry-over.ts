@@ -1,0 +1,261 @@
+/**
+ * Copies the entries of an old map into one of another layout while both are in use.
+ * First pass: everything, before the new programs see a packet. Second pass, after they took over: what the old
+ * programs added or changed since. Entries the new programs made win; of an entry both know, flags are united and the
+ * newer time stamp stays. Works in both directions of an upgrade, because the old map's BTF names its fields.
+ */
+import { sizeOf, type TypeLayout } from '../../native/abi/layout.ts';
+import { BPF_NOEXIST, type BpfMap, NativeError } from '../../native/index.ts';
+import { FairleadError } from '../model/errors.ts';
+import {
+	ConversionError,
+	type EntryConversion,
+	type EntryLayout,
+	entryConversion,
+	type FlatEntries,
+} from './conversion.ts';
+import { entryLayoutOf } from './map-layout.ts';
+
+export interface CarryReport {
+	/** Map name without prefix and version. */
+	readonly map: string;
+	/** Pin the entries came from. */
+	readonly from: string;
+	readonly copied: number;
+	/** Found in the new map already and united with it. */
+	readonly merged: number;
+	/** Not expressible in the new layout, or no room. */
+	readonly lost: number;
+	/** Fields the new layout does not have. */
+	readonly dropped: readonly string[];
+	/** Fields that start at zero. */
+	readonly added: readonly string[];
+}
+
+export interface CarrySource {
+	readonly map: BpfMap;
+	/** Pin name, for reports. */
+	readonly pin: string;
+}
+
+/**
+ * One old map on its way into a new one.
+ * @throws FairleadError MAP_LAYOUT from the constructor when the layouts have no common ground
+ */
+export class CarryOver {
+	readonly #name: string;
+	readonly #source: CarrySource;
+	readonly #target: BpfMap;
+	readonly #conversion: EntryConversion;
+	readonly #merge: MergeFields;
+	readonly #seen = new Set<number>();
+	#copied = 0;
+	#merged = 0;
+	#lost = 0;
+
+	constructor(name: string, source: CarrySource, target: BpfMap) {
+		this.#name = name;
+		this.#source = source;
+		this.#target = target;
+		const to = requireLayout(name, { map: target, pin: `fl_${name}` });
+		this.#conversion = conversionFor(name, source, to);
+		this.#merge = mergeFields(to.value);
+	}
+
+	/** Copies all entries. @param targetIsEmpty  false = an interrupted run has begun to use the target */
+	async firstPass(targetIsEmpty: boolean): Promise<void> {
+		const entries = await this.#source.map.dumpAsync();
+		for (let index = 0; index < entries.count; index++) this.#seen.add(entryHash(entries, index));
+		if (targetIsEmpty) await this.#write(this.#convert(entries));
+		else this.#mergeAll(this.#convert(entries));
+	}
+
+	/** Copies what is new or changed since the first pass. */
+	async secondPass(): Promise<void> {
+		const entries = await this.#source.map.dumpAsync();
+		const changed: number[] = [];
+		for (let index = 0; index < entries.count; index++) {
+			if (!this.#seen.has(entryHash(entries, index))) changed.push(index);
+		}
+		this.#mergeAll(this.#convert(pick(entries, changed)));
+	}
+
+	report(): CarryReport {
+		return {
+			map: this.#name,
+			from: this.#source.pin,
+			copied: this.#copied,
+			merged: this.#merged,
+			lost: this.#lost,
+			dropped: this.#conversion.dropped,
+			added: this.#conversion.added,
+		};
+	}
+
+	#convert(entries: FlatEntries): FlatEntries {
+		const converted = this.#conversion.convert(entries);
+		this.#lost += converted.skipped;
+		return converted;
+	}
+
+	async #write(entries: FlatEntries): Promise<void> {
+		const { keySize, valueSize } = this.#target.info;
+		let done = 0;
+		while (done < entries.count) {
+			const written = await writtenBy(
+				this.#target.updateBatch(entries.keys.subarray(done * keySize), entries.values.subarray(done * valueSize)),
+			);
+			done += written;
+			this.#copied += written;
+			if (done >= entries.count) return;
+			this.#setOne(entries, done);
+			done++;
+		}
+	}
+
+	#mergeAll(entries: FlatEntries): void {
+		for (let index = 0; index < entries.count; index++) this.#setOne(entries, index);
+	}
+
+	#setOne(entries: FlatEntries, index: number): void {
+		const { keySize, valueSize } = this.#target.info;
+		const key = entries.keys.slice(index * keySize, (index + 1) * keySize);
+		const value = entries.values.slice(index * valueSize, (index + 1) * valueSize);
+		const present = this.#target.get(key);
+		try {
+			if (present === undefined) {
+				this.#target.set(key, value, BPF_NOEXIST);
+				this.#copied++;
+			} else if (this.#merge(present, value)) {
+				this.#target.set(key, present);
+				this.#merged++;
+			}
+		} catch {
+			this.#lost++; // full, or made by a packet this very moment: that entry is newer
+		}
+	}
+}
+
+/** How many elements a batch wrote before it ended or was refused. */
+async function writtenBy(batch: Promise<number>): Promise<number> {
+	try {
+		return await batch;
+	} catch (error) {
+		if (error instanceof NativeError && error.done !== undefined) return error.done;
+		throw error;
+	}
+}
+
+/**
+ * Copies a table as a start for the reconcilers.
+ * @returns undefined when the layouts have no common ground: the table starts empty
+ */
+export async function copyTable(name: string, source: CarrySource, target: BpfMap): Promise<CarryReport | undefined> {
+	try {
+		const carry = new CarryOver(name, source, target);
+		await carry.firstPass(true);
+		return carry.report();
+	} catch (error) {
+		if (error instanceof FairleadError && error.code === 'MAP_LAYOUT') return undefined;
+		throw error;
+	}
+}
+
+function conversionFor(name: string, source: CarrySource, to: EntryLayout): EntryConversion {
+	const from = requireLayout(name, source);
+	try {
+		return entryConversion(from, to, name);
+	} catch (error) {
+		if (!(error instanceof ConversionError)) throw error;
+		throw uncarriable(source, error.message, error);
+	}
+}
+
+function requireLayout(name: string, source: CarrySource): EntryLayout {
+	try {
+		const layout = entryLayoutOf(source.map);
+		if (layout !== undefined) return layout;
+	} catch (error) {
+		throw uncarriable(source, error instanceof Error ? error.message : String(error), error);
+	}
+	throw uncarriable(source, `the kernel keeps no type information of ${name}`, undefined);
+}
+
+function uncarriable(source: CarrySource, why: string, cause: unknown): FairleadError {
+	return new FairleadError(
+		'MAP_LAYOUT',
+		`map ${source.pin}: cannot carry its entries over: ${why}; run the version that made it, or remove the pin and lose them`,
+		{ cause, map: source.pin },
+	);
+}
+
+function pick(entries: FlatEntries, indexes: readonly number[]): FlatEntries {
+	if (entries.count === 0) return entries;
+	const keySize = entries.keys.length / entries.count;
+	const valueSize = entries.values.length / entries.count;
+	const keys = new Uint8Array(indexes.length * keySize);
+	const values = new Uint8Array(indexes.length * valueSize);
+	indexes.forEach((index, at) => {
+		keys.set(entries.keys.subarray(index * keySize, (index + 1) * keySize), at * keySize);
+		values.set(entries.values.subarray(index * valueSize, (index + 1) * valueSize), at * valueSize);
+	});
+	return { count: indexes.length, keys, values };
+}
+
+/** 53 bits over key and value: a changed counter makes an entry a changed one. */
+function entryHash(entries: FlatEntries, index: number): number {
+	let high = 0x811c9dc5;
+	let low = 0x9e3779b1;
+	for (const bytes of [entries.keys, entries.values]) {
+		const size = bytes.length / entries.count;
+		for (let at = index * size; at < (index + 1) * size; at++) {
+			const byte = bytes[at] ?? 0;
+			high = Math.imul(high ^ byte, 0x01000193);
+			low = Math.imul(low ^ byte, 0x85ebca6b) ^ (low >>> 13);
+		}
+	}
+	return (high >>> 0) * 0x200000 + (low >>> 11);
+}
+
+/** Unites `value` (older) into `present`; false = nothing to change. */
+type MergeFields = (present: Uint8Array, value: Uint8Array) => boolean;
+
+/**
+ * Of a layout with `created`, `last_seen` and `flags`: entries of the same connection unite. Without them the entry
+ * that is present stays.
+ */
+function mergeFields(layout: TypeLayout): MergeFields {
+	const fields = layout.kind === 'struct' ? layout.fields : [];
+	const number = (name: string) => {
+		const field = fields.find((each) => each.name === name && each.type.kind === 'uint');
+		return field === undefined ? undefined : { offset: field.offset, size: sizeOf(field.type) };
+	};
+	const [created, lastSeen, flags] = [number('created'), number('last_seen'), number('flags')];
+	if (created?.size !== 4 || lastSeen?.size !== 4 || flags === undefined || flags.size > 4) return () => false;
+	const bits = flags.size * 8;
+	return (present, value) => {
+		const [to, from] = [present, value].map((bytes) => new DataView(bytes.buffer, bytes.byteOffset)) as [
+			DataView,
+			DataView,
+		];
+		if (to.getUint32(created.offset, true) !== from.getUint32(created.offset, true)) return false;
+		const united = readBits(to, flags.offset, bits) | readBits(from, flags.offset, bits);
+		const older = from.getUint32(lastSeen.offset, true);
+		const newer = (older - to.getUint32(lastSeen.offset, true)) | 0;
+		if (united === readBits(to, flags.offset, bits) && newer <= 0) return false;
+		writeBits(to, flags.offset, bits, united);
+		if (newer > 0) to.setUint32(lastSeen.offset, older, true);
+		return true;
+	};
+}
+
+function readBits(view: DataView, offset: number, bits: number): number {
+	if (bits === 8) return view.getUint8(offset);
+	return bits === 16 ? view.getUint16(offset, true) : view.getUint32(offset, true) | 0;
+}
+
+function writeBits(view: DataView, offset: number, bits: number, value: number): void {
+	if (bits === 8) view.setUint8(offset, value);
+	else if (bits === 16) view.setUint16(offset, value, true);
+	else view.setUint32(offset, value >>> 0, true);
+}

@@ -1,0 +1,318 @@
+/**
+ * The dataplane of this node in the kernel: maps, programs and where they are attached. Used in this order:
+ *
+ *   const datapath = await openDatapath(options)    // maps and programs are ready, traffic still uses the old ones
+ *   …reconcile datapath.kernel…                     // tables are complete
+ *   await datapath.activate(attachments)            // every attachment is swapped, live flows are carried over
+ *   datapath.attachEndpoint(ifindex, name)          // from now on, one by one
+ *
+ * close() ends nothing: pinned maps and links go on without the agent.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DatapathConfig, type MapName, Maps, RuntimeState } from '../../native/abi/generated.ts';
+import { type BpfMap, type CgroupAttachType, type KernelFeatures, possibleCpus } from '../../native/index.ts';
+import { errorMessage, FairleadError } from '../model/errors.ts';
+import type { Kernel } from '../reconcile/kernel.ts';
+import { BpfKernel } from './bpf-kernel.ts';
+import type { CarryReport } from './carry-over.ts';
+import { kernelHz } from './kernel-hz.ts';
+import { type LinkChange, Links, type LinkTarget } from './links.ts';
+import { mapBytes } from './map-memory.ts';
+import { copyTables, FlowMigration } from './migration.ts';
+import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
+import { Programs } from './programs.ts';
+
+/** Constants of the programs that the caller decides; the others are found here. */
+export type DatapathSettings = Omit<DatapathConfig, 'hz' | 'hasSetRetval'>;
+
+export interface DatapathOptions {
+	/** Directory of the compiled objects. */
+	readonly objectDir: string;
+	/** Directory of this node on bpffs; `maps` and `links` are made below it. */
+	readonly bpffsDir: string;
+	/** cgroup v2 directory whose processes use services by the socket programs. */
+	readonly cgroupRoot: string;
+	readonly settings: DatapathSettings;
+	/** From probe(). */
+	readonly features: KernelFeatures;
+	/** Capacities other than the defaults. */
+	readonly mapSizes?: MapSizes;
+	/** Default `auto`: tcx where the kernel has it. */
+	readonly tc?: 'auto' | 'clsact';
+}
+
+/** A pod's host side veth. */
+export interface EndpointAttachment {
+	readonly ifindex: number;
+	/** Unique and stable for the attachment: letters, digits, `_` and `-`. */
+	readonly pinName: string;
+}
+
+/** Everything programs run at. */
+export interface Attachments {
+	/** Interface indexes. */
+	readonly uplinks: readonly number[];
+	/** The VXLAN device; undefined = none. */
+	readonly overlay?: number;
+	/** The far end of the host device pair (fl_host_peer); undefined = none. */
+	readonly hostPeer?: number;
+	readonly endpoints: readonly EndpointAttachment[];
+}
+
+export interface ActivationReport {
+	readonly attached: number;
+	readonly replaced: number;
+	/** Pins of attachments that are no longer wanted. */
+	readonly removed: readonly string[];
+	/** Endpoints that could not be attached, such as those whose device is gone. */
+	readonly failed: readonly { readonly name: string; readonly message: string }[];
+	/** Live entries that moved into maps of another layout. */
+	readonly carried: readonly CarryReport[];
+	/** Time between the first swapped link and the end of the second copy, in milliseconds. */
+	readonly swapMs: number;
+}
+
+export interface MapMemory {
+	readonly map: MapName;
+	readonly maxEntries: number;
+	readonly bytes: number;
+}
+
+interface Attachment {
+	readonly program: string;
+	readonly target: LinkTarget;
+}
+
+/** Pin name → attachment. */
+type AttachmentTable = Map<string, Attachment>;
+
+const CGROUP_HOOKS = [
+	'connect4',
+	'connect6',
+	'sendmsg4',
+	'sendmsg6',
+	'recvmsg4',
+	'recvmsg6',
+	'getpeername4',
+	'getpeername6',
+	'sock_release',
+] as const satisfies readonly CgroupAttachType[];
+
+/** Memory of all maps at these sizes, largest first. Call it before openDatapath to compare with the memory limit. */
+export function plannedMemory(mapSizes: MapSizes = {}): MapMemory[] {
+	const cpus = possibleCpus();
+	return (Object.keys(Maps) as MapName[])
+		.map((map) => {
+			const maxEntries = mapSizes[map] ?? Maps[map].maxEntries;
+			return { map, maxEntries, bytes: mapBytes(Maps[map], maxEntries, cpus) };
+		})
+		.sort((a, b) => b.bytes - a.bytes);
+}
+
+/**
+ * Opens or makes the maps and loads the programs. Attachments stay as they are until activate().
+ * Tables whose layout or size changed begin with a copy of the old rows.
+ * @throws FairleadError MAP_LAYOUT when live flows cannot be carried into the new layout, PROGRAM_LOAD with the
+ *         verifier's last lines
+ */
+export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
+	const maps = new PinnedMaps(join(options.bpffsDir, 'maps'), options.mapSizes);
+	let programs: Programs | undefined;
+	try {
+		const hz = kernelHz();
+		programs = await Programs.load(options.objectDir, fullConfig(options, options.settings, hz), maps);
+		const flows = new FlowMigration(maps);
+		const copiedTables = await copyTables(maps);
+		return new Datapath({ options, hz, maps, programs, flows, copiedTables });
+	} catch (error) {
+		programs?.close();
+		maps.close();
+		throw error;
+	}
+}
+
+function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: number): DatapathConfig {
+	return { ...settings, hz, hasSetRetval: options.features.bpfSetRetval ? 1 : 0 };
+}
+
+interface DatapathParts {
+	readonly options: DatapathOptions;
+	readonly hz: number;
+	readonly maps: PinnedMaps;
+	readonly programs: Programs;
+	readonly flows: FlowMigration;
+	readonly copiedTables: readonly CarryReport[];
+}
+
+export class Datapath {
+	readonly kernel: Kernel;
+	/** Tables that were replaced at open, and how much of them was copied. */
+	readonly copiedTables: readonly CarryReport[];
+	readonly #options: DatapathOptions;
+	readonly #hz: number;
+	readonly #maps: PinnedMaps;
+	readonly #links: Links;
+	readonly #flows: FlowMigration;
+	readonly #attached: AttachmentTable = new Map();
+	#programs: Programs;
+
+	/** Use openDatapath(). */
+	constructor(parts: DatapathParts) {
+		const { options, maps } = parts;
+		this.#options = options;
+		this.#hz = parts.hz;
+		this.#maps = maps;
+		this.#programs = parts.programs;
+		this.#flows = parts.flows;
+		this.copiedTables = parts.copiedTables;
+		this.#links = new Links(join(options.bpffsDir, 'links'), options.features.tcx && options.tc !== 'clsact');
+		this.kernel = new BpfKernel(maps);
+	}
+
+	/** A map, for readers of counters and the ring buffer; closed by close(). */
+	map(name: MapName): BpfMap {
+		return this.#maps.get(name);
+	}
+
+	/** Names of the attachments that are pinned. */
+	links(): string[] {
+		return this.#links.names();
+	}
+
+	/**
+	 * Makes exactly these attachments, each swapped in place if it exists, and ends all others. Live flows are carried
+	 * into new maps: a copy before, a second one of what changed after the swap; in between (runtime.migrating) packets in
+	 * the middle of an unknown TCP connection are dropped instead of being judged wrongly, and are sent again.
+	 * May be called again with other attachments.
+	 * @throws FairleadError ATTACH_FAILED unless only endpoints failed, which are reported
+	 */
+	async activate(attachments: Attachments): Promise<ActivationReport> {
+		const wanted = this.#wanted(attachments);
+		if (this.#flows.pending) await this.#flows.firstPass();
+		const start = performance.now();
+		let changes: SwapReport;
+		try {
+			if (this.#flows.pending) this.#setMigrating(1);
+			changes = this.#swap(wanted);
+			if (this.#flows.pending) await this.#flows.secondPass();
+		} finally {
+			this.#setMigrating(0);
+		}
+		const swapMs = performance.now() - start;
+		const removed = this.#links.retain(new Set(wanted.keys()));
+		const carried = this.#flows.finish();
+		this.#maps.finish();
+		return { ...changes, removed, carried, swapMs };
+	}
+
+	/** Attaches a pod's host side veth, replacing what an earlier agent attached under the name. @throws ATTACH_FAILED */
+	attachEndpoint(ifindex: number, pinName: string): void {
+		for (const [name, attachment] of endpointAttachments({ ifindex, pinName })) this.#attach(name, attachment);
+	}
+
+	/** @returns false when nothing was attached under the name */
+	detachEndpoint(pinName: string): boolean {
+		const names = [...endpointAttachments({ ifindex: 0, pinName }).keys()];
+		for (const name of names) this.#attached.delete(name);
+		return names.map((name) => this.#links.detach(name)).includes(true);
+	}
+
+	/**
+	 * Loads the programs with other constants and swaps them into every attachment.
+	 * @throws FairleadError PROGRAM_LOAD; the old programs go on then
+	 */
+	async reload(settings: DatapathSettings): Promise<void> {
+		const config = fullConfig(this.#options, settings, this.#hz);
+		const programs = await Programs.load(this.#options.objectDir, config, this.#maps);
+		const old = this.#programs;
+		this.#programs = programs;
+		try {
+			const { failed } = this.#swap(new Map(this.#attached));
+			for (const { name } of failed) this.#attached.delete(name);
+		} finally {
+			old.close();
+		}
+	}
+
+	/** Gives back descriptors; what is pinned goes on. */
+	close(): void {
+		this.#programs.close();
+		this.#maps.close();
+	}
+
+	#wanted(attachments: Attachments): AttachmentTable {
+		const { uplinks, overlay, hostPeer, endpoints } = attachments;
+		const table: AttachmentTable = new Map();
+		const add = (role: string, ifindex: number): void => {
+			table.set(`${role}_${ifindex}_in`, {
+				program: `from_${role}`,
+				target: { kind: 'tc', ifindex, where: 'ingress' },
+			});
+			if (this.#programs.find(`to_${role}`) === undefined) return;
+			table.set(`${role}_${ifindex}_out`, { program: `to_${role}`, target: { kind: 'tc', ifindex, where: 'egress' } });
+		};
+		for (const endpoint of endpoints) for (const [name, each] of endpointAttachments(endpoint)) table.set(name, each);
+		for (const uplink of uplinks) add('uplink', uplink);
+		if (overlay !== undefined) add('overlay', overlay);
+		if (hostPeer !== undefined) add('host_device', hostPeer);
+		if (this.#programs.find('sock_connect4') !== undefined) this.#addCgroup(table);
+		return table;
+	}
+
+	#addCgroup(table: AttachmentTable): void {
+		const path = this.#options.cgroupRoot;
+		const id = statSync(path).ino;
+		for (const type of CGROUP_HOOKS) {
+			const program = `sock_${type.replace(/^sock_/, '')}`;
+			if (this.#programs.find(program) === undefined) continue;
+			table.set(`cgroup_${id}_${type}`, { program, target: { kind: 'cgroup', path, type } });
+		}
+	}
+
+	/** Attaches all; only endpoints may fail. */
+	#swap(wanted: AttachmentTable): SwapReport {
+		const counts: Record<LinkChange, number> = { attached: 0, replaced: 0 };
+		const failed: { name: string; message: string }[] = [];
+		for (const [name, attachment] of wanted) {
+			try {
+				counts[this.#attach(name, attachment)]++;
+			} catch (error) {
+				if (!name.startsWith(ENDPOINT_PREFIX)) throw error;
+				failed.push({ name, message: errorMessage(error) });
+			}
+		}
+		return { ...counts, failed };
+	}
+
+	#attach(name: string, attachment: Attachment): LinkChange {
+		const program = this.#programs.find(attachment.program);
+		if (program === undefined) {
+			throw new FairleadError(
+				'ATTACH_FAILED',
+				`cannot attach ${name}: no loaded object has a program ${attachment.program}`,
+			);
+		}
+		const change = this.#links.attach(name, program, attachment.target);
+		this.#attached.set(name, attachment);
+		return change;
+	}
+
+	#setMigrating(migrating: 0 | 1): void {
+		const key = new Uint8Array(4);
+		const row = this.kernel.mapGet('runtime', key);
+		const state = RuntimeState.decode(row ?? new Uint8Array(RuntimeState.size));
+		if (state.migrating !== migrating) this.kernel.mapSet('runtime', key, RuntimeState.encode({ ...state, migrating }));
+	}
+}
+
+const ENDPOINT_PREFIX = 'pod_';
+
+type SwapReport = Pick<ActivationReport, 'attached' | 'replaced' | 'failed'>;
+
+function endpointAttachments({ ifindex, pinName }: EndpointAttachment): AttachmentTable {
+	return new Map([
+		[`${ENDPOINT_PREFIX}${pinName}_out`, { program: 'to_pod', target: { kind: 'tc', ifindex, where: 'egress' } }],
+		[`${ENDPOINT_PREFIX}${pinName}_in`, { program: 'from_pod', target: { kind: 'tc', ifindex, where: 'ingress' } }],
+	]);
+}

@@ -1,0 +1,156 @@
+/**
+ * Attachments of programs. Each is pinned under a name of its own, so that it outlives the agent and the next one
+ * swaps the program inside it without a gap. On kernels without tcx (< 6.6) a clsact filter takes its place; it has
+ * no pin, so an empty directory of the same name remembers it.
+ */
+import { mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+	BpfLink,
+	type BpfProgram,
+	type CgroupAttachType,
+	clsact,
+	NativeError,
+	type Where,
+} from '../../native/index.ts';
+import { errorCode, FairleadError } from '../model/errors.ts';
+
+export type LinkTarget =
+	| { readonly kind: 'tc'; readonly ifindex: number; readonly where: Where }
+	| { readonly kind: 'cgroup'; readonly path: string; readonly type: CgroupAttachType };
+
+/** What became of an attachment. */
+export type LinkChange = 'attached' | 'replaced';
+
+/** Same slot for every filter of ours: the next agent replaces it. */
+const SLOT = { priority: 1, handle: 0xf1 } as const;
+const MARKER = /^(.+)__clsact_(\d+)_(ingress|egress)$/;
+/** A pin on bpffs must have no dots; 255 is the limit of a file name. */
+const PIN_NAME = /^[A-Za-z0-9_-]{1,200}$/;
+
+export class Links {
+	readonly #directory: string;
+	readonly #useTcx: boolean;
+
+	/**
+	 * @param directory  on bpffs; made with mode 0700 when missing
+	 * @param useTcx     false = clsact filters
+	 */
+	constructor(directory: string, useTcx: boolean) {
+		this.#directory = directory;
+		this.#useTcx = useTcx;
+		mkdirSync(directory, { recursive: true, mode: 0o700 });
+	}
+
+	/**
+	 * Makes `program` run at `target`: swaps the program inside the pinned attachment, or attaches and pins.
+	 * @param name  pin name, unique per attachment
+	 * @throws FairleadError ATTACH_FAILED
+	 */
+	attach(name: string, program: BpfProgram, target: LinkTarget): LinkChange {
+		if (!PIN_NAME.test(name))
+			throw new FairleadError('ATTACH_FAILED', `cannot pin a link as '${name}': not a valid name`);
+		try {
+			return target.kind === 'tc' && !this.#useTcx
+				? this.#attachClsact(name, program, target)
+				: this.#attachLink(name, program, target);
+		} catch (cause) {
+			const why = cause instanceof Error ? cause.message : String(cause);
+			throw new FairleadError('ATTACH_FAILED', `cannot attach ${program.name} as ${name}: ${why}`, {
+				cause,
+				link: name,
+			});
+		}
+	}
+
+	/** Ends an attachment. @returns false when there was none */
+	detach(name: string): boolean {
+		const pins = this.#entries().filter((entry) => entry === name || MARKER.exec(entry)?.[1] === name);
+		for (const pin of pins) this.#remove(pin);
+		return pins.length > 0;
+	}
+
+	/** Ends all attachments except those named. @returns the names of those that ended */
+	retain(names: ReadonlySet<string>): string[] {
+		const stale = this.#entries().filter((entry) => !names.has(MARKER.exec(entry)?.[1] ?? entry));
+		for (const pin of stale) this.#remove(pin);
+		return stale;
+	}
+
+	/** Names of all attachments. */
+	names(): string[] {
+		return this.#entries().map((entry) => MARKER.exec(entry)?.[1] ?? entry);
+	}
+
+	#entries(): string[] {
+		return readdirSync(this.#directory).sort();
+	}
+
+	#attachLink(name: string, program: BpfProgram, target: LinkTarget): LinkChange {
+		const path = join(this.#directory, name);
+		if (replaceProgram(path, program, target)) return 'replaced';
+		const link =
+			target.kind === 'tc'
+				? BpfLink.attachTcx(program, target.ifindex, target.where)
+				: BpfLink.attachCgroup(program, target.path, target.type);
+		try {
+			link.pin(path);
+		} finally {
+			link.close();
+		}
+		return 'attached';
+	}
+
+	#attachClsact(name: string, program: BpfProgram, target: LinkTarget & { kind: 'tc' }): LinkChange {
+		const marker = `${name}__clsact_${target.ifindex}_${target.where}`;
+		for (const entry of this.#entries()) {
+			if (entry !== marker && MARKER.exec(entry)?.[1] === name) this.#remove(entry);
+		}
+		const known = clsact.programId(target.ifindex, target.where, SLOT) !== undefined;
+		mkdirSync(join(this.#directory, marker), { recursive: true, mode: 0o700 });
+		clsact.attach(program, target.ifindex, target.where, SLOT);
+		return known ? 'replaced' : 'attached';
+	}
+
+	#remove(entry: string): void {
+		const path = join(this.#directory, entry);
+		const marker = MARKER.exec(entry);
+		if (marker === null || !statSync(path).isDirectory()) {
+			unlinkSync(path);
+			return;
+		}
+		try {
+			clsact.detach(Number(marker[2]), marker[3] as Where, SLOT);
+		} catch (error) {
+			// The device, its qdisc or the filter is gone: that is what was wanted.
+			if (!['ENODEV', 'ENOENT', 'EINVAL'].includes(errorCode(error) ?? '')) throw error;
+		}
+		rmdirSync(path);
+	}
+}
+
+/** @returns false when nothing is pinned there, or the pin's device is gone or another one */
+function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): boolean {
+	let link: BpfLink;
+	try {
+		link = BpfLink.openPinned(path);
+	} catch (error) {
+		if (error instanceof NativeError && error.code === 'ENOENT') return false;
+		throw error;
+	}
+	try {
+		if (target.kind === 'tc' && link.info.ifindex !== target.ifindex) {
+			unlinkSync(path);
+			return false;
+		}
+		link.update(program);
+		return true;
+	} catch (error) {
+		// A cgroup or device that was removed leaves a defunct link behind.
+		if (!(error instanceof NativeError) || !['ENOLINK', 'ENODEV'].includes(error.code)) throw error;
+		unlinkSync(path);
+		return false;
+	} finally {
+		link.close();
+	}
+}

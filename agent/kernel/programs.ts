@@ -1,0 +1,101 @@
+/**
+ * Loads the programs into shared maps. The first object makes the maps that do not exist; all others use the same.
+ */
+import { join } from 'node:path';
+import { type DatapathConfig, encodeDatapathConfig, Maps } from '../../native/abi/generated.ts';
+import { BpfObject, type BpfProgram, NativeError } from '../../native/index.ts';
+import { FairleadError } from '../model/errors.ts';
+import { mismatch } from './map-layout.ts';
+import { mapNameOf, type PinnedMaps } from './pinned-maps.ts';
+
+/** One object file of bpf/progs. */
+export type ObjectName = 'pod' | 'node' | 'overlay' | 'host' | 'sock_lb';
+
+/** Objects a configuration needs; what is switched off is not even loaded. */
+export function neededObjects(config: DatapathConfig): ObjectName[] {
+	return [
+		'pod',
+		'node',
+		...(config.overlayIfindex === 0 ? [] : (['overlay'] as const)),
+		...(config.hostIfindex === 0 ? [] : (['host'] as const)),
+		...(config.sockLb === 0 ? [] : (['sock_lb'] as const)),
+	];
+}
+
+export class Programs {
+	readonly #objects: BpfObject[] = [];
+	readonly #programs = new Map<string, BpfProgram>();
+
+	/**
+	 * @param objectDir  directory of the compiled objects (`dist/bpf`)
+	 * @throws FairleadError PROGRAM_LOAD with the verifier's last lines
+	 */
+	static async load(objectDir: string, config: DatapathConfig, maps: PinnedMaps): Promise<Programs> {
+		const programs = new Programs();
+		try {
+			for (const name of neededObjects(config))
+				await programs.#loadObject(join(objectDir, `${name}.bpf.o`), config, maps);
+		} catch (error) {
+			programs.close();
+			throw error;
+		}
+		return programs;
+	}
+
+	/** Undefined when no loaded object has such a program. */
+	find(name: string): BpfProgram | undefined {
+		return this.#programs.get(name);
+	}
+
+	close(): void {
+		for (const object of this.#objects) object.close();
+	}
+
+	async #loadObject(path: string, config: DatapathConfig, maps: PinnedMaps): Promise<void> {
+		try {
+			const object = BpfObject.open(path);
+			this.#objects.push(object);
+			for (const [name, value] of Object.entries(encodeDatapathConfig(config))) object.setRodata(name, value);
+			const made = shareMaps(object, maps);
+			await object.load();
+			for (const fullName of made) adoptMap(object, fullName, maps);
+			for (const name of object.programNames) this.#programs.set(name, object.program(name));
+		} catch (cause) {
+			if (!(cause instanceof NativeError)) throw cause;
+			throw new FairleadError('PROGRAM_LOAD', `cannot load ${path}: ${cause.message}`, {
+				cause,
+				object: path,
+				log: cause.log,
+			});
+		}
+	}
+}
+
+/** Gives an object the maps that exist. @returns those it will make; maps that are not ours stay private to it */
+function shareMaps(object: BpfObject, maps: PinnedMaps): string[] {
+	return object.mapNames.filter((fullName) => {
+		const name = mapNameOf(fullName);
+		if (name === undefined) return false;
+		const existing = maps.find(name);
+		if (existing === undefined) {
+			object.setMaxEntries(fullName, maps.capacity(name));
+			return true;
+		}
+		object.reuseMap(fullName, existing);
+		return false;
+	});
+}
+
+function adoptMap(object: BpfObject, fullName: string, maps: PinnedMaps): void {
+	const name = mapNameOf(fullName);
+	if (name === undefined) return;
+	const made = object.map(fullName);
+	const why = mismatch(made, Maps[name], maps.capacity(name));
+	if (why !== undefined) {
+		throw new FairleadError(
+			'MAP_LAYOUT',
+			`map ${fullName} of the compiled programs does not fit this agent: ${why}; build both from the same source`,
+		);
+	}
+	maps.adopt(name, made);
+}
