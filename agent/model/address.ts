@@ -52,7 +52,7 @@ function parseFour(text: string): Address | undefined {
 			digits = 0;
 		} else if (c >= 48 && c <= 57) {
 			if (digits > 0 && value === 0) zeros = true;
-			value = (value < 0 ? 0 : value) * 10 + (c - 48);
+			value = Math.max(value, 0) * 10 + (c - 48);
 			digits++;
 			if (value > 255) return undefined;
 		} else return undefined;
@@ -97,7 +97,8 @@ export function writeAddress(address: Address, out: Uint8Array, offset: number):
 			} else value = value * 10 + (c - 48);
 		}
 		out[at] = value;
-		if (at !== offset + 15) throw new FairleadError('ADDRESS_INVALID', `cannot encode address ${JSON.stringify(address)}`);
+		if (at !== offset + 15)
+			throw new FairleadError('ADDRESS_INVALID', `cannot encode address ${JSON.stringify(address)}`);
 		return;
 	}
 	if (!ipaddr.IPv6.isValid(address)) {

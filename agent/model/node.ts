@@ -3,9 +3,9 @@
  */
 import { z } from 'zod';
 import type { Address, Cidr } from './address.ts';
+import { parseAddress } from './address.ts';
 import type { Parsed } from './fields.ts';
 import { cidr, clusterMeta, list, optional, parseWith } from './fields.ts';
-import { parseAddress } from './address.ts';
 
 export interface Node {
 	readonly name: string;

@@ -2,9 +2,10 @@
  * Who owns which address: rows of `nodes`, `ipcache` and `cidrs`. Pure.
  * Rows name nodes, not indexes: indexes are state of the kernel and resolved by the reconciler.
  */
+
+import { Identity, NodeFlags, PeerKind } from '../../native/abi/generated.ts';
 import type { Address, Cidr } from '../model/address.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
-import { Identity, NodeFlags, PeerKind } from '../../native/abi/generated.ts';
 import type { PeerNode } from './routing.ts';
 
 /** A row of the map `nodes`. Its tunnel address is its identity over restarts. */

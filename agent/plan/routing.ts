@@ -56,9 +56,7 @@ export function planRouting(nodes: Iterable<Node>, node: NodeFacts, settings: Ro
 	const peers = planPeerNodes(nodes, node, settings, problems);
 	const overlayMtu = node.uplink.mtu - overhead(node);
 	const tunnels = settings.mode !== 'direct';
-	const overlay: OverlayPlan | null = tunnels
-		? { vni: settings.vni, port: settings.vxlanPort, mtu: overlayMtu }
-		: null;
+	const overlay: OverlayPlan | null = tunnels ? { vni: settings.vni, port: settings.vxlanPort, mtu: overlayMtu } : null;
 	const fits = tunnels ? overlayMtu : node.uplink.mtu;
 	const routes = [
 		...peers.flatMap((peer) => peerRoutes(peer, node, problems)),
@@ -96,7 +94,10 @@ function planPeerNodes(
 		if (other.name === node.name) continue;
 		const tunnel = tunnelAddress(other, node);
 		if (tunnel === undefined) {
-			problems.push({ node: other.name, message: 'no InternalIP of a family this node has; its pods cannot be reached' });
+			problems.push({
+				node: other.name,
+				message: 'no InternalIP of a family this node has; its pods cannot be reached',
+			});
 			continue;
 		}
 		const podCidrs = other.podCidrs.filter((cidr) => {

@@ -2,6 +2,8 @@
  * Services → what the maps must say. Pure: a function of objects and facts; nothing is remembered here.
  * Rules: Kubernetes service proxying as pkg/proxy does it (see docs/services.md once complete).
  */
+
+import { SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { Address, Family } from '../model/address.ts';
 import { cidrContains, familyOf } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
@@ -11,7 +13,6 @@ import type { HostPort } from '../model/host-port.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import type { Service, ServicePort } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
-import { SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { Backend } from './endpoints.ts';
 import { backendKey, chooseEndpoints } from './endpoints.ts';
 
@@ -107,13 +108,8 @@ export function isSkipped(service: Service): boolean {
 }
 
 /** Desired state of one service. */
-export function planService(
-	service: Service,
-	slices: readonly EndpointSlice[],
-	context: ServicesContext,
-): OwnerPlan {
+export function planService(service: Service, slices: readonly EndpointSlice[], context: ServicesContext): OwnerPlan {
 	if (isSkipped(service)) return EMPTY;
-	const owner = serviceKey(service);
 	const problems: ServiceProblem[] = [];
 	const lbIps = admittedLoadBalancerIps(service, problems);
 	const usable = slices.filter((slice) => !slice.headlessLabel);
@@ -150,8 +146,7 @@ function planPort(
 	const localInternal = service.internalPolicy === 'Local';
 	const localExternal = service.externalPolicy === 'Local';
 	const common =
-		(choice.anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) |
-		(service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
+		(choice.anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) | (service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
 	// The internal policy is about ClusterIPs only and the external one about all others: inside clients of an external
 	// address get the whole list whatever the internal policy says.
 	const clusterFlags = common | (localInternal ? SvcFlags.LOCAL_INTERNAL : 0);

@@ -1,8 +1,9 @@
 /**
  * Rows of the map `backends`, counted: services share a row when address, port and protocol are the same.
  */
-import type { Backend } from '../plan/endpoints.ts';
+
 import { BackendFlags } from '../../native/abi/generated.ts';
+import type { Backend } from '../plan/endpoints.ts';
 import { ExtentAllocator } from './extents.ts';
 
 export interface BackendRow {

@@ -29,7 +29,10 @@ export type MapName =
 export type SharedMapName = 'vip_filter' | 'slots' | 'backends';
 
 /** Bytes from one element of a shared array to the next. */
-export const SHARED_STRIDE = { vip_filter: 8, slots: 64, backends: 24 } as const satisfies Record<SharedMapName, number>;
+export const SHARED_STRIDE = { vip_filter: 8, slots: 64, backends: 24 } as const satisfies Record<
+	SharedMapName,
+	number
+>;
 
 export interface Kernel {
 	/** @returns a copy of the value; undefined = no such entry. Array maps have every entry below their capacity. */

@@ -3,10 +3,11 @@
  * node gets a new row, its references are moved, then the old row is taken out. Conntrack entries that still name the
  * old row see another generation and look again.
  */
+
+import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
 import type { Address } from '../model/address.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { NodeRow, PeerRow, PeersPlan } from '../plan/peers.ts';
-import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
 import type { Kernel } from './kernel.ts';
 import type { TableReport, TableRow } from './table.ts';
 import { applyTableOps, bytesKey, diffTable } from './table.ts';

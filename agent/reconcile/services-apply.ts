@@ -2,12 +2,11 @@
  * Runs service operations against a kernel. Decides nothing but what to do about a failure: entries go on, and what
  * would take backends away from an entry that could not be replaced is left undone.
  */
-import { writeAddress } from '../model/address.ts';
-import { FairleadError } from '../model/errors.ts';
-import { errorCode, errorMessage } from '../model/errors.ts';
+
 import type { SvcKey as SvcKeyValue } from '../../native/abi/generated.ts';
 import { RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
-import { addressBytes } from '../model/address.ts';
+import { addressBytes, writeAddress } from '../model/address.ts';
+import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from './kernel.ts';
 import { SHARED_STRIDE } from './kernel.ts';
 import type { BackendWord, ServiceOp, ServiceOps } from './services-ops.ts';

@@ -3,10 +3,11 @@
  * will hold when all operations have been done, and the caller reads it anew if one fails.
  * The work is proportional to the services that changed.
  */
-import type { Backend } from '../plan/endpoints.ts';
-import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
+
 import type { SvcEntry } from '../../native/abi/generated.ts';
 import { Limits, SvcFlags } from '../../native/abi/generated.ts';
+import type { Backend } from '../plan/endpoints.ts';
+import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
 import type { BackendRow } from './backend-table.ts';
 import { BackendTable } from './backend-table.ts';
 import type { ServiceOp, ServiceOps } from './services-ops.ts';
@@ -174,7 +175,10 @@ function reserveExtent(work: Work, owner: string, wanted: readonly Backend[]): E
 	const start = chunks.allocate(chunksFor(wanted.length));
 	if (start === undefined) {
 		const want = chunksFor(wanted.length);
-		work.refused.set(owner, `map slots: no room for ${want} chunks in a row, ${chunks.used} of ${chunks.capacity} used`);
+		work.refused.set(
+			owner,
+			`map slots: no room for ${want} chunks in a row, ${chunks.used} of ${chunks.capacity} used`,
+		);
 		return undefined;
 	}
 	return { base: start * Limits.SLOTS_PER_CHUNK, keys: wanted.map((backend) => backend.key) };
@@ -307,7 +311,10 @@ function diffEntries(work: Work): PublishedEntries {
 function refuseEntry(work: Work, key: string): void {
 	const { state } = work;
 	const owner = state.claims.get(key)?.[0]?.port.owner ?? '';
-	work.refused.set(owner, `map services: no room for another entry, ${state.entries.size} of ${state.entryCapacity} used`);
+	work.refused.set(
+		owner,
+		`map services: no room for another entry, ${state.entries.size} of ${state.entryCapacity} used`,
+	);
 }
 
 /** Bits are counted once per entry in the map, so each key is counted when it enters and leaves `counted`. */

@@ -2,9 +2,10 @@
  * What is in the service maps, as far as the agent knows: read from the kernel at start and after a failure, then kept
  * in step by every diff. Ids, extents and backend indexes are this state; nothing else remembers them.
  */
+
+import { Limits, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { DesiredPort, Frontend } from '../plan/services.ts';
-import { Limits, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import type { FoundBackend } from './backend-table.ts';
 import { BackendTable } from './backend-table.ts';
 import { ExtentAllocator } from './extents.ts';

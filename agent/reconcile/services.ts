@@ -152,4 +152,3 @@ export class ServicesReconciler {
 		return names;
 	}
 }
-

@@ -1,9 +1,10 @@
 /**
  * Bits of the map vip_filter: one per hash of a service address, counted here because addresses can share a bit.
  */
+
+import { Limits } from '../../native/abi/generated.ts';
 import type { Address } from '../model/address.ts';
 import { addressBytes } from '../model/address.ts';
-import { Limits } from '../../native/abi/generated.ts';
 
 /** Bit of an address. bpf/lib/lb.h (lb_filter_bit) computes the same. */
 export function filterBit(address: Address): number {

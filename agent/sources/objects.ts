@@ -1,9 +1,10 @@
 /**
  * Kubernetes objects of any form → model values, by kind. Shared by all sources.
  */
+
+import type { Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import { parseEndpointSlice } from '../model/endpoint-slice.ts';
 import type { FieldIssue, Parsed } from '../model/fields.ts';
-import type { Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import { parseNamespace, parseNode } from '../model/node.ts';
 import { parsePod } from '../model/pod.ts';
 import { parseService } from '../model/service.ts';

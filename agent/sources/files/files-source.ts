@@ -50,7 +50,13 @@ export class FilesSource {
 	#closed = false;
 
 	constructor(options: FilesSourceOptions) {
-		this.#options = { onProblems: () => undefined, onIgnored: () => undefined, debounceMs: 50, pollMs: 5000, ...options };
+		this.#options = {
+			onProblems: () => undefined,
+			onIgnored: () => undefined,
+			debounceMs: 50,
+			pollMs: 5000,
+			...options,
+		};
 	}
 
 	/**

@@ -173,7 +173,11 @@ function collect(
 }
 
 function faulty(message: string): DocumentContent {
-	return { objects: [], ignored: [], faults: [{ object: 'document', identity: undefined, issues: [{ path: '', message }] }] };
+	return {
+		objects: [],
+		ignored: [],
+		faults: [{ object: 'document', identity: undefined, issues: [{ path: '', message }] }],
+	};
 }
 
 function firstLine(text: string): string {

@@ -1,0 +1,145 @@
+/**
+ * The one schema of the agent's configuration. A key exists here or nowhere: file, environment and flags are derived.
+ */
+import { z } from 'zod';
+import { cidr } from '../model/fields.ts';
+
+const port = z.int().min(1).max(65535);
+const path = z.string().regex(/^\//, 'expected an absolute path');
+const milliseconds = z.int().min(0).max(86_400_000);
+const entries = z.int().min(16).max(16_777_216);
+
+/** 'ADDRESS:PORT', '[V6]:PORT' or 'off'. */
+const listenAddress = z
+	.string()
+	.regex(/^(off|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/, 'expected ADDRESS:PORT, [ADDRESS]:PORT or off');
+
+const portRange = z
+	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })
+	.refine((range) => range.max - range.min >= 255, 'expected at least 256 ports between min and max');
+
+/** Entries per map; what is missing keeps the compiled size. `events` is in bytes, a power of two. */
+const mapSizes = z.strictObject({
+	services: entries.optional(),
+	slots: entries.optional(),
+	backends: entries.optional(),
+	sock_rev: entries.optional(),
+	nat: entries.optional(),
+	frags: entries.optional(),
+	ipcache: entries.optional(),
+	cidrs: entries.optional(),
+	events: z
+		.int()
+		.min(65_536)
+		.max(268_435_456)
+		.refine((n) => (n & (n - 1)) === 0, 'expected a power of two')
+		.optional(),
+});
+
+export interface ConfigKey<S extends z.ZodType = z.ZodType> {
+	readonly schema: S;
+	/** undefined = must be given. */
+	readonly fallback: z.input<S>;
+	readonly help: string;
+	/** `list`: text of environment and flags is split at commas; `text`: taken as it is; `value`: read as YAML. */
+	readonly form: 'text' | 'list' | 'value';
+}
+
+function key<S extends z.ZodType>(
+	form: ConfigKey['form'],
+	schema: S,
+	fallback: z.input<S>,
+	help: string,
+): ConfigKey<S> {
+	return { schema, fallback, help, form };
+}
+
+/** Every key with its default. Order is that of printed configuration. */
+export const CONFIG_KEYS = {
+	nodeName: key('text', z.string().max(253), '', "name of this node's Node object; empty = the host name"),
+	source: key('text', z.enum(['files']), 'files', 'where desired state comes from'),
+	filesDir: key('text', path, '/etc/fairlead/objects', 'directory of Kubernetes YAML for source files'),
+	routing: key('text', z.enum(['vxlan', 'direct', 'auto']), 'vxlan', "how nodes reach each other's pods"),
+	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
+	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),
+	uplink: key('text', z.string().min(1).max(15), 'auto', 'interface that leads to other nodes'),
+	mtu: key(
+		'value',
+		z.union([z.literal('auto'), z.int().min(1280).max(65535)]),
+		'auto',
+		'largest IP packet of pods, in bytes',
+	),
+	podCidrs: key('list', z.array(cidr), [], 'pod prefixes of this node; empty = from its Node object'),
+	clusterCidrs: key('list', z.array(cidr), [], 'prefixes of all pods of the cluster'),
+	serviceCidrs: key('list', z.array(cidr), [], 'prefixes that ClusterIPs come from'),
+	nonMasqueradeCidrs: key('list', z.array(cidr), [], 'destinations outside that see pod addresses'),
+	masquerade: key('value', z.boolean(), true, "pods reach the outside with the node's address"),
+	socketLb: key('value', z.boolean(), true, 'translate services at connect() of every process of the node'),
+	nodePortAddresses: key(
+		'list',
+		z.union([z.tuple([z.literal('primary')]), z.array(cidr)]),
+		['primary'],
+		'where NodePorts are open: primary, or prefixes of local addresses',
+	),
+	snatPorts: key(
+		'value',
+		z.union([z.literal('auto'), portRange]),
+		'auto',
+		'source ports of masqueraded connections, {min, max}',
+	),
+	bpffsDir: key('text', path, '/sys/fs/bpf/fairlead', 'directory in bpffs for pinned maps and links'),
+	runDir: key('text', path, '/run/fairlead', 'directory of sockets'),
+	stateDir: key('text', path, '/var/lib/fairlead', 'directory of attachments and address state'),
+	cgroupRoot: key(
+		'text',
+		z.union([z.literal('auto'), path]),
+		'auto',
+		'cgroup v2 whose processes use socket load balancing',
+	),
+	cniBinDir: key('text', path, '/opt/cni/bin', 'where the CNI executable is installed'),
+	cniConfDir: key('text', path, '/etc/cni/net.d', 'where the CNI configuration is written'),
+	cniConfName: key(
+		'text',
+		z.string().regex(/^[\w.-]+\.conflist$/, 'expected NAME.conflist'),
+		'05-fairlead.conflist',
+		'file name of the CNI configuration',
+	),
+	cniVersion: key(
+		'text',
+		z.enum(['0.3.1', '0.4.0', '1.0.0', '1.1.0']),
+		'1.1.0',
+		'cniVersion of the written configuration',
+	),
+	logLevel: key(
+		'text',
+		z.enum(['error', 'warn', 'info', 'debug', 'trace']),
+		'info',
+		'least severe log record that is written',
+	),
+	metricsAddress: key('text', listenAddress, '127.0.0.1:9962', 'where Prometheus metrics are served, or off'),
+	healthAddress: key('text', listenAddress, '127.0.0.1:10256', 'where /healthz and /livez are served, or off'),
+	flowBuffer: key('value', z.int().min(64).max(1_048_576), 16384, 'flows kept for observe'),
+	ctMaxEntries: key('value', entries, 262_144, 'connections tracked at once'),
+	maps: key('value', mapSizes, {}, 'entries of other BPF maps'),
+	podCoolDownMs: key('value', milliseconds, 30_000, 'time before a pod address is used again'),
+	addTimeoutMs: key('value', milliseconds, 30_000, 'longest CNI ADD'),
+	delTimeoutMs: key('value', milliseconds, 10_000, 'longest CNI DEL'),
+} as const satisfies Record<string, ConfigKey>;
+
+export type ConfigName = keyof typeof CONFIG_KEYS;
+
+/** Validated configuration; `auto` values are resolved by whoever knows the machine. */
+export type Config = { readonly [K in ConfigName]: z.output<(typeof CONFIG_KEYS)[K]['schema']> };
+
+/** All names in order. */
+export const CONFIG_NAMES = Object.keys(CONFIG_KEYS) as readonly ConfigName[];
+
+/** podCidrs → FAIRLEAD_POD_CIDRS */
+export function environmentName(name: ConfigName): string {
+	return `FAIRLEAD_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
+}
+
+/** podCidrs → --pod-cidrs */
+export function flagName(name: ConfigName): string {
+	return `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+}
