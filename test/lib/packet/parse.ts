@@ -263,7 +263,24 @@ function judgeSum(s: State, proto: number, name: string): void {
 	}
 }
 
+/** A quote may end after the ports and the sequence number (RFC 792). */
+function parseTcpQuote(s: State): Step | undefined {
+	const { bytes, at } = s;
+	s.layers.push({
+		kind: 'tcp',
+		sport: get16(bytes, at),
+		dport: get16(bytes, at + 2),
+		seq: get32(bytes, at + 4),
+		flags: '',
+	});
+	s.at += 8;
+	return parseRaw;
+}
+
 function parseTcp(s: State): Step | undefined {
+	if (s.partial && s.end - s.at >= 8 && s.end - s.at < 20) {
+		return parseTcpQuote(s);
+	}
 	if (!room(s, 20, 'TCP header')) {
 		return parseRaw;
 	}

@@ -1,0 +1,301 @@
+/**
+ * Runs in a namespace of its own (tc.ts): loads the node's programs and the driver, and measures scenarios on request.
+ */
+import { CtEntry, CtFlags, CtKey } from '../native/abi/generated.ts';
+import { RingBuffer } from '../native/index.ts';
+import { makeDevices } from '../test/lib/dataplane/devices.ts';
+import { Objects } from '../test/lib/dataplane/objects.ts';
+import type { Ifindexes } from '../test/lib/dataplane/rows.ts';
+import { flat, ifindexOf, indexKey, worldConfig, worldRows } from '../test/lib/dataplane/rows.ts';
+import { serve } from '../test/lib/netns-process.ts';
+import type { Layer } from '../test/lib/packet.ts';
+import { addressText, build, eth, ip, layerOf, parse, raw, tcp } from '../test/lib/packet.ts';
+import type { BackendPlace, Family } from './tc-world.ts';
+import { benchWorld, CLIENT, NODE_ADDRESS, OUTSIDE, pod, SERVICE_PORT, serviceAddress, servicesOf } from './tc-world.ts';
+
+export interface Scenario {
+	readonly kind: 'established' | 'new' | 'reply' | 'podtopod' | 'passthrough';
+	readonly family: Family;
+	readonly services: number;
+	/** A power of two. */
+	readonly flows: number;
+	readonly backends?: BackendPlace;
+}
+
+/** Nanoseconds per packet of one run each. */
+export interface Sample {
+	readonly programNs: number;
+	readonly emptyNs: number;
+	readonly note: string;
+}
+
+interface Feed {
+	readonly program: string;
+	readonly device: string;
+	readonly frames: readonly Uint8Array[];
+}
+
+const FRAME_BYTES = 80;
+const REPEAT = 1 << 17;
+/** New flows per call: their events fit into the ring buffer, which is read between calls. */
+const NEW_CHUNK = 4096;
+const CTX_IFINDEX = 40;
+const CTX_INGRESS_IFINDEX = 36;
+const CTX_SIZE = 192;
+const REDIRECT = 7;
+const NEXT = -1;
+
+const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+function frame(layers: readonly Layer[]): Uint8Array {
+	const head = build(...layers);
+	return build(...layers, raw(new Uint8Array(FRAME_BYTES - head.length)));
+}
+
+class Worker {
+	readonly #devices: Ifindexes;
+	readonly #objects: Objects;
+	readonly #ring: RingBuffer;
+	readonly #scenarios = new Map<string, Scenario>();
+
+	private constructor(devices: Ifindexes, objects: Objects) {
+		this.#devices = devices;
+		this.#objects = objects;
+		this.#ring = new RingBuffer(objects.map('events'), () => undefined, { pollMs: 5, maxQueued: 1024 });
+	}
+
+	static async start(driver: string, services: number): Promise<Worker> {
+		const world = benchWorld([
+			...servicesOf(4, 'local', services),
+			...servicesOf(4, 'onepod', services),
+			...(services === 1
+				? [...servicesOf(6, 'local', 1), ...servicesOf(4, 'tunnel', 1), ...servicesOf(4, 'direct', 1)]
+				: []),
+		]);
+		const devices = makeDevices(world);
+		const objects = await Objects.load({ objects: ['pod', 'node', driver], config: worldConfig(world, devices) });
+		for (const [map, rows] of Object.entries(worldRows(world, devices))) {
+			const { keys, values } = flat(rows);
+			if (rows.length > 0 && objects.maps.has(map)) {
+				await objects.map(map).updateBatch(keys, values);
+			}
+		}
+		const worker = new Worker(devices, objects);
+		worker.#target(1, 'bench_empty');
+		return worker;
+	}
+
+	#target(slot: number, program: string): void {
+		this.#objects.map('bench_targets').setProgram(slot, this.#objects.program(program));
+	}
+
+	/** Writes the frames; the driver takes them in turn. */
+	async #load(feed: Feed): Promise<void> {
+		const rows = feed.frames.map((value, i) => ({ key: indexKey(i), value }));
+		const { keys, values } = flat(rows);
+		await this.#objects.map('bench_frames').updateBatch(keys, values);
+		this.#target(0, feed.program);
+	}
+
+	/** Average ns per packet over `repeat` packets, starting with frame `first`. */
+	#run(feed: Feed, slot: number, repeat: number, first = 0): number {
+		const state = new Uint8Array(16);
+		const view = new DataView(state.buffer);
+		view.setUint32(0, first, true);
+		view.setUint32(4, feed.frames.length - 1, true);
+		view.setUint32(8, slot, true);
+		this.#objects.map('bench_state').set(indexKey(0), state);
+		return this.#test(feed, repeat).durationNs;
+	}
+
+	#test(feed: Feed, repeat: number): { retval: number; data: Uint8Array; durationNs: number } {
+		const ctx = new Uint8Array(CTX_SIZE);
+		const ifindex = ifindexOf(this.#devices, feed.device);
+		new DataView(ctx.buffer).setUint32(CTX_IFINDEX, ifindex, true);
+		new DataView(ctx.buffer).setUint32(CTX_INGRESS_IFINDEX, ifindex, true);
+		const data = feed.frames[0] ?? new Uint8Array(FRAME_BYTES);
+		const program = this.#objects.program('bench_driver');
+		return program.testRun({ data, ctx, repeat, dataOutSize: 2048 });
+	}
+
+	/** Runs one packet and refuses to measure a program that does something else than expected. */
+	#check(feed: Feed, verdict: number, rewritten: 'source' | 'destination' | undefined): void {
+		this.#run(feed, 0, 1);
+		const got = this.#test(feed, 1);
+		const sent = ipOf(feed.frames[0] ?? new Uint8Array());
+		const out = ipOf(got.data);
+		const changed = out.src !== sent.src ? 'source' : out.dst !== sent.dst ? 'destination' : undefined;
+		if ((got.retval | 0) !== verdict || changed !== rewritten) {
+			throw new Error(`${feed.program}: verdict ${got.retval | 0} (expected ${verdict}), rewrote ${changed ?? 'nothing'}`);
+		}
+	}
+
+	async #clearFlows(): Promise<void> {
+		const ct = this.#objects.map('ct');
+		const { count, keys } = await ct.dumpAsync();
+		if (count > 0) {
+			await ct.deleteBatch(keys);
+		}
+	}
+
+	prepare(id: string, scenario: Scenario): void {
+		this.#scenarios.set(id, scenario);
+	}
+
+	/** One interleaved pair of runs. */
+	async sample(id: string): Promise<Sample> {
+		const scenario = this.#scenarios.get(id);
+		if (!scenario) {
+			throw new Error(`${id} was not prepared`);
+		}
+		await this.#clearFlows();
+		switch (scenario.kind) {
+			case 'new':
+				return this.#sampleNew(clientFeed(scenario, 'S'));
+			case 'passthrough':
+				return this.#steady(passFeed(scenario), NEXT, undefined);
+			case 'podtopod':
+				await this.#warm(podFeed(scenario, 'S'));
+				return this.#steady(podFeed(scenario, 'A'), REDIRECT, undefined);
+			case 'established':
+				await this.#warm(clientFeed(scenario, 'S'));
+				return this.#steady(clientFeed(scenario, 'A'), REDIRECT, 'destination');
+			case 'reply': {
+				await this.#warm(clientFeed({ ...scenario, backends: 'onepod' }, 'S'));
+				return this.#steady(this.#replyFeed(scenario), REDIRECT, 'source');
+			}
+		}
+	}
+
+	async #warm(feed: Feed): Promise<void> {
+		await this.#load(feed);
+		for (let at = 0; at < feed.frames.length; at += NEW_CHUNK) {
+			this.#run(feed, 0, Math.min(NEW_CHUNK, feed.frames.length - at), at);
+			await sleep(5);
+		}
+	}
+
+	async #steady(feed: Feed, verdict: number, rewritten: 'source' | 'destination' | undefined): Promise<Sample> {
+		await this.#load(feed);
+		this.#check(feed, verdict, rewritten);
+		const emptyNs = this.#run(feed, 1, REPEAT);
+		const programNs = this.#run(feed, 0, REPEAT);
+		return { programNs, emptyNs, note: '' };
+	}
+
+	async #sampleNew(feed: Feed): Promise<Sample> {
+		await this.#load(feed);
+		let programNs = 0;
+		let emptyNs = 0;
+		let chunks = 0;
+		for (let at = 0; at < feed.frames.length; at += NEW_CHUNK) {
+			emptyNs += this.#run(feed, 1, NEW_CHUNK, at);
+			programNs += this.#run(feed, 0, NEW_CHUNK, at);
+			chunks++;
+			await sleep(15);
+		}
+		const ct = this.#objects.map('ct');
+		const { count } = await ct.dumpAsync();
+		const full = ((100 * count) / ct.info.maxEntries).toFixed(0);
+		return {
+			programNs: programNs / chunks,
+			emptyNs: emptyNs / chunks,
+			note: `${count} entries at the end, ${full} % full, ${count / feed.frames.length} per flow`,
+		};
+	}
+
+	/** ACKs of the backends, as the conntrack entries of the warmed flows say. */
+	#replyFeed(scenario: Scenario): Feed {
+		const frames: Uint8Array[] = [];
+		const backend = pod(2);
+		for (const [key, value] of this.#objects.map('ct').entries()) {
+			const k = CtKey.decode(key);
+			const e = CtEntry.decode(value);
+			if (!(e.flags & CtFlags.SVC_REPLY)) {
+				continue;
+			}
+			const initiatorHi = (e.flags & CtFlags.INITIATOR_IS_HI) !== 0;
+			const [client, clientPort] = initiatorHi ? [k.hi, k.hiPort] : [k.lo, k.loPort];
+			const [server, serverPort] = initiatorHi ? [k.lo, k.loPort] : [k.hi, k.hiPort];
+			frames.push(
+				frame([
+					eth({ src: backend.mac, dst: backend.hostMac }),
+					ip(addressText(server), addressText(client)),
+					tcp({ sport: serverPort, dport: clientPort, flags: 'A', seq: 1, ack: 1 }),
+				]),
+			);
+		}
+		if (frames.length !== scenario.flows) {
+			throw new Error(`${frames.length} flows have an entry, ${scenario.flows} were made`);
+		}
+		return { program: 'from_pod', device: backend.device, frames };
+	}
+
+	close(): void {
+		this.#ring.close();
+		this.#objects.close();
+	}
+}
+
+function ipOf(bytes: Uint8Array): { src: string; dst: string } {
+	const parsed = parse(bytes);
+	if (parsed.problems.length > 0) {
+		throw new Error(`packet is wrong: ${parsed.problems.join('; ')}`);
+	}
+	return parsed.layers.some((l) => l.kind === 'ipv4') ? layerOf(parsed, 'ipv4') : layerOf(parsed, 'ipv6');
+}
+
+function clientFeed(scenario: Scenario, flags: string): Feed {
+	const place = scenario.backends ?? 'local';
+	const source = scenario.family === 4 ? CLIENT.ipv4 : CLIENT.ipv6;
+	const frames = Array.from({ length: scenario.flows }, (_, i) =>
+		frame([
+			eth({ src: CLIENT.mac, dst: pod(1).hostMac }),
+			ip(source, serviceAddress(scenario.family, place, i % scenario.services)),
+			tcp({ sport: 1024 + Math.floor(i / scenario.services), dport: SERVICE_PORT, flags, seq: 1, ack: flags === 'S' ? 0 : 1 }),
+		]),
+	);
+	return { program: 'from_pod', device: CLIENT.device, frames };
+}
+
+function podFeed(scenario: Scenario, flags: string): Feed {
+	const [source, target] = scenario.family === 4 ? [CLIENT.ipv4, pod(2).ipv4] : [CLIENT.ipv6, pod(2).ipv6];
+	const frames = Array.from({ length: scenario.flows }, (_, i) =>
+		frame([
+			eth({ src: CLIENT.mac, dst: pod(1).hostMac }),
+			ip(source, target ?? ''),
+			tcp({ sport: 1024 + i, dport: 8080, flags, seq: 1, ack: flags === 'S' ? 0 : 1 }),
+		]),
+	);
+	return { program: 'from_pod', device: CLIENT.device, frames };
+}
+
+function passFeed(scenario: Scenario): Feed {
+	const [source, target] =
+		scenario.family === 4 ? [OUTSIDE.ipv4, NODE_ADDRESS.ipv4] : [OUTSIDE.ipv6, NODE_ADDRESS.ipv6];
+	const frames = Array.from({ length: scenario.flows }, (_, i) =>
+		frame([
+			eth({ src: OUTSIDE.mac, dst: '02:00:00:00:50:01' }),
+			ip(source, target),
+			tcp({ sport: 1024 + i, dport: 22, flags: 'A', seq: 1, ack: 1 }),
+		]),
+	);
+	return { program: 'from_uplink', device: 'uplink', frames };
+}
+
+let worker: Worker | undefined;
+
+async function handle(method: string, args: readonly unknown[]): Promise<unknown> {
+	if (method === 'start') {
+		worker = await Worker.start(args[0] as string, args[1] as number);
+		return undefined;
+	}
+	if (!worker) {
+		throw new Error('the worker has not been started');
+	}
+	return method === 'prepare'
+		? worker.prepare(args[0] as string, args[1] as Scenario)
+		: await worker.sample(args[0] as string);
+}
+
+serve(handle, () => worker?.close());

@@ -1,0 +1,253 @@
+/** The uplink: who may come in, node ports, masquerade and its reverse (design.md sections 4 and 9). */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DropReason, EventType, FlowEvent } from '../../native/abi/generated.ts';
+import type { RunResult } from '../lib/dataplane.ts';
+import { VERDICT } from '../lib/dataplane.ts';
+import type { Layer } from '../lib/packet.ts';
+import { build, echo, eth, icmp, icmpv6, ip, layerOf, parse, quoted, raw, sctp, tcp, udp, vxlan } from '../lib/packet.ts';
+import type { Addresses } from './world.ts';
+import {
+	BACKEND_PORT,
+	expectAnswer,
+	expectDrop,
+	expectVerdict,
+	FAMILIES,
+	ipOf,
+	NODE_PORT,
+	POD_A,
+	POD_B,
+	podFrame,
+	SERVICE,
+	SNAT,
+	TestNode,
+	UPLINK_MAC,
+	uplinkFrame,
+} from './world.ts';
+
+let node: TestNode;
+beforeAll(async () => {
+	node = await TestNode.start();
+});
+afterAll(() => node?.close());
+beforeEach(() => node.reset());
+
+const PAYLOAD = raw('some bytes, odd');
+
+describe.each(FAMILIES)('senders at the uplink, IPv$family', (x) => {
+	it("drops this node's address, its pods' and services' as source, whatever the target", async () => {
+		for (const source of [x.node, x.a, x.b, x.gone, x.vip, x.external]) {
+			for (const target of [x.a, x.node, x.world]) {
+				const sent = uplinkFrame(ip(source, target), tcp({ sport: 1, dport: 2, flags: 'S' }));
+				expectDrop(sent, await node.fromUplink(sent), DropReason.SPOOFED_LOCAL);
+			}
+		}
+	});
+
+	it('drops a pod source on the bare link when that pod lives behind the tunnel', async () => {
+		const sent = uplinkFrame(ip(x.pod2, x.a), tcp({ sport: 1, dport: 2, flags: 'S' }));
+		expectDrop(sent, await node.fromUplink(sent), DropReason.TUNNEL_INNER_SOURCE);
+	});
+
+	it('drops it also where a connection through the tunnel exists', async () => {
+		const open = podFrame(POD_A, ip(x.a, x.pod2), tcp({ sport: 40000, dport: 80, flags: 'S' }));
+		expectVerdict(open, await node.fromPod(POD_A, open), VERDICT.REDIRECT);
+		const sent = uplinkFrame(ip(x.pod2, x.a), tcp({ sport: 80, dport: 40000, flags: 'SA' }));
+		expectDrop(sent, await node.fromUplink(sent), DropReason.TUNNEL_INNER_SOURCE);
+	});
+
+	it('delivers from pods on the shared link, from nodes and from the world to pods', async () => {
+		for (const source of [x.pod3, x.node3, x.world]) {
+			const sent = uplinkFrame(ip(source, x.b), tcp({ sport: 1, dport: 8080, flags: 'S' }));
+			const parsed = expectVerdict(sent, await node.fromUplink(sent), VERDICT.REDIRECT);
+			expect(layerOf(parsed, 'eth')).toMatchObject({ dst: POD_B.mac, src: POD_B.hostMac });
+		}
+	});
+
+	it('drops packets to addresses of this node that no pod has', async () => {
+		const sent = uplinkFrame(ip(x.pod3, x.gone), tcp({ sport: 1, dport: 2, flags: 'S' }));
+		const got = await node.fromUplink(sent);
+		expect([VERDICT.DROP, VERDICT.NEXT]).toContain(got.verdict);
+		expect(Object.keys(got.drops)).toHaveLength(got.verdict === VERDICT.DROP ? 1 : 0);
+	});
+
+	it('leaves everything that is not about pods and services alone', async () => {
+		const others: Layer[][] = [
+			[ip(x.world, x.node), tcp({ sport: 1, dport: 22, flags: 'S' })],
+			[ip(x.node2, x.node), udp({ sport: 1, dport: 8472 }), vxlan(1), eth({ src: UPLINK_MAC, dst: UPLINK_MAC }), ip(x.pod2, x.a), udp({ sport: 1, dport: 2 })],
+			[ip(x.world, x.native), udp({ sport: 1, dport: 2 })],
+			[ip(x.world, x.node), echo(x.family, { id: 1, seq: 1 })],
+		];
+		for (const layers of others) {
+			const sent = uplinkFrame(...layers);
+			const got = await node.fromUplink(sent);
+			expectVerdict(sent, got, VERDICT.NEXT);
+			expect(got.packet).toEqual(sent);
+		}
+		expect(await node.dataplane.entries('ct')).toEqual([]);
+	});
+
+	it('serves a cluster address that is routed here from outside, as kube-proxy does', async () => {
+		const sent = uplinkFrame(ip(x.world, x.vip), tcp({ sport: 1, dport: SERVICE.web, flags: 'S' }));
+		const got = await node.fromUplink(sent);
+		expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.b });
+		const remote = uplinkFrame(ip(x.world, x.vip), tcp({ sport: 1, dport: SERVICE.tunnel, flags: 'S' }));
+		expect(ipOf((await node.fromUplink(remote)).packet)).toMatchObject({ src: x.node, dst: x.pod2 });
+	});
+});
+
+describe.each(FAMILIES)('node ports, IPv$family', (x) => {
+	const syn = (target: string, dport: number) => uplinkFrame(ip(x.world, target), tcp({ sport: 50000, dport, flags: 'S', seq: 1 }));
+
+	it.each([
+		['node port', 'node', NODE_PORT.web],
+		['external address', 'external', 80],
+	] as const)('translates a %s to a local pod, which sees the client, and answers from the same address', async (_, target, port) => {
+		const sent = syn(x[target], port);
+		const got = await node.fromUplink(sent);
+		expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.b, ttl: 63 });
+		const answer = podFrame(POD_B, ip(x.b, x.world), tcp({ sport: BACKEND_PORT.web, dport: 50000, flags: 'SA', ack: 2 }));
+		const back = await node.fromPod(POD_B, answer);
+		const parsed = expectVerdict(answer, back, VERDICT.REDIRECT);
+		expect(ipOf(back.packet)).toMatchObject({ src: x[target], dst: x.world });
+		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: port, dport: 50000 });
+	});
+
+	it('sends to a backend of another node with its own address, so that the answer comes back here', async () => {
+		const sent = syn(x.node, NODE_PORT.tunnel);
+		const got = await node.fromUplink(sent);
+		const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.pod2 });
+		expect(layerOf(parsed, 'tcp')).toMatchObject({ dport: BACKEND_PORT.web });
+		expect(layerOf(parsed, 'tcp').sport).toBeGreaterThanOrEqual(SNAT.min);
+	});
+
+	it('drops when the policy is Local and no local pod serves it; rejects when nothing does', async () => {
+		const local = syn(x.node, NODE_PORT.localOnly);
+		expectDrop(local, await node.fromUplink(local), DropReason.NO_LOCAL_BACKEND);
+		const empty = syn(x.node, NODE_PORT.empty);
+		const got = await node.fromUplink(empty);
+		const parsed = expectAnswer(empty, got, DropReason.NO_BACKEND);
+		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: NODE_PORT.empty, dport: 50000, flags: 'RA', ack: 2 });
+	});
+});
+
+function world(x: Addresses, sport: number, flags = 'S', target = x.world): Uint8Array {
+	return podFrame(POD_A, ip(x.a, target), tcp({ sport, dport: 443, flags, seq: 1 }), PAYLOAD);
+}
+
+describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
+	async function outPort(got: RunResult): Promise<number> {
+		return layerOf(parse(got.packet), 'tcp').sport;
+	}
+
+	it('gives a pod the node address and a port of the range, and the answer finds the pod', async () => {
+		const sent = world(x, 40000);
+		const got = await node.fromPod(POD_A, sent);
+		expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(ipOf(got.packet)).toEqual({ src: x.node, dst: x.world, ttl: 63 });
+		const port = await outPort(got);
+		expect(port).toSatisfy((p: number) => p >= SNAT.min && p <= SNAT.max);
+		const answer = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport: port, flags: 'SA', ack: 2 }), PAYLOAD);
+		const back = await node.fromUplink(answer);
+		const parsed = expectVerdict(answer, back, VERDICT.REDIRECT);
+		expect(ipOf(back.packet)).toMatchObject({ src: x.world, dst: x.a });
+		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: 443, dport: 40000 });
+		expect(layerOf(parsed, 'eth')).toMatchObject({ dst: POD_A.mac });
+		const again = await node.fromPod(POD_A, world(x, 40000, 'A'));
+		expect(await outPort(again)).toBe(port);
+	});
+
+	it('masquerades UDP, SCTP and echo and reverses them', async () => {
+		for (const [out, back] of [
+			[udp({ sport: 7, dport: 53 }), (port: number) => udp({ sport: 53, dport: port })],
+			[sctp({ sport: 7, dport: 53 }), (port: number) => sctp({ sport: 53, dport: port })],
+		] as const) {
+			const sent = podFrame(POD_A, ip(x.a, x.world), out, PAYLOAD);
+			const parsed = expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
+			const answer = uplinkFrame(ip(x.world, x.node), back(layerOf(parsed, out.kind).sport), PAYLOAD);
+			const got = await node.fromUplink(answer);
+			const reversed = expectVerdict(answer, got, VERDICT.REDIRECT);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.a });
+			expect(layerOf(reversed, out.kind)).toMatchObject({ sport: 53, dport: 7 });
+		}
+		const ping = podFrame(POD_A, ip(x.a, x.world), echo(x.family, { id: 99, seq: 3 }), PAYLOAD);
+		const got = await node.fromPod(POD_A, ping);
+		const kind = x.family === 4 ? 'icmp' : 'icmpv6';
+		const id = layerOf(expectVerdict(ping, got, VERDICT.REDIRECT), kind).rest >>> 16;
+		expect(ipOf(got.packet).src).toBe(x.node);
+		const pong = uplinkFrame(ip(x.world, x.node), echo(x.family, { reply: true, id, seq: 3 }), PAYLOAD);
+		const back = await node.fromUplink(pong);
+		expect(layerOf(expectVerdict(pong, back, VERDICT.REDIRECT), kind).rest).toBe(((99 << 16) | 3) >>> 0);
+		expect(ipOf(back.packet)).toMatchObject({ src: x.world, dst: x.a });
+	});
+
+	it('gives two pods with the same port different ports to the same target, and may repeat them to another', async () => {
+		const a = await node.fromPod(POD_A, world(x, SNAT.min));
+		const sentB = podFrame(POD_B, ip(x.b, x.world), tcp({ sport: SNAT.min, dport: 443, flags: 'S' }));
+		const b = await node.fromPod(POD_B, sentB);
+		expect(await outPort(a)).toBe(SNAT.min);
+		expect(await outPort(b)).not.toBe(SNAT.min);
+	});
+
+	it('drops and counts when all ports to a target are in use, and only to that target', async () => {
+		const ports = new Set<number>();
+		for (let i = 0; i <= SNAT.max - SNAT.min; i++) {
+			const sent = world(x, 41000 + i);
+			const got = await node.fromPod(POD_A, sent);
+			expectVerdict(sent, got, VERDICT.REDIRECT);
+			ports.add(await outPort(got));
+		}
+		expect(ports.size).toBe(SNAT.max - SNAT.min + 1);
+		await node.dataplane.events();
+		const sent = world(x, 42000);
+		expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.NAT_EXHAUSTED);
+		const events = (await node.dataplane.events()).map((bytes) => FlowEvent.decode(bytes));
+		expect(events.some((e) => e.type === EventType.DROP && e.reason === DropReason.NAT_EXHAUSTED)).toBe(true);
+		const other = podFrame(POD_A, ip(x.a, x.world), tcp({ sport: 42000, dport: 80, flags: 'S' }));
+		expectVerdict(other, await node.fromPod(POD_A, other), VERDICT.REDIRECT);
+	});
+
+	it('keeps the pod address towards exempted networks, nodes and pods of other nodes', async () => {
+		for (const target of [x.native, x.pod2, x.pod3, x.node3]) {
+			const sent = world(x, 43000, 'S', target);
+			const got = await node.fromPod(POD_A, sent);
+			expect([VERDICT.REDIRECT, VERDICT.NEXT]).toContain(got.verdict);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.a, dst: target });
+		}
+	});
+
+	it('does not let the outside use a masquerade port of another target', async () => {
+		const got = await node.fromPod(POD_A, world(x, 44000));
+		const port = await outPort(got);
+		const foreign = uplinkFrame(ip(x.native, x.node), tcp({ sport: 443, dport: port, flags: 'A' }));
+		const result = await node.fromUplink(foreign);
+		expectVerdict(foreign, result, VERDICT.NEXT);
+		expect(result.packet).toEqual(foreign);
+	});
+
+	it('gives an ICMP error about a masqueraded packet back to the pod, with what the pod sent inside', async () => {
+		const out = await node.fromPod(POD_A, world(x, 45000));
+		const error = x.family === 4 ? icmp({ type: 3, code: 4, rest: 1400 }) : icmpv6({ type: 2, code: 0, rest: 1400 });
+		const router = x.native;
+		const sent = uplinkFrame(ip(router, x.node), error, raw(quoted(out.packet)));
+		const got = await node.fromUplink(sent);
+		const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(parsed.layers[1]).toMatchObject({ src: router, dst: x.a });
+		expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x.world });
+		expect(parsed.quoted && layerOf(parsed.quoted, 'tcp')).toMatchObject({ sport: 45000, dport: 443 });
+		if (x.family === 4) {
+			expect(parsed.quoted?.problems.filter((p) => p.includes('IPv4 header checksum'))).toEqual([]);
+		}
+	});
+
+	it('leaves an ICMP error about the node itself to its stack', async () => {
+		const own = build(eth({ src: UPLINK_MAC, dst: UPLINK_MAC }), ip(x.node, x.world), tcp({ sport: 33000, dport: 443, flags: 'A' }));
+		const error = x.family === 4 ? icmp({ type: 3, code: 4, rest: 1400 }) : icmpv6({ type: 2, code: 0, rest: 1400 });
+		const sent = uplinkFrame(ip(x.native, x.node), error, raw(quoted(own)));
+		const got = await node.fromUplink(sent);
+		expectVerdict(sent, got, VERDICT.NEXT);
+		expect(got.packet).toEqual(sent);
+	});
+});

@@ -1,0 +1,302 @@
+/** From a world fixture to the rows of every map. Written apart from agent/plan on purpose: it judges the programs alone. */
+import {
+	Backend,
+	CidrKey,
+	Endpoint,
+	IpcacheEntry,
+	IpcacheKey,
+	Node,
+	PeerRef,
+	RuntimeState,
+	SlotChunk,
+	SvcEntry,
+	SvcKey,
+} from '../../../native/abi/generated.ts';
+import { address16, macBytes } from '../packet.ts';
+import type { NodeFixture, PodFixture, Row, ServiceFixture, WorldFixture } from './types.ts';
+
+/** Numbers of bpf/abi/peer.h, as a test's reader would write them. */
+export const PEER = { UNKNOWN: 0, LOCAL_POD: 1, REMOTE_POD: 2, HOST: 3, REMOTE_NODE: 4, WORLD: 5, NATIVE: 6 } as const;
+export const SCOPE = { CLUSTER: 0, EXTERNAL: 1 } as const;
+const SLOTS_PER_CHUNK = 16;
+const ADDRESS_ONLY = 1;
+const BACKEND_LIVE = 1;
+const ENDPOINT_READY = 1;
+
+export type Rows = Record<string, Row[]>;
+export type Ifindexes = Readonly<Record<string, number>>;
+
+/** Little-endian key of an ARRAY map. */
+export function indexKey(index: number): Uint8Array {
+	const key = new Uint8Array(4);
+	new DataView(key.buffer).setUint32(0, index, true);
+	return key;
+}
+
+export function ifindexOf(devices: Ifindexes, device: string): number {
+	const found = devices[device];
+	if (found === undefined) {
+		throw new Error(`the world has no device ${device}: ${Object.keys(devices).join(' ')}`);
+	}
+	return found;
+}
+
+const rotl = (w: number, n: number): number => ((w << n) | (w >>> (32 - n))) >>> 0;
+
+/** Bit number of an address in vip_filter. */
+export function filterBit(address: string): number {
+	const view = new DataView(address16(address).buffer);
+	const [w0, w1, w2, w3] = [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as [number, number, number, number];
+	const h = (w0 ^ rotl(w1, 8) ^ rotl(w2, 16) ^ rotl(w3, 24)) >>> 0;
+	return Math.imul(h, 0x9e3779b1) >>> 16;
+}
+
+function peerValue(kind: number, index: number, gen: number, identity: number): Uint8Array {
+	return IpcacheEntry.encode({ peer: { index, gen, kind }, identity });
+}
+
+function exact(address: string, value: Uint8Array): Row {
+	return { key: IpcacheKey.encode({ addr: address16(address) }), value };
+}
+
+function prefix(cidr: string, value: Uint8Array): Row {
+	const [address = '', length = ''] = cidr.split('/');
+	const prefixLen = Number(length) + (address.includes(':') ? 0 : 96);
+	return { key: CidrKey.encode({ prefixLen, addr: address16(address) }), value };
+}
+
+function podRows(pod: PodFixture, devices: Ifindexes): { endpoint: Row; iface: Row; ipcache: Row[] } {
+	const gen = pod.gen ?? 1;
+	const identity = pod.identity ?? 256 + pod.index;
+	const addresses = [pod.ipv4, pod.ipv6].filter((a) => a !== undefined);
+	const value = Endpoint.encode({
+		ifindex: ifindexOf(devices, pod.device),
+		gen,
+		flags: pod.flags ?? ENDPOINT_READY,
+		mac: macBytes(pod.mac),
+		hostMac: macBytes(pod.hostMac),
+		id: pod.index,
+		identity,
+		policySet: 0,
+		addr4: pod.ipv4 ? address16(pod.ipv4) : new Uint8Array(16),
+		addr6: pod.ipv6 ? address16(pod.ipv6) : new Uint8Array(16),
+	});
+	return {
+		endpoint: { key: indexKey(pod.index), value },
+		iface: {
+			key: indexKey(ifindexOf(devices, pod.device)),
+			value: PeerRef.encode({ index: pod.index, gen, kind: PEER.LOCAL_POD }),
+		},
+		ipcache: addresses.map((a) => exact(a, peerValue(PEER.LOCAL_POD, pod.index, gen, identity))),
+	};
+}
+
+function nodeRows(node: NodeFixture, devices: Ifindexes): { node: Row; ipcache: Row[]; cidrs: Row[] } {
+	const gen = node.gen ?? 1;
+	const tunnel = node.routing === 'tunnel';
+	const value = Node.encode({
+		tunnel: address16(node.ipv4),
+		nexthop6: address16(node.nexthop6 ?? node.ipv6),
+		nexthop4: new DataView(address16(node.nexthop4 ?? node.ipv4).buffer).getUint32(12),
+		ifindex: ifindexOf(devices, tunnel ? 'overlay' : 'uplink'),
+		mtu: node.mtu,
+		gen,
+		flags: tunnel ? 1 : 2,
+		identity: 6,
+	});
+	const self = peerValue(PEER.REMOTE_NODE, node.index, gen, 6);
+	const pods = peerValue(PEER.REMOTE_POD, node.index, gen, 15);
+	return {
+		node: { key: indexKey(node.index), value },
+		ipcache: [exact(node.ipv4, self), exact(node.ipv6, self)],
+		cidrs: [prefix(node.podCidr4, pods), prefix(node.podCidr6, pods)],
+	};
+}
+
+/** Allocates backend indexes and slot extents in turn. */
+class ServiceRows {
+	readonly services: Row[] = [];
+	readonly backends: Row[] = [];
+	readonly #slots = new Map<number, number[]>();
+	readonly #filter = new Map<number, bigint>();
+	readonly #addresses = new Set<string>();
+	#nextChunk = 0;
+	#nextBackend = 1;
+	#nextId = 1;
+
+	/** Adds one service port; its id is the order of addition, from 1. */
+	add(service: ServiceFixture): void {
+		const indexes = service.backends.map((b) => {
+			const index = this.#nextBackend++;
+			this.backends.push({
+				key: indexKey(index),
+				value: Backend.encode({
+					addr: address16(b.address),
+					port: b.port,
+					proto: service.proto,
+					flags: b.flags ?? BACKEND_LIVE,
+					generation: 1,
+				}),
+			});
+			return index;
+		});
+		const local = indexes.filter((_, i) => service.backends[i]?.local);
+		const id = this.#nextId++;
+		this.services.push({
+			key: SvcKey.encode({
+				addr: address16(service.address),
+				port: service.port,
+				proto: service.proto,
+				scope: service.external ? SCOPE.EXTERNAL : SCOPE.CLUSTER,
+			}),
+			value: SvcEntry.encode({
+				id,
+				generation: 1,
+				flags: service.flags ?? 0,
+				allBase: this.#extent(indexes),
+				allCount: indexes.length,
+				localBase: this.#extent(local),
+				localCount: local.length,
+				prevBase: 0,
+				prevCount: 0,
+				affinityTimeoutS: 0,
+			}),
+		});
+		if (!service.nodeAddress) {
+			this.#addAddress(service.address);
+		}
+	}
+
+	#addAddress(address: string): void {
+		if (this.#addresses.has(address)) {
+			return;
+		}
+		this.#addresses.add(address);
+		const bit = filterBit(address);
+		this.#filter.set(bit >> 6, (this.#filter.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
+		const none = { allBase: 0, allCount: 0, localBase: 0, localCount: 0, prevBase: 0, prevCount: 0 };
+		this.services.push({
+			key: SvcKey.encode({ addr: address16(address), port: 0, proto: 0, scope: 0 }),
+			value: SvcEntry.encode({ id: 0, generation: 0, flags: ADDRESS_ONLY, ...none, affinityTimeoutS: 0 }),
+		});
+	}
+
+	#extent(indexes: readonly number[]): number {
+		const base = this.#nextChunk * SLOTS_PER_CHUNK;
+		for (let at = 0; at < indexes.length; at += SLOTS_PER_CHUNK) {
+			this.#slots.set(this.#nextChunk++, indexes.slice(at, at + SLOTS_PER_CHUNK));
+		}
+		return base;
+	}
+
+	rows(): Rows {
+		return {
+			backends: this.backends,
+			slots: [...this.#slots].map(([chunk, indexes]) => ({
+				key: indexKey(chunk),
+				value: SlotChunk.encode({ backend: Array.from({ length: SLOTS_PER_CHUNK }, (_, i) => indexes[i] ?? 0) }),
+			})),
+			services: this.services,
+			vip_filter: [...this.#filter].map(([element, bits]) => {
+				const value = new Uint8Array(8);
+				new DataView(value.buffer).setBigUint64(0, bits, true);
+				return { key: indexKey(element), value };
+			}),
+		};
+	}
+}
+
+/** Rows of services alone, by map. */
+export function serviceRows(services: readonly ServiceFixture[]): Rows {
+	const rows = new ServiceRows();
+	for (const service of services) {
+		rows.add(service);
+	}
+	return rows.rows();
+}
+
+/** Rows of a whole world, by map name without fl_ and _1. */
+export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
+	const host = peerValue(PEER.HOST, 0, 0, 1);
+	const unknown = peerValue(PEER.UNKNOWN, 0, 0, 0);
+	const unknownPod = peerValue(PEER.UNKNOWN, 0, 0, 15);
+	const native = peerValue(PEER.NATIVE, 0, 0, 2);
+	const pods = world.pods.map((pod) => podRows(pod, devices));
+	const nodes = world.nodes.map((node) => nodeRows(node, devices));
+	const external = world.services.filter((s) => s.nodeAddress).length;
+	return {
+		...serviceRows(world.services),
+		endpoints: pods.map((p) => p.endpoint),
+		ifaces: pods.map((p) => p.iface),
+		nodes: nodes.map((n) => n.node),
+		ipcache: [
+			exact(world.ipv4, host),
+			exact(world.ipv6, host),
+			...pods.flatMap((p) => p.ipcache),
+			...nodes.flatMap((n) => n.ipcache),
+		],
+		cidrs: [
+			...world.serviceCidrs.map((c) => prefix(c, unknown)),
+			...world.clusterCidrs.map((c) => prefix(c, unknownPod)),
+			...world.nonMasqueradeCidrs.map((c) => prefix(c, native)),
+			prefix(world.podCidr4, unknownPod),
+			prefix(world.podCidr6, unknownPod),
+			...nodes.flatMap((n) => n.cidrs),
+		],
+		runtime: [{ key: indexKey(0), value: RuntimeState.encode({ migrating: 0, externalPorts: external }) }],
+	};
+}
+
+function prefixBytes(cidr: string): { net: Uint8Array; mask: Uint8Array } {
+	const [address = '', length = ''] = cidr.split('/');
+	const bits = Number(length) + (address.includes(':') ? 0 : 96);
+	const mask = Uint8Array.from({ length: 16 }, (_, i) => (0xff00 >> Math.min(8, Math.max(0, bits - i * 8))) & 255);
+	const net = address16(address).map((byte, i) => byte & (mask[i] ?? 0));
+	return { net, mask };
+}
+
+/** .rodata constants that follow from a world; a test's own win. Numbers are little endian in the width of the variable. */
+export function worldConfig(world: WorldFixture, devices: Ifindexes): Readonly<Record<string, number | Uint8Array>> {
+	const net4 = prefixBytes(world.podCidr4);
+	const net6 = prefixBytes(world.podCidr6);
+	const own = Object.entries(world.config ?? {}).map(([name, v]) => [
+		name,
+		typeof v === 'string' ? (/^([0-9a-f]{2}:){5}/.test(v) ? macBytes(v) : address16(v)) : v,
+	]);
+	return {
+		uplink_ifindex: ifindexOf(devices, 'uplink'),
+		overlay_ifindex: ifindexOf(devices, 'overlay'),
+		host_ifindex: ifindexOf(devices, 'fl_host'),
+		vni: 1,
+		vxlan_port: 8472,
+		snat_port_min: 61000,
+		snat_port_max: 61255,
+		pod_mtu: 1450,
+		uplink_mtu: 1500,
+		node_addr4: address16(world.ipv4),
+		node_addr6: address16(world.ipv6),
+		pod_net4: net4.net,
+		pod_mask4: net4.mask,
+		pod_net6: net6.net,
+		pod_mask6: net6.mask,
+		overlay_mac: macBytes('02:fa:00:00:00:01'),
+		host_mac: macBytes('02:fa:00:00:00:02'),
+		events: 1,
+		masquerade4: 1,
+		masquerade6: 1,
+		sock_lb: 1,
+		has_set_retval: 1,
+		hz: 250,
+		event_rate: 1_000_000,
+		...Object.fromEntries(own),
+	};
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+	return new Uint8Array(Buffer.concat(parts));
+}
+
+/** Joins rows to the flat arrays that batch operations take. */
+export function flat(rows: readonly Row[]): { keys: Uint8Array; values: Uint8Array } {
+	return { keys: joined(rows.map((r) => r.key)), values: joined(rows.map((r) => r.value)) };
+}

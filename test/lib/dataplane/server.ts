@@ -1,0 +1,149 @@
+/**
+ * Runs inside a world's network namespace: loads the programs, fills the maps, runs packets. Answers requests of the
+ * parent process (../dataplane.ts) over the IPC channel; ends when the channel closes.
+ */
+import { DropCounter } from '../../../native/abi/generated.ts';
+import { RingBuffer } from '../../../native/index.ts';
+import { serve } from '../netns-process.ts';
+import { makeDevices } from './devices.ts';
+import { Objects } from './objects.ts';
+import type { Ifindexes } from './rows.ts';
+import { flat, ifindexOf, worldConfig, worldRows } from './rows.ts';
+import type { Row, RunOptions, RunResult, WorldFixture } from './types.ts';
+
+const SKB_SIZE = 192;
+/** Offsets in struct __sk_buff (include/uapi/linux/bpf.h); BPF_PROG_TEST_RUN lets these be set. */
+const SKB = { MARK: 8, INGRESS_IFINDEX: 36, IFINDEX: 40, GSO_SEGS: 164, GSO_SIZE: 176 } as const;
+
+export class Server {
+	readonly #devices: Ifindexes;
+	readonly #objects: Objects;
+	readonly #ring: RingBuffer | undefined;
+	#events: Uint8Array[] = [];
+
+	private constructor(devices: Ifindexes, objects: Objects) {
+		this.#devices = devices;
+		this.#objects = objects;
+		const events = objects.maps.get('events');
+		this.#ring = events && new RingBuffer(events, (records) => this.#events.push(...records), { pollMs: 5 });
+	}
+
+	static async start(world: WorldFixture, objects: readonly string[]): Promise<Server> {
+		const devices = makeDevices(world);
+		const loaded = await Objects.load({
+			objects,
+			config: worldConfig(world, devices),
+			...(world.mapSizes ? { mapSizes: world.mapSizes } : {}),
+		});
+		for (const [map, rows] of Object.entries(worldRows(world, devices))) {
+			const { keys, values } = flat(rows);
+			if (rows.length > 0 && loaded.maps.has(map)) {
+				await loaded.map(map).updateBatch(keys, values);
+			}
+		}
+		return new Server(devices, loaded);
+	}
+
+	programNames(): string[] {
+		return [...this.#objects.programs.keys()];
+	}
+
+	devices(): Ifindexes {
+		return this.#devices;
+	}
+
+	entries(map: string): Row[] {
+		return this.#objects
+			.map(map)
+			.entries()
+			.map(([key, value]) => ({ key, value }));
+	}
+
+	set(map: string, key: Uint8Array, value: Uint8Array): void {
+		this.#objects.map(map).set(key, value);
+	}
+
+	delete(map: string, key: Uint8Array): boolean {
+		return this.#objects.map(map).delete(key);
+	}
+
+	/** Removes every entry of a hash map. */
+	clear(map: string): void {
+		const target = this.#objects.map(map);
+		for (const [key] of target.entries()) {
+			target.delete(key);
+		}
+	}
+
+	/** Records that have arrived since the last call, after one poll interval. */
+	async events(): Promise<Uint8Array[]> {
+		await new Promise((done) => setTimeout(done, 40));
+		const out = this.#events;
+		this.#events = [];
+		return out;
+	}
+
+	#drops(): Map<number, number> {
+		const out = new Map<number, number>();
+		const stride = Math.ceil(DropCounter.size / 8) * 8;
+		for (const [key, value] of this.#objects.map('drops').entries()) {
+			let packets = 0n;
+			for (let at = 0; at + stride <= value.length; at += stride) {
+				packets += DropCounter.decode(value, at).packets;
+			}
+			out.set(new DataView(key.buffer, key.byteOffset).getUint32(0, true), Number(packets));
+		}
+		return out;
+	}
+
+	#context(o: RunOptions): Uint8Array {
+		const ctx = new Uint8Array(SKB_SIZE);
+		const view = new DataView(ctx.buffer);
+		view.setUint32(SKB.MARK, o.mark ?? 0, true);
+		view.setUint32(SKB.IFINDEX, o.device ? ifindexOf(this.#devices, o.device) : 0, true);
+		view.setUint32(SKB.INGRESS_IFINDEX, o.ingressDevice ? ifindexOf(this.#devices, o.ingressDevice) : 0, true);
+		view.setUint32(SKB.GSO_SIZE, o.gsoSize ?? 0, true);
+		view.setUint32(SKB.GSO_SEGS, o.gsoSegments ?? 0, true);
+		return ctx;
+	}
+
+	run(program: string, packet: Uint8Array, o: RunOptions): RunResult {
+		const before = this.#drops();
+		const result = this.#objects.program(program).testRun({ data: packet, ctx: this.#context(o), dataOutSize: 65_536 });
+		const drops: Record<number, number> = {};
+		for (const [reason, packets] of this.#drops()) {
+			const difference = packets - (before.get(reason) ?? 0);
+			if (difference !== 0) {
+				drops[reason] = difference;
+			}
+		}
+		const mark = new DataView(result.ctx.buffer, result.ctx.byteOffset).getUint32(SKB.MARK, true);
+		return { verdict: result.retval | 0, packet: result.data, mark, drops };
+	}
+
+	runMany(program: string, packets: readonly Uint8Array[], o: RunOptions): RunResult[] {
+		return packets.map((packet) => this.run(program, packet, o));
+	}
+
+	close(): void {
+		this.#ring?.close();
+		this.#objects.close();
+	}
+}
+
+let server: Server | undefined;
+
+async function handle(method: string, args: readonly unknown[]): Promise<unknown> {
+	if (method === 'start') {
+		const [world, objects] = args as [WorldFixture, readonly string[]];
+		server = await Server.start(world, objects);
+		return undefined;
+	}
+	if (!server) {
+		throw new Error('the world has not been started');
+	}
+	const called = server[method as keyof Server] as (...args: readonly unknown[]) => unknown;
+	return await called.apply(server, [...args]);
+}
+
+serve(handle, () => server?.close());
