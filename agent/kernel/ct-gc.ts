@@ -163,3 +163,23 @@ async function collectNat(
 	const natDeleted = dead.length ? await options.nat.deleteBatch(pick(nat.keys, CtKey.size, dead)) : 0;
 	return { nat: nat.count, natDeleted };
 }
+
+/**
+ * Deletes every entry one of whose ends is one of these addresses, so that the next owner of an address does not inherit
+ * the flows of the last one.
+ * @param addresses  16 bytes each
+ * @returns entries deleted
+ */
+export async function forgetAddresses(ct: DumpableMap, addresses: readonly Uint8Array[]): Promise<number> {
+	const wanted = new Set(addresses.map((address) => Buffer.from(address).toString('latin1')));
+	const { count, keys } = await ct.dumpAsync();
+	const bytes = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength);
+	const found: number[] = [];
+	await scan(count, (index) => {
+		const at = index * CtKey.size;
+		const lo = bytes.toString('latin1', at, at + 16);
+		const hi = bytes.toString('latin1', at + 16, at + 32);
+		if (wanted.has(lo) || wanted.has(hi)) found.push(index);
+	});
+	return found.length > 0 ? ct.deleteBatch(pick(keys, CtKey.size, found)) : 0;
+}
