@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Helpers of the shell scripts: messages, and build steps that run only when their inputs changed. Changes nothing itself.
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+say() {
+	if [[ -t 2 ]]; then printf '\033[1m==>\033[0m %s\n' "$*" >&2; else printf '==> %s\n' "$*" >&2; fi
+}
 die() {
 	printf 'fairlead: %s\n' "$*" >&2
 	exit 1
