@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "async.h"
 #include "fdkind.h"
@@ -15,26 +16,6 @@ namespace fairlead
 
 namespace
 {
-
-/// A shared mapping of an array map; the JavaScript ArrayBuffer over it is its owner.
-class Mapping
-{
-public:
-	Mapping(int fd, size_t size, const std::string &title) : size_(size)
-	{
-		address_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (address_ == MAP_FAILED)
-			throw SysError(errno, "mmap", title + ": cannot map " + std::to_string(size) + " bytes");
-	}
-	~Mapping() { munmap(address_, size_); }
-	Mapping(const Mapping &) = delete;
-	Mapping &operator=(const Mapping &) = delete;
-	void *address() const { return address_; }
-
-private:
-	void *address_;
-	size_t size_;
-};
 
 bool IsPerCpu(uint32_t type)
 {
@@ -229,23 +210,31 @@ Napi::Value Mmap(const Napi::CallbackInfo &info)
 	if ((shape.flags & BPF_F_MMAPABLE) == 0)
 		throw SysError(EPERM, "mmap", shape.Title() + ": cannot map, it was created without BPF_F_MMAPABLE");
 	size_t size = RoundUp8(shape.value_size) * shape.max_entries;
-	auto mapping = std::make_unique<Mapping>(map.fd(), size, shape.Title());
+	auto mapping = std::make_shared<Mapping>(map.fd(), size, shape.Title());
+	auto keeper = std::make_unique<std::shared_ptr<Mapping>>(mapping);
 	Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
 		info.Env(), mapping->address(), size,
-		[](Napi::Env, void *, Mapping *data) { std::unique_ptr<Mapping> last(data); }, mapping.get());
-	mapping.release();
+		[](Napi::Env, void *, std::shared_ptr<Mapping> *data) {
+			std::unique_ptr<std::shared_ptr<Mapping>> last(data);
+		},
+		keeper.get());
+	keeper.release();
+	map.set_mapping(std::move(mapping));
 	return buffer;
 }
 
-/// Closes the map; a buffer from mmap is detached, so that later use is a TypeError and the memory is given back.
+/// Closes the map. A buffer from mmap is detached first, so that later use is a TypeError, then the memory is given
+/// back.
 Napi::Value CloseMap(const Napi::CallbackInfo &info)
 {
-	HandleArg<MapHandle>(info, 0, "map").Close();
+	MapHandle &map = HandleArg<MapHandle>(info, 0, "map");
 	if (info[1].IsArrayBuffer()) {
 		Napi::ArrayBuffer buffer = info[1].As<Napi::ArrayBuffer>();
 		if (!buffer.IsDetached())
 			buffer.Detach();
+		map.Unmap();
 	}
+	map.Close();
 	return info.Env().Undefined();
 }
 
@@ -258,6 +247,19 @@ Napi::Value Pin(const Napi::CallbackInfo &info)
 }
 
 } // namespace
+
+Mapping::Mapping(int fd, size_t size, const std::string &title) : size_(size)
+{
+	address_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (address_ == MAP_FAILED)
+		throw SysError(errno, "mmap", title + ": cannot map " + std::to_string(size) + " bytes");
+}
+
+void Mapping::Unmap()
+{
+	if (address_ != nullptr)
+		munmap(std::exchange(address_, nullptr), size_);
+}
 
 MapShape MapShape::Read(int fd)
 {

@@ -34,6 +34,23 @@ struct MapShape {
 	std::string Title() const { return "map " + name; }
 };
 
+/// A shared mapping of an array map. JavaScript's buffer over it holds one reference, the map's handle another.
+class Mapping
+{
+public:
+	Mapping(int fd, size_t size, const std::string &title);
+	~Mapping() { Unmap(); }
+	Mapping(const Mapping &) = delete;
+	Mapping &operator=(const Mapping &) = delete;
+	void *address() const { return address_; }
+	/// Only when no buffer over it can be used any more.
+	void Unmap();
+
+private:
+	void *address_;
+	size_t size_;
+};
+
 class MapHandle : public Handle
 {
 public:
@@ -47,10 +64,19 @@ public:
 	const MapShape &shape() const { return shape_; }
 	/// Throws EBADF after close.
 	int fd() const;
+	void set_mapping(std::shared_ptr<Mapping> mapping) { mapping_ = std::move(mapping); }
+	/// The caller has detached the buffer. Close() alone leaves the memory to the buffer.
+	void Unmap()
+	{
+		if (mapping_)
+			mapping_->Unmap();
+		mapping_.reset();
+	}
 
 private:
 	MapShape shape_;
 	UniqueFd fd_;
+	std::shared_ptr<Mapping> mapping_;
 };
 
 struct FlatEntries {
