@@ -75,6 +75,8 @@ export class BpfObject {
 	close(): void {
 		for (const map of this.#maps.values()) map.close();
 		for (const program of this.#programs.values()) program.close();
+		this.#maps.clear();
+		this.#programs.clear();
 		addon.objectClose(this.#handle);
 	}
 }

@@ -27,15 +27,21 @@ Napi::Value Open(const Napi::CallbackInfo &info)
 	auto core = std::make_shared<ObjectCore>();
 	core->path = path;
 	core->object.reset(bpf_object__open_file(path.c_str(), nullptr));
+	int err = errno;
 	if (!core->object)
-		throw SysError(errno, "bpf_object__open", "cannot open BPF object " + path)
+		throw SysError(err, "bpf_object__open", "cannot open BPF object " + path)
 			.WithLog(log.Take(), kTailLines);
+	bpf_map *map;
+	bpf_object__for_each_map(map, core->object.get()) core->maps.emplace(bpf_map__name(map), map);
 	return Wrap(info.Env(), std::make_unique<ObjectHandle>(State::Of(info.Env()).registry(), std::move(core)));
 }
 
 bpf_map *FindMap(const ObjectCore &core, const std::string &name)
 {
-	bpf_map *map = bpf_object__find_map_by_name(core.object.get(), name.c_str());
+	if (auto found = core.maps.find(name); found != core.maps.end())
+		return found->second;
+	// The compiler's own maps also go by their section: ".rodata", ".bss"
+	bpf_map *map = name.starts_with(".") ? bpf_object__find_map_by_name(core.object.get(), name.c_str()) : nullptr;
 	if (map == nullptr)
 		throw SysError(ENOENT, "bpf_object__find_map_by_name", core.path + ": no map " + name);
 	return map;
@@ -53,11 +59,9 @@ Napi::Value MapNames(const Napi::CallbackInfo &info)
 {
 	const auto &core = HandleArg<ObjectHandle>(info, 0, "object").Any();
 	Napi::Array names = Napi::Array::New(info.Env());
-	bpf_map *map;
-	bpf_object__for_each_map(map, core->object.get())
-	{
+	for (const auto &[name, map] : core->maps) {
 		if (!bpf_map__is_internal(map))
-			names.Set(names.Length(), Napi::String::New(info.Env(), bpf_map__name(map)));
+			names.Set(names.Length(), Napi::String::New(info.Env(), name));
 	}
 	return names;
 }

@@ -3,8 +3,8 @@
 
 #include <bpf/libbpf.h>
 
+#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "args.h"
@@ -22,6 +22,8 @@ using ObjectPtr = std::unique_ptr<bpf_object, ObjectCloser>;
 struct ObjectCore {
 	enum class Stage { kOpen, kLoading, kLoaded, kFailed };
 	ObjectPtr object;
+	/// By the names of the file: libbpf renames a map when an existing one takes its place.
+	std::map<std::string, bpf_map *> maps;
 	std::string path;
 	Stage stage = Stage::kOpen; // JavaScript thread only
 };
