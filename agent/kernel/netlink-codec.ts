@@ -27,6 +27,9 @@ export const NlFlag = {
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
+const NLMSGERR_ATTR_MSG = 1;
 const HEADER_BYTES = 16;
 
 /** One request, with what a person needs to read when the kernel refuses it. */
@@ -45,6 +48,8 @@ export interface NetlinkMessage {
 export interface NetlinkReply {
 	/** errno name; undefined = accepted. */
 	readonly code?: string;
+	/** The kernel's own words about a refusal (extended acknowledgement), if it had any. */
+	readonly text?: string;
 	/** Payloads (without netlink header) of the records it sent. */
 	readonly records: readonly Buffer[];
 }
@@ -71,17 +76,25 @@ export function encodeMessage(message: NetlinkMessage, seq: number): Uint8Array 
 /** Reads the raw messages that answer one request. */
 export function decodeReply(raw: readonly Uint8Array[]): NetlinkReply {
 	const records: Buffer[] = [];
-	let code: string | undefined;
+	let refused: { code: string; text?: string } | undefined;
 	for (const bytes of raw) {
 		const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 		const header = parseHeader(message).x;
 		const payload = message.subarray(HEADER_BYTES, header.length);
 		if (header.type === NLMSG_ERROR || (header.type === NLMSG_DONE && payload.length >= 4)) {
 			const errno = payload.readInt32LE(0);
-			if (errno < 0) code = errnoName(errno);
+			if (errno < 0) refused = { code: errnoName(errno), ...ackText(header.type, header.flags, payload) };
 		} else if (header.type !== NLMSG_DONE) records.push(payload);
 	}
-	return code === undefined ? { records } : { code, records };
+	return { ...refused, records };
+}
+
+/** NLMSGERR_ATTR_MSG behind the error number and the request it repeats (only its header if NLM_F_CAPPED). */
+function ackText(type: number, flags: number, payload: Buffer): { text?: string } {
+	if ((flags & NLM_F_ACK_TLVS) === 0 || type !== NLMSG_ERROR || payload.length < 4 + HEADER_BYTES) return {};
+	const repeated = (flags & NLM_F_CAPPED) !== 0 ? HEADER_BYTES : payload.readUInt32LE(4);
+	const text = textOf(attributesOf(payload.subarray(4 + ((repeated + 3) & ~3))).get(NLMSGERR_ATTR_MSG));
+	return text === undefined ? {} : { text };
 }
 
 function errnoName(negative: number): string {
@@ -95,15 +108,21 @@ export function requireAccepted(
 	netns?: string,
 ): void {
 	for (const [i, message] of messages.entries()) {
-		const code = replies[i] === undefined ? 'EIO' : replies[i].code;
-		if (code !== undefined && !message.tolerate?.includes(code)) throw refusal(message, code, netns);
+		const reply = replies[i] ?? { code: 'EIO' };
+		if (reply.code !== undefined && !message.tolerate?.includes(reply.code)) throw refusal(message, reply, netns);
 	}
 }
 
 /** The error for a refused request; `errno` is among its fields. */
-export function refusal(message: NetlinkMessage, code: string, netns?: string): FairleadError {
+export function refusal(
+	message: NetlinkMessage,
+	reply: Pick<NetlinkReply, 'code' | 'text'>,
+	netns?: string,
+): FairleadError {
+	const errno = reply.code ?? 'EIO';
 	const where = netns === undefined ? '' : ` in ${netns}`;
-	return new FairleadError('NETLINK_REFUSED', `cannot ${message.what}${where}: ${code}`, { errno: code });
+	const why = reply.text === undefined ? errno : `${errno} (${reply.text})`;
+	return new FairleadError('NETLINK_REFUSED', `cannot ${message.what}${where}: ${why}`, { errno });
 }
 
 /** Attributes by number, the last one winning; unknown ones are kept, so newer kernels cannot break the parse. */

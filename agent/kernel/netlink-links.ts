@@ -4,7 +4,9 @@
 import {
 	formatInfo,
 	formatLinkAttrs,
+	formatLinkProtocolInfoInet6,
 	formatVxlan,
+	In6AddrGenMode,
 	type LinkAttrs,
 	parseInfo,
 	type Vxlan,
@@ -50,6 +52,8 @@ export interface LinkChange {
 	readonly alias?: string;
 	readonly group?: number;
 	readonly netns?: NetnsFd;
+	/** How the interface makes its IPv6 link-local address: 'none' = not at all. Left alone where IPv6 is off. */
+	readonly ipv6AddressMode?: 'eui64' | 'none';
 }
 
 /** How a link is named in a request. */
@@ -91,6 +95,7 @@ const IFLA = {
 };
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN = { ID: 1, PORT: 15, COLLECT_METADATA: 25 };
+const AF_INET6 = 10;
 const RTEXT_FILTER_SKIP_STATS = 8;
 const IFF_UP = 1;
 const IFF_LOWER_UP = 0x10000;
@@ -177,9 +182,16 @@ export function setLink(link: LinkRef, change: LinkChange): NetlinkMessage {
 			...(change.alias !== undefined && { ifalias: change.alias }),
 			...(change.group !== undefined && { group: change.group }),
 			...(change.netns && { netNsFd: change.netns.fd }),
+			...(change.ipv6AddressMode && { afSpec: addressModeSpec(change.ipv6AddressMode) }),
 		}),
 		what: `set link ${formatRef(link)} ${formatChange(change)}`,
 	};
+}
+
+/** IFLA_AF_SPEC { AF_INET6 { IFLA_INET6_ADDR_GEN_MODE } } */
+function addressModeSpec(mode: NonNullable<LinkChange['ipv6AddressMode']>): Map<number, Buffer> {
+	const addrGenMode = mode === 'none' ? In6AddrGenMode.NONE : In6AddrGenMode.EUI64;
+	return new Map([[AF_INET6, flatten(formatLinkProtocolInfoInet6({ addrGenMode }))]]);
 }
 
 /** Removes one interface (of a veth pair: both sides). A missing one is refused with ENODEV. */
@@ -284,5 +296,6 @@ function formatChange(change: LinkChange): string {
 	if (change.name !== undefined) parts.push(`name ${change.name}`);
 	if (change.group !== undefined) parts.push(`group ${change.group}`);
 	if (change.netns) parts.push('netns');
+	if (change.ipv6AddressMode) parts.push(`addrgenmode ${change.ipv6AddressMode}`);
 	return parts.join(' ');
 }

@@ -1,0 +1,150 @@
+/**
+ * The attachments of this node on disk. A record is durable when write() returns: written aside, synced, renamed,
+ * directory synced. A deletion is one rename: the file keeps its addresses quarantined until forget() removes it,
+ * so that a crash cannot hand them out early.
+ * Files: `<id>.json` is live, `<id>.<released at, ms>.released` is in cool-down, `<id>.json.bad` was unreadable.
+ */
+import { type FileHandle, mkdir, open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorMessage, FairleadError } from '../model/errors.ts';
+import { type Attachment, type AttachmentKey, attachmentId, attachmentSchema, ownerOf } from './attachment.ts';
+
+export interface ReleasedRecord {
+	readonly file: string;
+	/** Addresses were ours to give (not chained). */
+	readonly addresses: readonly string[];
+	readonly releasedAtMs: number;
+}
+
+export interface LedgerContent {
+	readonly live: readonly Attachment[];
+	readonly released: readonly ReleasedRecord[];
+	/** Records that could not be read, with the reason; they were moved aside. */
+	readonly problems: readonly FairleadError[];
+}
+
+/** What the manager needs of a ledger; tests inject one that fails. */
+export interface Ledger {
+	load(): Promise<LedgerContent>;
+	/** Durable when it returns. @throws LEDGER_WRITE */
+	write(attachment: Attachment): Promise<void>;
+	/** Live → cool-down, durable when it returns. @throws LEDGER_WRITE */
+	release(attachment: Attachment, nowMs: number): Promise<ReleasedRecord>;
+	/** Removes a record of an attachment that never came to be. Not durable: a leftover is dropped at start. */
+	remove(key: AttachmentKey): Promise<void>;
+	/** The end of a cool-down. */
+	forget(record: ReleasedRecord): Promise<void>;
+	close(): Promise<void>;
+}
+
+const RELEASED = /^([0-9a-f]{32})\.(\d+)\.released$/;
+
+export class FileLedger implements Ledger {
+	readonly #dir: string;
+	readonly #handle: FileHandle;
+	#sequence = 0;
+
+	private constructor(dir: string, handle: FileHandle) {
+		this.#dir = dir;
+		this.#handle = handle;
+	}
+
+	/** @param dir  is made if missing, with mode 0700 */
+	static async open(dir: string): Promise<FileLedger> {
+		try {
+			await mkdir(dir, { recursive: true, mode: 0o700 });
+			return new FileLedger(dir, await open(dir, 'r'));
+		} catch (cause) {
+			throw new FairleadError('LEDGER_WRITE', `cannot open attachment ledger ${dir}: ${errorMessage(cause)}`, {
+				cause,
+			});
+		}
+	}
+
+	async load(): Promise<LedgerContent> {
+		const live: Attachment[] = [];
+		const released: ReleasedRecord[] = [];
+		const problems: FairleadError[] = [];
+		for (const name of (await readdir(this.#dir)).sort()) {
+			const match = RELEASED.exec(name);
+			if (name.endsWith('.tmp')) await unlink(join(this.#dir, name));
+			else if (match || name.endsWith('.json')) {
+				const attachment = await this.#read(name, problems);
+				if (attachment === undefined) continue;
+				if (match) released.push(releasedRecord(name, attachment, Number(match[2])));
+				else live.push(attachment);
+			}
+		}
+		return { live, released, problems };
+	}
+
+	async #read(name: string, problems: FairleadError[]): Promise<Attachment | undefined> {
+		const path = join(this.#dir, name);
+		try {
+			return attachmentSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+		} catch (cause) {
+			const text = `cannot read attachment record ${path}: ${errorMessage(cause)}; moved to ${name}.bad`;
+			problems.push(new FairleadError('LEDGER_INVALID', text, { cause }));
+			await rename(path, `${path}.bad`);
+			return undefined;
+		}
+	}
+
+	async write(attachment: Attachment): Promise<void> {
+		const path = this.#livePath(attachment);
+		const temporary = `${path}.${process.pid}-${this.#sequence++}.tmp`;
+		try {
+			await writeFile(temporary, JSON.stringify(attachment), { mode: 0o600, flush: true });
+			await rename(temporary, path);
+			await this.#handle.sync();
+		} catch (cause) {
+			await unlink(temporary).catch(() => undefined);
+			throw writeError('write', attachment, path, cause);
+		}
+	}
+
+	async release(attachment: Attachment, nowMs: number): Promise<ReleasedRecord> {
+		const path = this.#livePath(attachment);
+		const file = `${attachmentId(attachment)}.${Math.trunc(nowMs)}.released`;
+		try {
+			await rename(path, join(this.#dir, file));
+			await this.#handle.sync();
+		} catch (cause) {
+			throw writeError('release', attachment, path, cause);
+		}
+		return releasedRecord(file, attachment, nowMs);
+	}
+
+	async remove(key: AttachmentKey): Promise<void> {
+		await unlinkIfThere(this.#livePath(key));
+	}
+
+	async forget(record: ReleasedRecord): Promise<void> {
+		await unlinkIfThere(join(this.#dir, record.file));
+	}
+
+	async close(): Promise<void> {
+		await this.#handle.close();
+	}
+
+	#livePath(key: AttachmentKey): string {
+		return join(this.#dir, `${attachmentId(key)}.json`);
+	}
+}
+
+function releasedRecord(file: string, attachment: Attachment, releasedAtMs: number): ReleasedRecord {
+	return { file, addresses: attachment.mode === 'veth' ? attachment.addresses : [], releasedAtMs };
+}
+
+function writeError(verb: string, attachment: Attachment, path: string, cause: unknown): FairleadError {
+	const text = `cannot ${verb} attachment record of ${ownerOf(attachment)} at ${path}: ${errorMessage(cause)}`;
+	return new FairleadError('LEDGER_WRITE', text, { cause });
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+	try {
+		await unlink(path);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+	}
+}

@@ -1,0 +1,88 @@
+/**
+ * What has to be configured on both sides of a pod's veth pair. Pure lists of netlink messages and sysctls.
+ * The pod sees one neighbour, the link-local gateway; the node has one route per pod address.
+ */
+
+import type { NetlinkMessage } from '../kernel/netlink.ts';
+import { addAddress, addVeth, replaceNeighbour, replaceRoute, setLink } from '../kernel/netlink.ts';
+import { type Address, type Family, familyOf } from '../model/address.ts';
+import { type Attachment, macBytes, ownerOf } from './attachment.ts';
+
+/** What the pod sends to; answered in BPF, so no interface has these addresses. */
+export const GATEWAY: Readonly<Record<Family, Address>> = { 4: '169.254.1.1', 6: 'fe80::1' };
+export const DEFAULT_ROUTE = { 4: '0.0.0.0/0', 6: '::/0' } as const;
+const HOST_LENGTH = { 4: 32, 6: 128 } as const;
+const LOOPBACK_IFINDEX = 1;
+
+/** Interfaces that wait for removal; any number of them goes in one message. */
+export const REAP_GROUP = 0x666c_0001;
+
+/** An address as a prefix of full length: '10.1.0.5/32'. */
+export function hostPrefix(address: Address): string {
+	return `${address}/${HOST_LENGTH[familyOf(address)]}`;
+}
+
+/** @param podNetnsFd  open descriptor of the pod's namespace */
+export function vethPair(attachment: Attachment, podNetnsFd: number): NetlinkMessage {
+	const { mtu } = attachment;
+	return addVeth(
+		{ name: attachment.hostIfname, mac: macBytes(attachment.hostMac), mtu },
+		{ name: attachment.ifname, mac: macBytes(attachment.mac), mtu, netns: { fd: podNetnsFd } },
+	);
+}
+
+/** The node's side, in the node's namespace. Can be repeated. */
+export function hostSide(attachment: Attachment, ifindex: number): NetlinkMessage[] {
+	const messages = [setLink({ ifindex }, { up: true, alias: `pod ${ownerOf(attachment)}` })];
+	for (const address of attachment.addresses) {
+		messages.push(replaceNeighbour({ ifindex, address, mac: macBytes(attachment.mac), kind: 'permanent' }));
+		messages.push(replaceRoute({ dst: hostPrefix(address), ifindex }));
+	}
+	return messages;
+}
+
+/** The pod's side, in the pod's namespace. */
+export function podSide(attachment: Attachment, ifindex: number): NetlinkMessage[] {
+	const mac = macBytes(attachment.hostMac);
+	const messages = [setLink({ ifindex: LOOPBACK_IFINDEX }, { up: true })];
+	for (const address of attachment.addresses) {
+		const prefixLength = HOST_LENGTH[familyOf(address)];
+		messages.push(addAddress({ ifindex, address, prefixLength, nodad: true }));
+	}
+	// No link-local address: the gateway's neighbour entry is permanent, so nothing would use it. Fails where IPv6 is off.
+	messages.push({ ...setLink({ ifindex }, { ipv6AddressMode: 'none' }), tolerate: ['EAFNOSUPPORT', 'EOPNOTSUPP'] });
+	messages.push(setLink({ ifindex }, { up: true }));
+	for (const address of attachment.addresses) {
+		const family = familyOf(address);
+		const gateway = GATEWAY[family];
+		messages.push(replaceNeighbour({ ifindex, address: gateway, mac, kind: 'permanent', router: family === 6 }));
+		if (family === 4) messages.push(replaceRoute({ dst: hostPrefix(gateway), ifindex }));
+		messages.push(replaceRoute({ dst: DEFAULT_ROUTE[family], ifindex, gateway, onlink: true }));
+	}
+	return messages;
+}
+
+/**
+ * Settings of the node's side, as [path below /proc/sys, value]. The node must not learn anything from a pod: no
+ * router advertisements, no redirects, no address of its own on the link. Reverse path filtering would only repeat
+ * the source check of the BPF program, and refuse asymmetric paths while it is attached.
+ */
+export function hostSysctls(hostIfname: string, families: readonly Family[]): (readonly [string, string])[] {
+	const four = `net/ipv4/conf/${hostIfname}`;
+	const six = `net/ipv6/conf/${hostIfname}`;
+	const settings: (readonly [string, string])[] = [
+		[`${four}/accept_redirects`, '0'],
+		[`${four}/send_redirects`, '0'],
+		[`${four}/rp_filter`, '0'],
+	];
+	if (families.includes(6)) {
+		settings.push(
+			[`${six}/accept_ra`, '0'],
+			[`${six}/accept_redirects`, '0'],
+			[`${six}/autoconf`, '0'],
+			[`${six}/addr_gen_mode`, '1'],
+			[`${six}/disable_ipv6`, '0'],
+		);
+	}
+	return settings;
+}

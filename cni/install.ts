@@ -1,0 +1,125 @@
+/**
+ * Puts the CNI executable and the network configuration where runtimes look for them. A node becomes Ready as soon as
+ * the configuration is there, so install() is called only when the agent can serve ADD.
+ */
+import { chmod, copyFile, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errorMessage, FairleadError } from '../agent/model/errors.ts';
+
+export const CNI_TYPE = 'fairlead-cni';
+
+export interface InstallOptions {
+	/** The compiled executable. */
+	readonly executable: string;
+	/** Usually /opt/cni/bin. */
+	readonly binDir: string;
+	/** Usually /etc/cni/net.d. */
+	readonly confDir: string;
+	/** File name; the first in alphabetical order is used by runtimes. */
+	readonly confName: string;
+	/** 1.0.0 for containerd before 2.0; 1.1.0 brings STATUS and GC. */
+	readonly cniVersion: '1.0.0' | '1.1.0';
+	readonly networkName: string;
+	readonly socketPath: string;
+	readonly spoolDir: string;
+	/** The agent's own deadlines; the executable waits a little longer, so that the agent's text is seen. */
+	readonly addTimeoutMs: number;
+	readonly delTimeoutMs: number;
+}
+
+const FRONT_MARGIN_MS = 2000;
+
+/** The network configuration as text. */
+export function formatConflist(o: InstallOptions): string {
+	const plugin = {
+		type: CNI_TYPE,
+		capabilities: { portMappings: true },
+		socketPath: o.socketPath,
+		spoolDir: o.spoolDir,
+		addTimeoutMs: o.addTimeoutMs + FRONT_MARGIN_MS,
+		delTimeoutMs: o.delTimeoutMs + FRONT_MARGIN_MS,
+	};
+	const list = { cniVersion: o.cniVersion, name: o.networkName, plugins: [plugin] };
+	return `${JSON.stringify(list, null, 2)}\n`;
+}
+
+/**
+ * Installs both, each at once and only if it differs: first the executable, then the configuration that names it.
+ * @returns paths that were written
+ * @throws CNI_INSTALL
+ */
+export async function installCni(o: InstallOptions): Promise<string[]> {
+	const executable = join(o.binDir, CNI_TYPE);
+	const conflist = join(o.confDir, o.confName);
+	const written: string[] = [];
+	if (await replaceFile(executable, await contentOf(o.executable), (path) => copyFile(o.executable, path), 0o755)) {
+		written.push(executable);
+	}
+	const text = Buffer.from(formatConflist(o));
+	if (await replaceFile(conflist, text, (path) => writeNew(path, text), 0o644)) written.push(conflist);
+	return written;
+}
+
+/** Takes the configuration away, so that no new pods are given to this node. The executable stays: DEL needs it. */
+export async function uninstallCni(o: Pick<InstallOptions, 'confDir' | 'confName'>): Promise<void> {
+	await unlink(join(o.confDir, o.confName)).catch((error: NodeJS.ErrnoException) => {
+		if (error.code !== 'ENOENT') throw installError('remove', join(o.confDir, o.confName), error);
+	});
+}
+
+async function contentOf(path: string): Promise<Buffer> {
+	try {
+		return await readFile(path);
+	} catch (cause) {
+		throw installError('read', path, cause);
+	}
+}
+
+/**
+ * Writes under another name in the same directory, one that no runtime reads (no `.conf`, `.conflist`, `.json`; not
+ * executed by name), then renames: readers see the old file or the new one, and a running executable is not touched.
+ */
+async function replaceFile(
+	path: string,
+	content: Buffer,
+	write: (path: string) => Promise<void>,
+	mode: number,
+): Promise<boolean> {
+	const current = await readFile(path).catch(() => undefined);
+	if (current?.equals(content)) return false;
+	const temporary = `${path}.${process.pid}.tmp`;
+	try {
+		await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+		await write(temporary);
+		await chmod(temporary, mode);
+		await sync(temporary);
+		await rename(temporary, path);
+		await sync(dirname(path));
+		return true;
+	} catch (cause) {
+		await unlink(temporary).catch(() => undefined);
+		throw installError('install', path, cause);
+	}
+}
+
+async function writeNew(path: string, content: Buffer): Promise<void> {
+	const file = await open(path, 'w', 0o600);
+	try {
+		await file.writeFile(content);
+	} finally {
+		await file.close();
+	}
+}
+
+async function sync(path: string): Promise<void> {
+	const file = await open(path, 'r');
+	try {
+		await file.sync();
+	} finally {
+		await file.close();
+	}
+}
+
+function installError(verb: string, path: string, cause: unknown): FairleadError {
+	return new FairleadError('CNI_INSTALL', `cannot ${verb} ${path}: ${errorMessage(cause)}`, { cause });
+}

@@ -1,0 +1,452 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AttachRequest } from '../../agent/endpoints/endpoint-deps.ts';
+import type { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
+import { eventually, sh, TestNode } from './harness.ts';
+
+let node: TestNode;
+let manager: EndpointManager;
+
+beforeEach(async () => {
+	node = new TestNode();
+	manager = await node.manager();
+	await manager.start();
+});
+
+afterEach(async () => {
+	node.faults.arm(0, 'before');
+	await node.destroy();
+});
+
+const request = (netns: string, more: Partial<AttachRequest> = {}): AttachRequest => ({
+	containerId: 'c1',
+	ifname: 'eth0',
+	network: 'fairlead',
+	netns,
+	pod: { namespace: 'default', name: 'web', uid: 'u1' },
+	hostPorts: [],
+	...more,
+});
+
+const inPod = (netns: string, ...args: string[]): string => sh('nsenter', `--net=${netns}`, ...args);
+
+describe('attach', () => {
+	it('gives the pod addresses, a link-local gateway with a permanent neighbour, default routes and the MTU of the node', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		expect(endpoint.addresses).toEqual(['10.77.0.1', 'fd77::1']);
+		const shown = inPod(netns, 'ip', 'addr', 'show', 'dev', 'eth0');
+		expect(shown).toContain('inet 10.77.0.1/32');
+		expect(shown).toMatch(/inet6 fd77::1\/128 .*nodad/);
+		expect(shown).not.toContain('tentative');
+		expect(shown).not.toContain('fe80');
+		expect(shown).toContain('mtu 1450');
+		expect(shown).toContain(endpoint.mac);
+		expect(inPod(netns, 'ip', 'route')).toContain('default via 169.254.1.1 dev eth0');
+		expect(inPod(netns, 'ip', '-6', 'route')).toContain('default via fe80::1 dev eth0');
+		const neighbours = inPod(netns, 'ip', 'neigh');
+		expect(neighbours).toContain(`169.254.1.1 dev eth0 lladdr ${endpoint.hostMac} PERMANENT`);
+		expect(neighbours).toMatch(new RegExp(`fe80::1 dev eth0 lladdr ${endpoint.hostMac} (router )?PERMANENT`));
+	});
+
+	it('gives the node a route and a permanent neighbour per address and closes the link to router advertisements', async () => {
+		const endpoint = await manager.attach(request(node.addPodNetns()));
+		const dev = endpoint.hostIfname;
+		expect(inPod(node.netns, 'ip', 'route')).toContain(`10.77.0.1 dev ${dev}`);
+		expect(inPod(node.netns, 'ip', '-6', 'route')).toContain(`fd77::1 dev ${dev}`);
+		expect(inPod(node.netns, 'ip', 'neigh')).toContain(`10.77.0.1 dev ${dev} lladdr ${endpoint.mac} PERMANENT`);
+		expect(inPod(node.netns, 'ip', '-6', 'addr', 'show', 'dev', dev)).not.toContain('fe80');
+		for (const key of [
+			`ipv6.conf.${dev}.accept_ra`,
+			`ipv6.conf.${dev}.accept_redirects`,
+			`ipv4.conf.${dev}.rp_filter`,
+		]) {
+			expect(inPod(node.netns, 'sysctl', '-n', `net.${key}`).trim(), key).toBe('0');
+		}
+		expect(inPod(node.netns, 'ip', 'link', 'show', 'dev', dev)).toContain('alias pod default/web');
+	});
+
+	it('lets node and pod reach each other through the stack for both families', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		sh('ip', '-n', node.name, 'addr', 'add', '169.254.1.1/32', 'dev', endpoint.hostIfname);
+		sh('ip', '-n', node.name, 'addr', 'add', 'fe80::1/64', 'dev', endpoint.hostIfname, 'nodad');
+		inPod(node.netns, 'ping', '-c1', '-W2', '10.77.0.1');
+		inPod(node.netns, 'ping', '-c1', '-W2', '-I', endpoint.hostIfname, 'fd77::1');
+	});
+
+	it('writes the rows of the pod before its interface is up', async () => {
+		const names: string[] = [];
+		node.faults.arm(0, 'before');
+		await manager.attach(request(node.addPodNetns()));
+		names.push(...node.faults.names);
+		const lastSet = names.lastIndexOf('set ipcache');
+		expect(lastSet).toBeGreaterThan(0);
+		expect(names.indexOf('attach programs')).toBeGreaterThan(lastSet);
+		expect(names.indexOf('sysctl')).toBeGreaterThan(names.indexOf('attach programs'));
+		expect(names.lastIndexOf('netlink pod')).toBeGreaterThan(names.indexOf('attach programs'));
+		expect(node.mapRows()).toEqual({ endpoints: 1, ipcache: 2, ifaces: 1 });
+	});
+
+	it('refuses a second attachment of the same container and leaves the first alone', async () => {
+		const netns = node.addPodNetns();
+		await manager.attach(request(netns));
+		await expect(manager.attach(request(netns))).rejects.toMatchObject({ code: 'ENDPOINT_EXISTS' });
+		expect(manager.list()).toHaveLength(1);
+		expect(await node.veths()).toHaveLength(1);
+	});
+
+	it('refuses a namespace that already has such an interface and does not touch it', async () => {
+		const netns = node.addPodNetns();
+		inPod(netns, 'ip', 'link', 'add', 'eth0', 'type', 'vxlan', 'id', '7', 'dstport', '4789');
+		await expect(manager.attach(request(netns))).rejects.toMatchObject({ code: 'ENDPOINT_EXISTS' });
+		expect(inPod(netns, 'ip', '-d', 'link', 'show', 'dev', 'eth0')).toContain('vxlan');
+		expect(await node.veths()).toEqual([]);
+	});
+
+	it('refuses what is no network namespace', async () => {
+		await expect(manager.attach(request('/run/netns/none'))).rejects.toMatchObject({ code: 'NETNS_INVALID' });
+		await expect(manager.attach(request('/etc/hostname'))).rejects.toMatchObject({ code: 'NETNS_INVALID' });
+		await expect(manager.attach(request('/proc/self/ns/net'))).rejects.toMatchObject({ code: 'NETNS_INVALID' });
+	});
+
+	it('replaces an attachment whose namespace went away without DEL', async () => {
+		const first = node.addPodNetns();
+		const before = await manager.attach(request(first));
+		node.removePodNetns(first);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		const after = await manager.attach(request(node.addPodNetns()));
+		expect(after.addresses).not.toEqual(before.addresses);
+		expect(manager.list()).toHaveLength(1);
+	});
+
+	it('gives up when its caller goes away, leaving nothing', async () => {
+		const gone = new AbortController();
+		const identify = async () => {
+			gone.abort(new Error('the caller went away'));
+			return { identity: 300, policySet: 0, isolated: false };
+		};
+		const other = await node.manager({ identify });
+		const attempt = other.attach(request(node.addPodNetns(), { signal: gone.signal }));
+		await expect(attempt).rejects.toMatchObject({ code: 'ENDPOINT_TIMEOUT' });
+		expect(await node.veths()).toEqual([]);
+		expect(readdirSync(node.ledgerDir)).toEqual([]);
+	});
+
+	it('attaches 30 pods at once with addresses and rows of their own', async () => {
+		const requests = Array.from({ length: 30 }, (_, i) => request(node.addPodNetns(), { containerId: `c${i}` }));
+		const endpoints = await Promise.all(requests.map((each) => manager.attach(each)));
+		expect(new Set(endpoints.flatMap((e) => e.addresses)).size).toBe(60);
+		expect(new Set(endpoints.map((e) => e.index)).size).toBe(30);
+		await Promise.all(endpoints.map((e) => manager.detach(e)));
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+		await eventually(() => expect(node.attached.size).toBe(0));
+	});
+});
+
+describe('undo of a half-made attachment', () => {
+	for (const when of ['before', 'after'] as const) {
+		it(`leaves nothing when any step fails ${when} it took effect`, async () => {
+			const netns = node.addPodNetns();
+			node.faults.arm(0, when);
+			await manager.attach(request(netns));
+			const steps = [...node.faults.names];
+			await manager.detach(request(netns));
+			await eventually(async () => expect(await node.veths()).toEqual([]));
+			expect(steps.length).toBeGreaterThan(10);
+			const files = readdirSync(node.ledgerDir).length;
+			for (let step = 1; step <= steps.length; step++) {
+				node.faults.arm(step, when);
+				const failure = `step ${step} (${steps[step - 1]}) ${when}`;
+				await expect(manager.attach(request(netns)), failure).rejects.toThrow(/fault/);
+				expect(await node.veths(), failure).toEqual([]);
+				expect(node.mapRows(), failure).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+				expect(node.attached.size, failure).toBe(0);
+				expect(readdirSync(node.ledgerDir).length, failure).toBe(files);
+				expect(manager.list(), failure).toEqual([]);
+				expect(manager.usage()[0]?.used, failure).toBe(0);
+			}
+			expect(node.warnings).toEqual([]);
+			node.faults.arm(0, when);
+			await manager.attach(request(netns));
+		});
+	}
+});
+
+describe('detach', () => {
+	it('stops all traffic and quarantines the addresses before it returns, and removes the interface soon after', async () => {
+		const endpoint = await manager.attach(request(node.addPodNetns()));
+		expect(await manager.detach(endpoint)).toBe(true);
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+		expect(inPod(node.netns, 'ip', 'route')).not.toContain('10.77.0.1');
+		expect(manager.usage()[0]).toMatchObject({ used: 0, coolingDown: 1, size: 254 });
+		expect(readdirSync(node.ledgerDir)).toEqual([expect.stringMatching(/\.released$/)]);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		await eventually(() => expect(node.attached.size).toBe(0));
+	});
+
+	it('succeeds for what is not there', async () => {
+		expect(await manager.detach({ containerId: 'never', ifname: 'eth0' })).toBe(false);
+	});
+
+	it('succeeds when the namespace is gone', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		node.removePodNetns(netns);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		expect(await manager.detach(endpoint)).toBe(true);
+		expect(node.warnings).toEqual([]);
+	});
+
+	it('lets the same container attach again at once, in the same namespace', async () => {
+		const netns = node.addPodNetns();
+		const first = await manager.attach(request(netns));
+		await manager.detach(first);
+		const second = await manager.attach(request(netns));
+		expect(second.addresses).not.toEqual(first.addresses);
+		expect([second.index, second.gen]).not.toEqual([first.index, first.gen]);
+		await new Promise((resolve) => setTimeout(resolve, 100));
+		expect(await node.veths()).toEqual([second.hostIfname]);
+	});
+
+	it('can be tried again after the record could not be written', async () => {
+		const endpoint = await manager.attach(request(node.addPodNetns()));
+		node.faults.arm(1, 'before');
+		await expect(manager.detach(endpoint)).rejects.toThrow('fault');
+		node.faults.arm(0, 'before');
+		expect(await manager.detach(endpoint)).toBe(true);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+	});
+});
+
+describe('start', () => {
+	it('takes over live attachments with their addresses, rows and programs', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(
+			request(netns, { hostPorts: [{ hostAddress: null, hostPort: 80, protocol: 'TCP', podPort: 8080 }] }),
+		);
+		node.attached.clear();
+		const next = await node.manager();
+		expect(await next.start()).toMatchObject({ adopted: 1, dropped: [], leakedLinks: [], problems: [] });
+		expect(next.list()).toEqual([endpoint]);
+		expect([...node.attached]).toEqual([endpoint.hostIfname]);
+		expect(next.hostPorts()).toHaveLength(1);
+		const other = await next.attach(request(node.addPodNetns(), { containerId: 'c2' }));
+		expect(other.addresses).not.toEqual(endpoint.addresses);
+		expect(other.index).not.toBe(endpoint.index);
+		await next.check({ ...endpoint, netns, addresses: endpoint.addresses });
+	});
+
+	it('writes rows again that are missing', async () => {
+		await manager.attach(request(node.addPodNetns()));
+		for (const map of ['ipcache', 'ifaces'] as const) {
+			for (const [key] of [...node.kernel.mapEntries(map)]) node.kernel.mapDelete(map, key);
+		}
+		await (await node.manager()).start();
+		expect(node.mapRows()).toEqual({ endpoints: 1, ipcache: 2, ifaces: 1 });
+	});
+
+	it('drops attachments of another boot and keeps their addresses in cool-down', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		const next = await node.manager({ bootId: 'boot-2' });
+		const report = await next.start();
+		expect(report.dropped.map((each) => each.containerId)).toEqual([endpoint.containerId]);
+		expect(next.list()).toEqual([]);
+		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 1 });
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+	});
+
+	it('drops attachments whose interface is gone', async () => {
+		const netns = node.addPodNetns();
+		await manager.attach(request(netns));
+		node.removePodNetns(netns);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		const next = await node.manager();
+		expect((await next.start()).dropped).toHaveLength(1);
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+	});
+
+	it('removes interfaces of ours that no record names, and no others', async () => {
+		sh('ip', '-n', node.name, 'link', 'add', 'fl0123456789a', 'type', 'veth', 'peer', 'name', 'leakpeer');
+		sh('ip', '-n', node.name, 'link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1');
+		const next = await node.manager();
+		expect((await next.start()).leakedLinks).toEqual(['fl0123456789a']);
+		await eventually(async () => expect((await node.veths()).sort()).toEqual(['veth0', 'veth1']));
+	});
+
+	it('moves an unreadable record aside and says so', async () => {
+		writeFileSync(join(node.ledgerDir, 'broken.json'), '{"version":1,');
+		const next = await node.manager();
+		expect((await next.start()).problems).toMatchObject([{ code: 'LEDGER_INVALID' }]);
+		expect(readdirSync(node.ledgerDir)).toEqual(['broken.json.bad']);
+	});
+
+	it('keeps cool-downs over a restart until their time and until old state is gone', async () => {
+		node.clockMs = 1_000_000;
+		const more = { podCidrs: ['10.77.0.0/31'], coolDownMs: 10_000 };
+		const first = await node.manager(more);
+		const endpoint = await first.attach(request(node.addPodNetns()));
+		const other = await first.attach(request(node.addPodNetns(), { containerId: 'c2' }));
+		await first.detach(endpoint);
+		const forgotten: string[] = [];
+		let forget: () => void = () => undefined;
+		const gate = new Promise<void>((resolve) => {
+			forget = resolve;
+		});
+		const forgetAddresses = async (addresses: readonly string[]) => {
+			forgotten.push(...addresses);
+			await gate;
+		};
+		const next = await node.manager({ ...more, forgetAddresses });
+		await next.start();
+		const attempt = () => next.attach(request(node.addPodNetns(), { containerId: 'c3' }));
+		await expect(attempt()).rejects.toMatchObject({ code: 'ADDRESS_COOLING' });
+		node.clockMs += 10_001;
+		await expect(attempt()).rejects.toMatchObject({ code: 'ADDRESS_COOLING' });
+		forget();
+		await new Promise((resolve) => setImmediate(resolve));
+		expect((await attempt()).addresses).toEqual(endpoint.addresses);
+		expect(forgotten).toEqual(endpoint.addresses);
+		await next.sweep();
+		expect(readdirSync(node.ledgerDir).filter((name) => name.endsWith('.released'))).toEqual([]);
+		expect(other.addresses).toEqual(['10.77.0.1']);
+	});
+});
+
+describe('check', () => {
+	it('accepts an attachment as it was made, also with additions by others', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		inPod(netns, 'ip', 'addr', 'add', '192.0.2.1/32', 'dev', 'eth0');
+		inPod(netns, 'ip', 'route', 'add', '198.51.100.0/24', 'via', '169.254.1.1', 'dev', 'eth0', 'onlink');
+		await manager.check({ ...endpoint, netns, addresses: endpoint.addresses });
+	});
+
+	const damages: [string, (netns: string, hostIfname: string) => void, RegExp][] = [
+		[
+			'an address is missing',
+			(netns) => inPod(netns, 'ip', 'addr', 'del', '10.77.0.1/32', 'dev', 'eth0'),
+			/address 10.77.0.1 is missing/,
+		],
+		[
+			'the default route is missing',
+			(netns) => inPod(netns, 'ip', '-6', 'route', 'del', 'default'),
+			/default route via fe80::1/,
+		],
+		['the interface is down', (netns) => inPod(netns, 'ip', 'link', 'set', 'eth0', 'down'), /eth0 is down/],
+		[
+			'the interface is missing',
+			(netns) => inPod(netns, 'ip', 'link', 'del', 'eth0'),
+			/eth0 is missing.*is missing on the node/,
+		],
+		[
+			'the route on the node is missing',
+			() => inPod(node.netns, 'ip', 'route', 'del', '10.77.0.1'),
+			/route to 10.77.0.1/,
+		],
+	];
+	for (const [title, damage, message] of damages) {
+		it(`reports that ${title}`, async () => {
+			const netns = node.addPodNetns();
+			const endpoint = await manager.attach(request(netns));
+			damage(netns, endpoint.hostIfname);
+			const attempt = manager.check({ ...endpoint, netns, addresses: endpoint.addresses });
+			await expect(attempt).rejects.toMatchObject({
+				code: 'ENDPOINT_CHANGED',
+				message: expect.stringMatching(message),
+			});
+		});
+	}
+
+	it('reports a container that it does not know', async () => {
+		const attempt = manager.check({ containerId: 'x', ifname: 'eth0', netns: node.netns, addresses: [] });
+		await expect(attempt).rejects.toMatchObject({ code: 'ENDPOINT_UNKNOWN' });
+	});
+});
+
+describe('garbage', () => {
+	it('is collected by network and valid attachments only', async () => {
+		const keep = await manager.attach(request(node.addPodNetns(), { containerId: 'keep' }));
+		const other = await manager.attach(request(node.addPodNetns(), { containerId: 'other', network: 'another' }));
+		await manager.attach(request(node.addPodNetns(), { containerId: 'stale' }));
+		const report = await manager.collectGarbage('fairlead', [keep]);
+		expect(report.removed.map((each) => each.containerId)).toEqual(['stale']);
+		expect(report.problems).toEqual([]);
+		expect((await node.veths()).sort()).toEqual([keep.hostIfname, other.hostIfname].sort());
+	});
+
+	it('is found by the sweep when a namespace vanished without DEL', async () => {
+		const netns = node.addPodNetns();
+		const kept = await manager.attach(request(node.addPodNetns(), { containerId: 'kept' }));
+		await manager.attach(request(netns));
+		node.removePodNetns(netns);
+		await eventually(async () => expect(await node.veths()).toHaveLength(1));
+		expect((await manager.sweep()).map((each) => each.containerId)).toEqual(['c1']);
+		expect(manager.list()).toEqual([kept]);
+	});
+});
+
+describe('host ports', () => {
+	const port = (hostAddress: string | null, hostPort = 8080) => ({
+		hostAddress,
+		hostPort,
+		protocol: 'TCP' as const,
+		podPort: 80,
+	});
+
+	it('are listed for the planner and gone after detach', async () => {
+		const endpoint = await manager.attach(request(node.addPodNetns(), { hostPorts: [port(null)] }));
+		const expected = { owner: 'default/web', hostAddress: null, hostPort: 8080, protocol: 'TCP', podPort: 80 };
+		expect(manager.hostPorts()).toEqual([{ ...expected, podAddresses: endpoint.addresses }]);
+		await manager.detach(endpoint);
+		expect(manager.hostPorts()).toEqual([]);
+	});
+
+	it('are refused by name when another pod has them, and the pod gets nothing', async () => {
+		await manager.attach(request(node.addPodNetns(), { hostPorts: [port('192.0.2.1')] }));
+		const second = request(node.addPodNetns(), {
+			containerId: 'c2',
+			hostPorts: [port(null)],
+			pod: { namespace: 'default', name: 'b', uid: '' },
+		});
+		await expect(manager.attach(second)).rejects.toMatchObject({
+			code: 'HOST_PORT_TAKEN',
+			message: 'cannot map hostPort 8080/TCP to default/b: it is mapped to default/web',
+		});
+		expect(await node.veths()).toHaveLength(1);
+		await manager.attach({ ...second, hostPorts: [port('192.0.2.2')] });
+	});
+});
+
+describe('chained mode', () => {
+	it('serves the veth of a plugin before it and leaves it alone', async () => {
+		const netns = node.addPodNetns();
+		sh('ip', '-n', node.name, 'link', 'add', 'cali0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns.slice(11));
+		inPod(netns, 'ip', 'addr', 'add', '192.0.2.7/32', 'dev', 'eth0');
+		inPod(netns, 'ip', 'link', 'set', 'eth0', 'up');
+		sh('ip', '-n', node.name, 'link', 'set', 'cali0', 'up');
+		const endpoint = await manager.attach(request(netns, { chained: { addresses: ['192.0.2.7'] } }));
+		expect(endpoint).toMatchObject({ mode: 'chained', hostIfname: 'cali0', addresses: ['192.0.2.7'] });
+		expect([...node.attached]).toEqual(['cali0']);
+		expect(manager.usage()[0]?.used).toBe(0);
+		await manager.check({ ...endpoint, netns, addresses: ['192.0.2.7'] });
+		expect((await (await node.manager()).start()).adopted).toBe(1);
+		await manager.detach(endpoint);
+		expect(await node.veths()).toEqual(['cali0']);
+		expect(node.attached.size).toBe(0);
+	});
+
+	it('refuses interfaces without a side on the node', async () => {
+		const netns = node.addPodNetns();
+		inPod(netns, 'ip', 'link', 'add', 'eth0', 'type', 'vxlan', 'id', '7', 'dstport', '4789');
+		const attempt = manager.attach(request(netns, { chained: { addresses: ['192.0.2.7'] } }));
+		await expect(attempt).rejects.toMatchObject({
+			code: 'CHAIN_UNSUPPORTED',
+			message: expect.stringContaining('of kind vxlan'),
+		});
+	});
+});
