@@ -1,0 +1,190 @@
+/**
+ * Prometheus metrics. What the kernel counts is read when somebody scrapes; what happens in the agent is recorded by
+ * calls. Labels have bounded values: never the name of a pod or service.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { DropTotal, MetricName } from '../flows/counters.ts';
+import { dropReasonName } from '../flows/drop-reasons.ts';
+import type { FlowStats } from '../flows/observer.ts';
+import type { HttpAnswer } from '../health/http-server.ts';
+
+export interface MapUse {
+	/** Without prefix and version. */
+	readonly name: string;
+	/** Undefined = not known without walking the map. */
+	readonly entries?: number | undefined;
+	readonly capacity: number;
+	/** Kernel memory. */
+	readonly bytes: number;
+}
+
+/** Read at each scrape; each must be cheap. */
+export interface MetricsSource {
+	/** readDropTotals of agent/flows/counters.ts. */
+	drops(): readonly DropTotal[];
+	/** readMetric of agent/flows/counters.ts. */
+	counter(name: MetricName): bigint;
+	flows(): FlowStats;
+	maps(): readonly MapUse[];
+	endpoints(): number;
+	ready(): boolean;
+}
+
+export interface MetricsOptions {
+	readonly version: string;
+	readonly source: MetricsSource;
+}
+
+export interface Metrics {
+	/** @param seconds  duration of one run of a reconciler */
+	recordReconcile(reconciler: string, outcome: 'success' | 'failure', seconds: number): void;
+	/** @param result  'success' or the CNI error code as text */
+	recordCni(command: string, result: string, seconds: number): void;
+	/** Route for startHttpServer: the answer to a scrape. */
+	scrape(): Promise<HttpAnswer>;
+}
+
+const RECONCILE_BUCKETS_S = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
+const CNI_BUCKETS_S = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 30];
+const CNI_COMMANDS = new Set(['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION']);
+
+export function createMetrics(options: MetricsOptions): Metrics {
+	const registry = new Registry();
+	addAgent(registry, options);
+	addDatapath(registry, options.source);
+	addFlows(registry, options.source);
+	addMaps(registry, options.source);
+	addProcess(registry);
+	const reconcile = new Histogram({
+		name: 'fairlead_reconcile_duration_seconds',
+		help: 'Duration of the runs of each reconciler by outcome',
+		labelNames: ['reconciler', 'outcome'],
+		buckets: RECONCILE_BUCKETS_S,
+		registers: [registry],
+	});
+	const cni = new Histogram({
+		name: 'fairlead_cni_request_duration_seconds',
+		help: 'Duration of CNI requests by command and result: success or the CNI error code',
+		labelNames: ['command', 'result'],
+		buckets: CNI_BUCKETS_S,
+		registers: [registry],
+	});
+	return {
+		recordReconcile: (reconciler, outcome, seconds) => reconcile.observe({ reconciler, outcome }, seconds),
+		// the command is text from a caller: anything unknown shares one label value
+		recordCni: (command, result, seconds) =>
+			cni.observe({ command: CNI_COMMANDS.has(command) ? command : 'other', result }, seconds),
+		scrape: async () => ({ status: 200, contentType: registry.contentType, body: await registry.metrics() }),
+	};
+}
+
+type Sample = readonly [labels: Record<string, string>, value: number];
+
+/** A counter whose value is kept elsewhere. */
+function addCounter(
+	registry: Registry,
+	name: string,
+	help: string,
+	labelNames: string[],
+	read: () => readonly Sample[],
+): void {
+	new Counter({
+		name,
+		help,
+		labelNames,
+		registers: [registry],
+		collect() {
+			this.reset();
+			for (const [labels, value] of read()) this.inc(labels, value);
+		},
+	});
+}
+
+function addGauge(
+	registry: Registry,
+	name: string,
+	help: string,
+	labelNames: string[],
+	read: () => readonly Sample[],
+): void {
+	new Gauge({
+		name,
+		help,
+		labelNames,
+		registers: [registry],
+		collect() {
+			this.reset();
+			for (const [labels, value] of read()) this.set(labels, value);
+		},
+	});
+}
+
+function addAgent(registry: Registry, { version, source }: MetricsOptions): void {
+	const info: Sample[] = [[{ version, node_version: process.versions.node }, 1]];
+	addGauge(registry, 'fairlead_build_info', 'Version of the agent; always 1', ['version', 'node_version'], () => info);
+	addGauge(registry, 'fairlead_ready', '1 when the dataplane is attached and agrees with the desired state', [], () => [
+		[{}, source.ready() ? 1 : 0],
+	]);
+	addGauge(registry, 'fairlead_endpoints', 'Pods attached to this node', [], () => [[{}, source.endpoints()]]);
+}
+
+function addDatapath(registry: Registry, source: MetricsSource): void {
+	addCounter(registry, 'fairlead_dropped_packets_total', 'Packets dropped by reason', ['reason'], () =>
+		source.drops().map(({ reason, packets }) => [{ reason: dropReasonName(reason) }, Number(packets)]),
+	);
+	addCounter(registry, 'fairlead_dropped_bytes_total', 'Bytes of dropped packets by reason', ['reason'], () =>
+		source.drops().map(({ reason, bytes }) => [{ reason: dropReasonName(reason) }, Number(bytes)]),
+	);
+	const counters: [string, string, MetricName][] = [
+		['fairlead_forwarded_packets_total', 'Packets forwarded by the pod programs', 'FORWARDED_PACKETS'],
+		['fairlead_conntrack_created_total', 'Conntrack entries made', 'CT_CREATED'],
+		['fairlead_conntrack_closed_total', 'Conntrack entries that saw their connection close', 'CT_CLOSED'],
+		['fairlead_masquerade_created_total', 'Masquerade ports taken', 'NAT_CREATED'],
+		['fairlead_socket_translations_total', 'Sockets translated at connect or sendmsg', 'SOCK_TRANSLATED'],
+		['fairlead_flow_events_limited_total', 'Events suppressed by the rate limit of their reason', 'EVENTS_LIMITED'],
+	];
+	for (const [name, help, metric] of counters) {
+		addCounter(registry, name, help, [], () => [[{}, Number(source.counter(metric))]]);
+	}
+}
+
+function addFlows(registry: Registry, source: MetricsSource): void {
+	addCounter(registry, 'fairlead_flow_events_total', 'Flow events received from the kernel', [], () => [
+		[{}, source.flows().seen],
+	]);
+	addCounter(
+		registry,
+		'fairlead_flow_events_lost_total',
+		'Flow events lost: kernel-ring = ring full, agent-queue = agent too slow, history = reader too slow',
+		['source'],
+		() => Object.entries(source.flows().lost).map(([from, count]) => [{ source: from }, count]),
+	);
+	addGauge(registry, 'fairlead_flow_subscribers', 'Clients that follow flows', [], () => [
+		[{}, source.flows().subscribers],
+	]);
+}
+
+function addMaps(registry: Registry, source: MetricsSource): void {
+	addGauge(registry, 'fairlead_map_entries', 'Entries in use by BPF map', ['map'], () =>
+		source.maps().flatMap(({ name, entries }): Sample[] => (entries === undefined ? [] : [[{ map: name }, entries]])),
+	);
+	addGauge(registry, 'fairlead_map_capacity_entries', 'Largest number of entries by BPF map', ['map'], () =>
+		source.maps().map(({ name, capacity }) => [{ map: name }, capacity]),
+	);
+	addGauge(registry, 'fairlead_map_memory_bytes', 'Kernel memory by BPF map', ['map'], () =>
+		source.maps().map(({ name, bytes }) => [{ map: name }, bytes]),
+	);
+}
+
+/** The library's own set would start timers that wake an idle agent a hundred times a second. */
+function addProcess(registry: Registry): void {
+	const startedS = Date.now() / 1000 - process.uptime();
+	addCounter(registry, 'process_cpu_seconds_total', 'CPU time of the agent', [], () => {
+		const { user, system } = process.cpuUsage();
+		return [[{}, (user + system) / 1e6]];
+	});
+	addGauge(registry, 'process_resident_memory_bytes', 'Resident memory of the agent', [], () => [
+		[{}, process.memoryUsage.rss()],
+	]);
+	addGauge(registry, 'process_start_time_seconds', 'Start of the agent since 1970', [], () => [[{}, startedS]]);
+}
