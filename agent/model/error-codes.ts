@@ -15,6 +15,8 @@ export const ERROR_CODES = {
 	MAP_CORRUPT: 'the content of a BPF map contradicts itself',
 	PROGRAM_LOAD: 'the kernel refused to load a BPF program',
 	ATTACH_FAILED: 'a BPF program cannot be attached to a device or cgroup',
+	DEVICE_CONFLICT: 'a network device that Fairlead needs exists as something else, or vanished',
+	UPLINK_UNKNOWN: 'the interface that leads to the other nodes cannot be told',
 	SYSCTL_FAILED: 'a kernel setting below /proc/sys cannot be read or written',
 	NETLINK_REFUSED: 'the kernel refused a change of links, addresses, routes or neighbours',
 	REQUEST_INVALID: 'a field of an API request has a value of the wrong form',

@@ -1,0 +1,152 @@
+/**
+ * The two devices Fairlead makes on a node: the VXLAN device that carries packets between nodes, and the host pair
+ * into which service CIDRs are routed. Made or repaired, never made twice; a foreign device of the same name is refused.
+ */
+import {
+	addVeth,
+	addVxlan,
+	deleteLink,
+	type LinkInfo,
+	type Netlink,
+	type NetlinkMessage,
+	setLink,
+} from '../kernel/netlink.ts';
+import type { Sysctl, SysctlSetting } from '../kernel/sysctl.ts';
+import { FairleadError } from '../model/errors.ts';
+import type { OverlayPlan } from '../plan/routing-plan.ts';
+
+/**
+ * Inner destination MAC of everything between nodes. No device has it: VXLAN drops frames whose inner source is the
+ * receiving device's own address, and the programs use it as source too.
+ */
+export const OVERLAY_MAC: Uint8Array = Uint8Array.of(0x0a, 0xfa, 0x1e, 0xad, 0x00, 0x01);
+
+export interface DeviceNames {
+	readonly overlay: string;
+	readonly host: string;
+	/** The far end of `host`. */
+	readonly hostPeer: string;
+}
+
+export const DEVICE_NAMES: DeviceNames = { overlay: 'fl_vxlan', host: 'fl_host', hostPeer: 'fl_host_peer' };
+
+export interface Devices {
+	/** null = not wanted. */
+	readonly overlay: LinkInfo | null;
+	readonly host: LinkInfo;
+	readonly hostPeer: LinkInfo;
+	/** Devices that were made anew: programs refer to them by index and have to be loaded again. */
+	readonly made: readonly string[];
+}
+
+export interface DevicePlan {
+	readonly overlay: OverlayPlan | null;
+	/** MTU of the host pair in bytes. */
+	readonly hostMtu: number;
+}
+
+export interface DeviceTools {
+	readonly netlink: Pick<Netlink, 'apply' | 'link'>;
+	readonly sysctl: Pick<Sysctl, 'apply'>;
+}
+
+/**
+ * Makes what is missing, repairs what differs, removes a VXLAN device that is no longer wanted.
+ * @throws FairleadError DEVICE_CONFLICT when a name is taken by something else, NETLINK_REFUSED, SYSCTL_FAILED
+ */
+export async function ensureDevices(tools: DeviceTools, names: DeviceNames, plan: DevicePlan): Promise<Devices> {
+	const made: string[] = [];
+	const overlay = await ensureOverlay(tools, names.overlay, plan.overlay, made);
+	const pair = await ensureHostPair(tools, names, plan.hostMtu, made);
+	return { overlay, ...pair, made };
+}
+
+async function ensureOverlay(
+	tools: DeviceTools,
+	name: string,
+	plan: OverlayPlan | null,
+	made: string[],
+): Promise<LinkInfo | null> {
+	const found = await tools.netlink.link({ name });
+	if (found !== undefined && found.kind !== 'vxlan') throw conflict(found, 'a VXLAN device');
+	const usable = found?.vxlan?.collectMetadata === true && found.vxlan.port === plan?.port;
+	if (found !== undefined && !usable) await tools.netlink.apply([{ ...deleteLink({ name }), tolerate: ['ENODEV'] }]);
+	if (plan === null) return null;
+	if (!usable) {
+		await tools.netlink.apply([addVxlan({ name, port: plan.port, collectMetadata: true })]);
+		made.push(name);
+	}
+	tools.sysctl.apply(stackSettings(name));
+	return settle(tools, name, plan.mtu);
+}
+
+async function ensureHostPair(
+	tools: DeviceTools,
+	names: DeviceNames,
+	mtu: number,
+	made: string[],
+): Promise<Pick<Devices, 'host' | 'hostPeer'>> {
+	const [host, peer] = [
+		await tools.netlink.link({ name: names.host }),
+		await tools.netlink.link({ name: names.hostPeer }),
+	];
+	for (const found of [host, peer]) {
+		if (found !== undefined && found.kind !== 'veth') throw conflict(found, 'one side of a veth pair');
+	}
+	const usable = host !== undefined && peer !== undefined && host.peerIfindex === peer.ifindex;
+	if (!usable) {
+		const stale = [host, peer].filter((found) => found !== undefined);
+		const removal = stale.map(({ name }) => ({ ...deleteLink({ name }), tolerate: ['ENODEV'] }));
+		await tools.netlink.apply([...removal, addVeth({ name: names.host, mtu }, { name: names.hostPeer, mtu })]);
+		made.push(names.host);
+	}
+	tools.sysctl.apply([
+		...stackSettings(names.host),
+		// Answers of services come back with an address of this node as source when the backend is the node itself.
+		{ path: ['net', 'ipv4', 'conf', names.host, 'accept_local'], value: '1' },
+		{ path: ['net', 'ipv6', 'conf', names.hostPeer, 'disable_ipv6'], value: '1', optional: true },
+	]);
+	return { hostPeer: await settle(tools, names.hostPeer, mtu), host: await settle(tools, names.host, mtu) };
+}
+
+/** Sets MTU and brings it up, if that is not so already. */
+async function settle(tools: DeviceTools, name: string, mtu: number): Promise<LinkInfo> {
+	const link = await requireLink(tools, name);
+	const changes: NetlinkMessage[] = [];
+	if (link.mtu !== mtu) changes.push(setLink({ ifindex: link.ifindex }, { mtu }));
+	if (!link.up) changes.push(setLink({ ifindex: link.ifindex }, { up: true }));
+	if (changes.length === 0) return link;
+	await tools.netlink.apply(changes);
+	return requireLink(tools, name);
+}
+
+async function requireLink(tools: DeviceTools, name: string): Promise<LinkInfo> {
+	const link = await tools.netlink.link({ name });
+	if (link === undefined)
+		throw new FairleadError('DEVICE_CONFLICT', `device ${name} vanished while it was being set up`);
+	return link;
+}
+
+/**
+ * A device of ours takes no configuration from what arrives on it and has no address of its own. rp_filter is loose,
+ * because sources that arrive here may be routed elsewhere (remote nodes, services).
+ */
+function stackSettings(name: string): SysctlSetting[] {
+	return [
+		{ path: ['net', 'ipv4', 'conf', name, 'rp_filter'], value: '2' },
+		{ path: ['net', 'ipv4', 'conf', name, 'send_redirects'], value: '0' },
+		{ path: ['net', 'ipv4', 'conf', name, 'accept_redirects'], value: '0' },
+		{ path: ['net', 'ipv6', 'conf', name, 'accept_ra'], value: '0', optional: true },
+		{ path: ['net', 'ipv6', 'conf', name, 'accept_redirects'], value: '0', optional: true },
+		{ path: ['net', 'ipv6', 'conf', name, 'addr_gen_mode'], value: '1', optional: true },
+	];
+}
+
+function conflict(found: LinkInfo, wanted: string): FairleadError {
+	const kind = found.kind === '' ? 'a physical device' : `of kind ${found.kind}`;
+	return new FairleadError(
+		'DEVICE_CONFLICT',
+		`cannot use device ${found.name} as ${wanted}: it exists and is ${kind}; rename or remove it`,
+		{ device: found.name },
+	);
+}

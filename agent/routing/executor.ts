@@ -1,0 +1,156 @@
+/**
+ * Brings the node's devices, routes, neighbours and kernel settings to what the plan says. Idempotent: reads what the
+ * kernel has and changes the difference. Order: neighbours before the routes that need them.
+ */
+import {
+	deleteLink,
+	deleteNeighbour,
+	deleteRoute,
+	type Netlink,
+	type NetlinkMessage,
+	replaceNeighbour,
+	replaceRoute,
+} from '../kernel/netlink.ts';
+import type { Sysctl, SysctlSetting } from '../kernel/sysctl.ts';
+import type { RoutingPlan } from '../plan/routing-plan.ts';
+import {
+	DEVICE_NAMES,
+	type DeviceNames,
+	type DevicePlan,
+	type Devices,
+	ensureDevices,
+	OVERLAY_MAC,
+} from './devices.ts';
+import { diffNeighbours, diffRoutes, type NeighbourRules, type RoleIndexes } from './diff.ts';
+
+export interface RoutingOptions {
+	readonly netlink: Pick<Netlink, 'apply' | 'send' | 'link' | 'routes' | 'neighbours'>;
+	readonly sysctl: Pick<Sysctl, 'apply' | 'read'>;
+	/** The kernel keeps managed neighbours fresh (5.16); otherwise call refreshNeighbours() every half minute. */
+	readonly managedNeighbours: boolean;
+	readonly names?: DeviceNames;
+}
+
+/** A change the kernel refused; everything else was applied. */
+export interface RoutingFailure {
+	readonly what: string;
+	/** errno name, or why it was not tried. */
+	readonly why: string;
+}
+
+export interface RoutingReport {
+	/** Changes made, as text: empty when all was as planned. */
+	readonly changes: readonly string[];
+	readonly failures: readonly RoutingFailure[];
+}
+
+export class RoutingExecutor {
+	readonly #options: RoutingOptions;
+	readonly #names: DeviceNames;
+
+	constructor(options: RoutingOptions) {
+		this.#options = options;
+		this.#names = options.names ?? DEVICE_NAMES;
+	}
+
+	/**
+	 * Makes or repairs the devices; the programs are loaded with their indexes.
+	 * @throws FairleadError DEVICE_CONFLICT, NETLINK_REFUSED, SYSCTL_FAILED
+	 */
+	ensureDevices(plan: DevicePlan): Promise<Devices> {
+		return ensureDevices(this.#options, this.#names, plan);
+	}
+
+	/**
+	 * Switches forwarding on. An uplink that learns its routes by router advertisement goes on doing so, which the
+	 * kernel would otherwise end with forwarding.
+	 * @param uplink  interface name
+	 * @returns the settings that were changed
+	 */
+	enableForwarding(uplink: string): SysctlSetting[] {
+		const acceptRa = ['net', 'ipv6', 'conf', uplink, 'accept_ra'];
+		const learns = this.#options.sysctl.read(acceptRa) === '1';
+		return this.#options.sysctl.apply([
+			...(learns ? [{ path: acceptRa, value: '2' }] : []),
+			{ path: ['net', 'ipv4', 'ip_forward'], value: '1' },
+			{ path: ['net', 'ipv6', 'conf', 'all', 'forwarding'], value: '1', optional: true },
+		]);
+	}
+
+	/**
+	 * Applies routes and neighbours of a plan. A refused change does not stop the others.
+	 * @param uplinkIfindex  interface the node's address is on
+	 */
+	async apply(plan: RoutingPlan, devices: Devices, uplinkIfindex: number): Promise<RoutingReport> {
+		const { netlink } = this.#options;
+		const roles: RoleIndexes = {
+			uplink: uplinkIfindex,
+			host: devices.host.ifindex,
+			...(devices.overlay !== null && { overlay: devices.overlay.ifindex }),
+		};
+		const macs = { overlay: OVERLAY_MAC, host: devices.hostPeer.mac };
+		const neighbours = await this.#neighbourChanges(plan, { roles, macs, canManage: this.#options.managedNeighbours });
+		const routes = diffRoutes(plan.routes, [...(await netlink.routes(4)), ...(await netlink.routes(6))], roles);
+		const messages = [
+			...neighbours.messages,
+			...routes.replace.map(replaceRoute),
+			...routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })),
+			...neighbours.removals,
+		];
+		const missing = [
+			...routes.impossible.map((route) => ({
+				what: `add route ${route.dst}`,
+				why: `there is no ${route.device} device`,
+			})),
+			...neighbours.impossible,
+		];
+		return this.#send(messages, missing);
+	}
+
+	/** Asks again for next hops on kernels that do not keep them fresh themselves. */
+	async refreshNeighbours(plan: RoutingPlan, uplinkIfindex: number): Promise<void> {
+		if (this.#options.managedNeighbours) return;
+		const managed = plan.neighbours.filter((neighbour) => neighbour.kind === 'managed');
+		await this.#options.netlink.send(
+			managed.map(({ address }) => replaceNeighbour({ ifindex: uplinkIfindex, address, kind: 'use' })),
+		);
+	}
+
+	/** Removes everything of ours: routes, neighbours, devices. Kernel settings stay, because others may rely on them. */
+	async remove(): Promise<void> {
+		const { netlink } = this.#options;
+		const routes = diffRoutes([], [...(await netlink.routes(4)), ...(await netlink.routes(6))], {});
+		await netlink.apply(routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })));
+		for (const name of [this.#names.overlay, this.#names.host]) {
+			const link = await netlink.link({ name });
+			if (link === undefined) continue;
+			await netlink.apply([{ ...deleteLink({ ifindex: link.ifindex }), tolerate: ['ENODEV'] }]);
+		}
+	}
+
+	async #neighbourChanges(plan: RoutingPlan, rules: NeighbourRules) {
+		const { netlink } = this.#options;
+		const existing = [...(await netlink.neighbours(4)), ...(await netlink.neighbours(6))];
+		const diff = diffNeighbours(plan.neighbours, existing, rules);
+		return {
+			messages: diff.replace.map(replaceNeighbour),
+			removals: diff.remove.map((each) => ({ ...deleteNeighbour(each), tolerate: ['ENOENT', 'ENODEV'] })),
+			impossible: diff.impossible.map(({ device, address }) => ({
+				what: `add neighbour ${address}`,
+				why: `there is no ${device} device`,
+			})),
+		};
+	}
+
+	async #send(messages: readonly NetlinkMessage[], missing: readonly RoutingFailure[]): Promise<RoutingReport> {
+		const replies = await this.#options.netlink.send(messages);
+		const changes: string[] = [];
+		const failures: RoutingFailure[] = [...missing];
+		messages.forEach((message, index) => {
+			const code = replies[index]?.code;
+			if (code === undefined) changes.push(message.what);
+			else if (message.tolerate?.includes(code) !== true) failures.push({ what: message.what, why: code });
+		});
+		return { changes, failures };
+	}
+}
