@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
 import { collectConntrack, DEFAULT_CT_TIMEOUTS, type DumpableMap, forgetAddresses, idleLimit } from './ct-gc.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
@@ -13,8 +13,10 @@ const REMOTE = v4(9, 203);
 /** A map in memory that remembers what was deleted. */
 class MemoryMap implements DumpableMap {
 	readonly rows: [Uint8Array, Uint8Array][];
-	constructor(rows: [Uint8Array, Uint8Array][]) {
+	readonly #keySize: number;
+	constructor(rows: [Uint8Array, Uint8Array][], keySize: number = CtKey.size) {
 		this.rows = rows;
+		this.#keySize = keySize;
 	}
 	dumpAsync() {
 		return Promise.resolve({
@@ -25,8 +27,8 @@ class MemoryMap implements DumpableMap {
 	}
 	deleteBatch(keys: Uint8Array) {
 		let deleted = 0;
-		for (let at = 0; at < keys.length; at += CtKey.size) {
-			const key = keys.subarray(at, at + CtKey.size);
+		for (let at = 0; at < keys.length; at += this.#keySize) {
+			const key = keys.subarray(at, at + this.#keySize);
 			const index = this.rows.findIndex(([row]) => Buffer.compare(row, key) === 0);
 			if (index >= 0) {
 				this.rows.splice(index, 1);
@@ -59,12 +61,21 @@ const entry = (flags: number, idleSeconds: number): Uint8Array =>
 		svcId: 0,
 		snatPort: 0,
 	});
-const key = (proto: number, loPort = 4000) => CtKey.encode({ lo: POD, hi: REMOTE, loPort, hiPort: 443, proto });
+const ipv4 = (last: number, net: number) => ((net << 24) | last) >>> 0;
+const key = (proto: number, loPort = 4000) =>
+	Ct4Key.encode({ lo: ipv4(5, 10), hi: ipv4(9, 203), loPort, hiPort: 443, proto });
+const none = () => new MemoryMap([]);
 
 async function run(ctRows: [Uint8Array, Uint8Array][], natRows: [Uint8Array, Uint8Array][] = []) {
-	const ct = new MemoryMap(ctRows);
+	const ct = new MemoryMap(ctRows, Ct4Key.size);
 	const nat = new MemoryMap(natRows);
-	const report = await collectConntrack({ ct, nat, clock: { now: () => NOW, hz: HZ }, nodeAddresses: [NODE] });
+	const report = await collectConntrack({
+		ct4: ct,
+		ct6: none(),
+		nat,
+		clock: { now: () => NOW, hz: HZ },
+		nodeAddresses: [NODE],
+	});
 	return { ct, nat, report };
 }
 
@@ -122,14 +133,22 @@ describe('conntrack garbage collection', () => {
 
 describe('addresses that change hands', () => {
 	it('forgets the flows of an address at either end and no others', async () => {
-		const other = CtKey.encode({ lo: v4(7), hi: REMOTE, loPort: 1, hiPort: 2, proto: L4Proto.UDP });
-		const ct = new MemoryMap([
-			[key(L4Proto.TCP), entry(0, 0)],
-			[other, entry(0, 0)],
+		const other = Ct4Key.encode({ lo: ipv4(7, 10), hi: ipv4(9, 203), loPort: 1, hiPort: 2, proto: L4Proto.UDP });
+		const ct4 = new MemoryMap(
+			[
+				[key(L4Proto.TCP), entry(0, 0)],
+				[other, entry(0, 0)],
+			],
+			Ct4Key.size,
+		);
+		const pod6 = Uint8Array.from({ length: 16 }, (_, index) => index);
+		const ct6 = new MemoryMap([
+			[CtKey.encode({ lo: pod6, hi: NODE, loPort: 1, hiPort: 2, proto: L4Proto.UDP }), entry(0, 0)],
 		]);
-		expect(await forgetAddresses(ct, [POD])).toBe(1);
-		expect(ct.rows.map(([row]) => [...row])).toEqual([[...other]]);
-		expect(await forgetAddresses(ct, [v4(8)])).toBe(0);
+		expect(await forgetAddresses({ ct4, ct6 }, [POD, pod6])).toBe(2);
+		expect(ct4.rows.map(([row]) => [...row])).toEqual([[...other]]);
+		expect(ct6.rows).toEqual([]);
+		expect(await forgetAddresses({ ct4, ct6 }, [v4(8)])).toBe(0);
 	});
 });
 

@@ -4,7 +4,7 @@
  * Dumps and deletions run on a worker thread; the scan yields to the event loop between slices.
  */
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
-import { CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
 /** Seconds without a packet after which an entry goes, by state. */
@@ -108,7 +108,8 @@ function natFlowName(key: CtKey, entry: NatEntry, nodeAddresses: readonly Uint8A
 }
 
 export interface CtGcOptions {
-	readonly ct: DumpableMap;
+	readonly ct4: DumpableMap;
+	readonly ct6: DumpableMap;
 	readonly nat: DumpableMap;
 	/** Low 32 bits of jiffies, and their rate. */
 	readonly clock: { now(): number; readonly hz: number };
@@ -117,17 +118,61 @@ export interface CtGcOptions {
 	readonly timeouts?: CtTimeouts;
 }
 
-/** One pass over both tables. @throws what the maps throw; what was deleted before stays deleted */
+const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0);
+
+/** An IPv4 address of Ct4Key (a number in host order) in 16 bytes. */
+export function mappedAddress(ipv4: number): Uint8Array {
+	const bytes = Uint8Array.from(MAPPED);
+	new DataView(bytes.buffer).setUint32(12, ipv4);
+	return bytes;
+}
+
+/** Reads keys of the IPv4 table as those of the IPv6 table. */
+export function widenKey({ lo, hi, loPort, hiPort, proto }: Ct4Key): CtKey {
+	return { lo: mappedAddress(lo), hi: mappedAddress(hi), loPort, hiPort, proto };
+}
+
+interface CtTable {
+	readonly map: DumpableMap;
+	readonly keySize: number;
+	readonly key: (view: DataView, offset: number) => CtKey;
+}
+
+function tablesOf({ ct4, ct6 }: Pick<CtGcOptions, 'ct4' | 'ct6'>): CtTable[] {
+	return [
+		{ map: ct4, keySize: Ct4Key.size, key: (view, offset) => widenKey(Ct4Key.decodeFrom(view, offset)) },
+		{ map: ct6, keySize: CtKey.size, key: CtKey.decodeFrom },
+	];
+}
+
+/** One pass over all tables. @throws what the maps throw; what was deleted before stays deleted */
 export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport> {
-	const timeouts = options.timeouts ?? DEFAULT_CT_TIMEOUTS;
-	const ct = await options.ct.dumpAsync();
-	const now = options.clock.now();
-	const keys = new DataView(ct.keys.buffer, ct.keys.byteOffset, ct.keys.byteLength);
-	const values = new DataView(ct.values.buffer, ct.values.byteOffset, ct.values.byteLength);
-	const dead: number[] = [];
 	const masqueraded = new Set<string>();
-	await scan(ct.count, (index) => {
-		const key = CtKey.decodeFrom(keys, index * CtKey.size);
+	const now = options.clock.now();
+	let ct = 0;
+	let ctDeleted = 0;
+	for (const table of tablesOf(options)) {
+		const { count, deleted } = await collectTable(table, options, now, masqueraded);
+		ct += count;
+		ctDeleted += deleted;
+	}
+	const nat = await collectNat(options, now, masqueraded);
+	return { ct, ctDeleted, ...nat };
+}
+
+async function collectTable(
+	table: CtTable,
+	options: CtGcOptions,
+	now: number,
+	masqueraded: Set<string>,
+): Promise<{ count: number; deleted: number }> {
+	const timeouts = options.timeouts ?? DEFAULT_CT_TIMEOUTS;
+	const dump = await table.map.dumpAsync();
+	const keys = new DataView(dump.keys.buffer, dump.keys.byteOffset, dump.keys.byteLength);
+	const values = new DataView(dump.values.buffer, dump.values.byteOffset, dump.values.byteLength);
+	const dead: number[] = [];
+	await scan(dump.count, (index) => {
+		const key = table.key(keys, index * table.keySize);
 		const entry = CtEntry.decodeFrom(values, index * CtEntry.size);
 		if (elapsedSeconds(now, entry.lastSeen, options.clock.hz) > idleLimit(key.proto, entry.flags, timeouts)) {
 			dead.push(index);
@@ -140,9 +185,8 @@ export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport
 			);
 		}
 	});
-	const ctDeleted = dead.length ? await options.ct.deleteBatch(pick(ct.keys, CtKey.size, dead)) : 0;
-	const nat = await collectNat(options, now, masqueraded);
-	return { ct: ct.count, ctDeleted, ...nat };
+	const deleted = dead.length ? await table.map.deleteBatch(pick(dump.keys, table.keySize, dead)) : 0;
+	return { count: dump.count, deleted };
 }
 
 async function collectNat(
@@ -170,16 +214,22 @@ async function collectNat(
  * @param addresses  16 bytes each
  * @returns entries deleted
  */
-export async function forgetAddresses(ct: DumpableMap, addresses: readonly Uint8Array[]): Promise<number> {
+export async function forgetAddresses(
+	maps: Pick<CtGcOptions, 'ct4' | 'ct6'>,
+	addresses: readonly Uint8Array[],
+): Promise<number> {
 	const wanted = new Set(addresses.map((address) => Buffer.from(address).toString('latin1')));
-	const { count, keys } = await ct.dumpAsync();
-	const bytes = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength);
-	const found: number[] = [];
-	await scan(count, (index) => {
-		const at = index * CtKey.size;
-		const lo = bytes.toString('latin1', at, at + 16);
-		const hi = bytes.toString('latin1', at + 16, at + 32);
-		if (wanted.has(lo) || wanted.has(hi)) found.push(index);
-	});
-	return found.length > 0 ? ct.deleteBatch(pick(keys, CtKey.size, found)) : 0;
+	const isWanted = (address: Uint8Array): boolean => wanted.has(Buffer.from(address).toString('latin1'));
+	let deleted = 0;
+	for (const table of tablesOf(maps)) {
+		const { count, keys } = await table.map.dumpAsync();
+		const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
+		const found: number[] = [];
+		await scan(count, (index) => {
+			const key = table.key(view, index * table.keySize);
+			if (isWanted(key.lo) || isWanted(key.hi)) found.push(index);
+		});
+		if (found.length > 0) deleted += await table.map.deleteBatch(pick(keys, table.keySize, found));
+	}
+	return deleted;
 }

@@ -24,7 +24,7 @@ import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { Programs } from './programs.ts';
 
 /** Constants of the programs that the caller decides; the others are found here. */
-export type DatapathSettings = Omit<DatapathConfig, 'hz' | 'hasSetRetval'>;
+export type DatapathSettings = Omit<DatapathConfig, 'hz' | 'hasSetRetval' | 'hasCsumIpv6'>;
 
 export interface DatapathOptions {
 	/** Directory of the compiled objects. */
@@ -133,7 +133,9 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 }
 
 function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: number): DatapathConfig {
-	return { ...settings, hz, hasSetRetval: options.features.bpfSetRetval ? 1 : 0 };
+	const [major, minor] = options.features.version;
+	const hasCsumIpv6 = major > 6 || (major === 6 && minor >= 16) ? 1 : 0;
+	return { ...settings, hz, hasSetRetval: options.features.bpfSetRetval ? 1 : 0, hasCsumIpv6 };
 }
 
 interface DatapathParts {

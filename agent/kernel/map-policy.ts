@@ -13,7 +13,8 @@ export interface MapGroup {
 }
 
 export const MAP_GROUPS: readonly MapGroup[] = [
-	{ carry: 'flows', maps: ['ct'] },
+	{ carry: 'flows', maps: ['ct4'] },
+	{ carry: 'flows', maps: ['ct6'] },
 	{ carry: 'flows', maps: ['nat'] },
 	{ carry: 'flows', maps: ['sock_rev'] },
 	{ carry: 'tables', maps: ['vip_filter', 'services', 'slots', 'backends'] },

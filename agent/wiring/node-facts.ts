@@ -68,7 +68,7 @@ async function findUplink(
 		const link = links.find(({ name }) => name === options.uplink);
 		if (link !== undefined) return { link, reason: 'configured' };
 		throw new FairleadError(
-			'NO_UPLINK',
+			'UPLINK_UNKNOWN',
 			`uplink ${options.uplink}: no such interface; set uplink to one of ${links.map(({ name }) => name).join(', ')}`,
 		);
 	}
@@ -76,7 +76,7 @@ async function findUplink(
 	const found = chooseUplink(links, addresses, routes, options.node);
 	if (found !== undefined) return found;
 	throw new FairleadError(
-		'NO_UPLINK',
+		'UPLINK_UNKNOWN',
 		`uplink of node ${options.node.name}: no interface has one of its addresses (${options.node.internalIps.join(', ') || 'none'}) or a default route; set uplink`,
 	);
 }
@@ -92,7 +92,7 @@ function primaryAddresses(node: Node, uplink: LinkInfo, addresses: readonly Addr
 		.sort((a, b) => wanted.indexOf(a) - wanted.indexOf(b));
 }
 
-/** @throws FairleadError NO_UPLINK */
+/** @throws FairleadError UPLINK_UNKNOWN */
 export async function collectNodeFacts(options: FactsOptions): Promise<FoundFacts> {
 	const { netlink, node } = options;
 	const [links, addresses] = [await netlink.links(), await netlink.addresses()];

@@ -27,6 +27,7 @@ EXPORT_STRUCT(slot_chunk);
 EXPORT_STRUCT(backend);
 EXPORT_STRUCT(sock_rev_key);
 EXPORT_STRUCT(sock_rev_entry);
+EXPORT_STRUCT(ct4_key);
 EXPORT_STRUCT(ct_key);
 EXPORT_STRUCT(ct_entry);
 EXPORT_STRUCT(nat_entry);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Connection tracking and masquerade state.
- * The key is the 5-tuple in canonical order (the smaller address first, compared as two
- * little-endian 64-bit words; at equality the smaller port as stored), so that
- * both directions of a flow find the same entry. For ICMP echo both ports are the identifier.
+ * The key is the 5-tuple in canonical order (the smaller address first, compared as little-endian words; at equality the
+ * smaller port as stored), so that both directions of a flow find the same entry. For ICMP echo both ports are the identifier.
+ * IPv4 flows have a table of their own with a short key: a hash element is then three cache lines, of which an established packet
+ * touches two.
  */
 #pragma once
 #include <linux/types.h>
@@ -27,6 +28,18 @@ enum ct_flags {
 	CT_FLAG_EXTERNAL = 512,	   /* entered by an external address (NodePort, hostPort, ...) */
 };
 
+/* Key of fl_ct4_1. */
+struct ct4_key {
+	__be32 lo;
+	__be32 hi;
+	__be16 lo_port;
+	__be16 hi_port;
+	__u8 proto; /* enum l4_proto, or any IP protocol with both ports 0 */
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct ct4_key) == 16, "with 48 bytes of the kernel's element header the value starts on a cache line");
+
+/* Key of fl_ct6_1, and of fl_nat_1 for both families. */
 struct ct_key {
 	__u8 lo[16];
 	__u8 hi[16];
@@ -38,23 +51,10 @@ struct ct_key {
 };
 _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is pinned");
 
-/* Everything an established packet needs. Times are the low 32 bits of jiffies. */
+/* All that is known of a flow. The first 64 bytes are what an established packet reads and writes. Times are the low 32 bits of jiffies. */
 struct ct_entry {
 	__u8 xlate_addr[16];
 	__be16 xlate_port;
-	__u16 flags; /* enum ct_flags */
-	__u32 backend; /* index into backends of a service flow, else 0 */
-	struct peer_ref peer[2]; /* [0] the initiator, [1] the responder after translation */
-	__u32 last_seen;
-	__u32 created;
-	__u32 packets[2]; /* by enum ct_direction; wraps */
-	__u64 bytes[2];	  /* by enum ct_direction; IP bytes */
-	__u32 egress_gen;     /* policy generation of the initiator's verdict */
-	__u32 egress_cookie;  /* rule that decided, 0 = no policy */
-	__u32 ingress_gen;    /* the same for the responder */
-	__u32 ingress_cookie;
-	__u32 backend_generation; /* of the backends row when it was chosen */
-	__u32 svc_id;
 	/*
 	 * A port of the initiator that is rewritten as well; 0 = none.
 	 * CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
@@ -62,10 +62,24 @@ struct ct_entry {
 	 * Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
 	 */
 	__be16 snat_port;
+	__u16 flags; /* enum ct_flags */
 	__u16 pad;
-	__u32 pad2;
+	struct peer_ref peer[2]; /* [0] the initiator, [1] the responder after translation */
+	__u32 last_seen;
+	__u32 backend;	    /* index into backends of a service flow, else 0 */
+	__u32 packets[2];   /* by enum ct_direction; wraps */
+	__u64 bytes[2];	    /* by enum ct_direction; IP bytes */
+	__u32 backend_generation; /* of the backends row when it was chosen */
+	__u32 svc_id;
+	__u32 created;
+	__u32 egress_gen;     /* policy generation of the initiator's verdict */
+	__u32 egress_cookie;  /* rule that decided, 0 = no policy */
+	__u32 ingress_gen;    /* the same for the responder */
+	__u32 ingress_cookie;
+	__u32 pad2[9]; /* up to whole cache lines */
 };
-_Static_assert(sizeof(struct ct_entry) == 96, "ct_entry has a pinned layout");
+_Static_assert(sizeof(struct ct_entry) == 128, "an element of fl_ct4_1 is three whole cache lines");
+_Static_assert(__builtin_offsetof(struct ct_entry, backend_generation) == 64, "established packets stay in the first line");
 
 /* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
 struct nat_entry {

@@ -5,12 +5,18 @@
 #pragma once
 #include "drop.h"
 
-/* Fills the canonical key. Returns 1 if the packet's source is the `hi` side. `key` must be 8-byte aligned. */
-INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
+/* 1 if the packet's source is the `hi` side of its key. */
+INLINE __u32 ct_src_is_hi(const struct pkt *p)
 {
-	__u32 src_is_hi = p->src.w[0] != p->dst.w[0] ? p->src.w[0] > p->dst.w[0]
-			  : p->src.w[1] != p->dst.w[1] ? p->src.w[1] > p->dst.w[1]
-						       : p->sport > p->dport;
+	if (p->src.w[1] != p->dst.w[1])
+		return p->src.w[1] > p->dst.w[1];
+	return p->src.w[0] != p->dst.w[0] ? p->src.w[0] > p->dst.w[0] : p->sport > p->dport;
+}
+
+/* The canonical key with 16-byte addresses. `key` must be 8-byte aligned. */
+INLINE void ct_make_key(const struct pkt *p, struct ct_key *key)
+{
+	__u32 src_is_hi = ct_src_is_hi(p);
 
 	*addr_of(key->lo) = src_is_hi ? p->dst : p->src;
 	*addr_of(key->hi) = src_is_hi ? p->src : p->dst;
@@ -19,12 +25,70 @@ INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
 	key->proto = p->proto;
 	key->pad = 0;
 	key->pad2 = 0;
-	return src_is_hi;
 }
 
-INLINE __u32 ct_direction(const struct ct_entry *entry, __u32 src_is_hi)
+INLINE void ct_make_key4(const struct pkt *p, struct ct4_key *key)
 {
-	return !!(entry->flags & CT_FLAG_INITIATOR_IS_HI) != src_is_hi ? CT_DIR_REPLY : CT_DIR_FORWARD;
+	__u32 src_is_hi = ct_src_is_hi(p);
+
+	key->lo = addr_ipv4(src_is_hi ? &p->dst : &p->src);
+	key->hi = addr_ipv4(src_is_hi ? &p->src : &p->dst);
+	key->lo_port = src_is_hi ? p->dport : p->sport;
+	key->hi_port = src_is_hi ? p->sport : p->dport;
+	*(__u32 *)&key->proto = p->proto;
+}
+
+/* The entry of the packet's flow, in either direction; NULL = none. */
+INLINE struct ct_entry *ct_lookup(const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct ct4_key key __attribute__((aligned(8)));
+
+		ct_make_key4(p, &key);
+		return bpf_map_lookup_elem(&fl_ct4_1, &key);
+	}
+	struct ct_key key __attribute__((aligned(8)));
+
+	ct_make_key(p, &key);
+	return bpf_map_lookup_elem(&fl_ct6_1, &key);
+}
+
+/* Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. 0 or an error. */
+NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
+{
+	entry->flags &= ~CT_FLAG_INITIATOR_IS_HI;
+	if (ct_src_is_hi(p))
+		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
+	if (p->family == 4) {
+		struct ct4_key key __attribute__((aligned(8)));
+
+		ct_make_key4(p, &key);
+		return bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
+	}
+	struct ct_key key __attribute__((aligned(8)));
+
+	ct_make_key(p, &key);
+	return bpf_map_update_elem(&fl_ct6_1, &key, entry, flags);
+}
+
+NOINLINE void ct_delete(const struct pkt *p)
+{
+	if (p->family == 4) {
+		struct ct4_key key __attribute__((aligned(8)));
+
+		ct_make_key4(p, &key);
+		bpf_map_delete_elem(&fl_ct4_1, &key);
+		return;
+	}
+	struct ct_key key __attribute__((aligned(8)));
+
+	ct_make_key(p, &key);
+	bpf_map_delete_elem(&fl_ct6_1, &key);
+}
+
+INLINE __u32 ct_direction(const struct ct_entry *entry, const struct pkt *p)
+{
+	return !!(entry->flags & CT_FLAG_INITIATOR_IS_HI) != ct_src_is_hi(p) ? CT_DIR_REPLY : CT_DIR_FORWARD;
 }
 
 INLINE struct endpoint *endpoint_of(struct peer_ref peer)

@@ -104,17 +104,14 @@ INLINE int flow_replaceable(const struct ct_entry *old, const struct ct_entry *f
  */
 NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_entry *full)
 {
-	struct ct_key key __attribute__((aligned(8)));
-	__u16 flags = full->flags & ~CT_FLAG_INITIATOR_IS_HI;
-
 	for (int i = 0; i < 8; i++) {
-		full->flags = flags | (ct_make_key(inner, &key) ? CT_FLAG_INITIATOR_IS_HI : 0);
-		if (bpf_map_update_elem(&fl_ct_1, &key, full, BPF_NOEXIST) == 0)
-			return 0;
-		struct ct_entry *old = bpf_map_lookup_elem(&fl_ct_1, &key);
+		struct ct_entry *old;
 
+		if (ct_insert(inner, full, BPF_NOEXIST) == 0)
+			return 0;
+		old = ct_lookup(inner);
 		if (!old || flow_replaceable(old, full) || (full->flags & CT_FLAG_MASQUERADE) || !nat_supported(p))
-			return bpf_map_update_elem(&fl_ct_1, &key, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+			return ct_insert(inner, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 		full->snat_port = p->sport;
 		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
 	}
@@ -124,7 +121,6 @@ NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_
 /* Both entries of a service flow: `entry` ends as the forward one. 0 or a reason. */
 INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct_entry *entry, const struct lb_choice *choice)
 {
-	struct ct_key key __attribute__((aligned(8)));
 	__u16 flags = entry->flags;
 	int err;
 
@@ -134,25 +130,15 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 	err = flow_insert_full(p, inner, entry);
 	if (err)
 		return err;
-	entry->flags = flags | CT_FLAG_SVC_FORWARD | (ct_make_key(p, &key) ? CT_FLAG_INITIATOR_IS_HI : 0);
+	entry->flags = flags | CT_FLAG_SVC_FORWARD;
 	*addr_of(entry->xlate_addr) = choice->addr;
 	entry->xlate_port = choice->port;
 	if (!(flags & CT_FLAG_MASQUERADE))
 		entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
-	if (bpf_map_update_elem(&fl_ct_1, &key, entry, BPF_ANY) == 0)
+	if (ct_insert(p, entry, BPF_ANY) == 0)
 		return 0;
-	ct_make_key(inner, &key);
-	bpf_map_delete_elem(&fl_ct_1, &key);
+	ct_delete(inner);
 	return -DROP_REASON_CT_INSERT;
-}
-
-INLINE int flow_insert_plain(const struct pkt *p, struct ct_entry *entry)
-{
-	struct ct_key key __attribute__((aligned(8)));
-
-	if (ct_make_key(p, &key))
-		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
-	return bpf_map_update_elem(&fl_ct_1, &key, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 }
 
 NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const struct pkt *inner,
@@ -239,7 +225,7 @@ NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow
 	if (service == LB_CHOSEN)
 		err = flow_insert_service(p, inner, entry, &choice);
 	else
-		err = flow_insert_plain(p, entry);
+		err = ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	if (err)
 		return err;
 	flow_report_new(skb, p, inner, origin, to.identity);

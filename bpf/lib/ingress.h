@@ -53,13 +53,11 @@ typedef int (*ingress_sender_check)(struct __sk_buff *skb, struct peer_ref from)
 
 INLINE struct ct_entry *ingress_lookup(const struct pkt *p, __u32 *dir)
 {
-	struct ct_key key __attribute__((aligned(8)));
-	__u32 src_is_hi = ct_make_key(p, &key);
-	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+	struct ct_entry *entry = ct_lookup(p);
 
 	if (!entry)
 		return 0;
-	*dir = ct_direction(entry, src_is_hi);
+	*dir = ct_direction(entry, p);
 	return flow_usable(p, entry, *dir) && ct_touch(p, entry, *dir) ? entry : 0;
 }
 

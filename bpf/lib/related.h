@@ -131,10 +131,9 @@ NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
 		q.pkt.sport = port;
 		if (q.pkt.proto == L4_PROTO_ICMP || q.pkt.proto == L4_PROTO_ICMPV6)
 			q.pkt.dport = port;
-		ct_make_key(&q.pkt, &key);
 		found = 1;
 	}
-	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+	struct ct_entry *entry = ct_lookup(&q.pkt);
 
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;

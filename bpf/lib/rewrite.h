@@ -7,6 +7,11 @@
 #pragma once
 #include "parse.h"
 
+/* BPF_F_IPV6 of kernel 6.16: without it skb->csum of received IPv6 packets is wrong after an address has changed. */
+enum csum_flags {
+	CSUM_F_IPV6 = 1 << 7,
+};
+
 enum rewrite_side {
 	REWRITE_SOURCE = 0,
 	REWRITE_DESTINATION = 1,
@@ -179,6 +184,9 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 		err = rewrite_addr(skb, p, side, addr, to);
 		if (!err && csum && !(p->flags & PKT_LATER_FRAGMENT)) {
 			__u64 flags = BPF_F_PSEUDO_HDR | (p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+
+			if (cfg_has_csum_ipv6 && p->family == 6)
+				flags |= CSUM_F_IPV6;
 
 			if (bpf_l4_csum_replace(skb, (p->l4_off & 0x3ff) + csum, 0, csum_addr_delta(addr, to), flags) < 0)
 				err = -DROP_REASON_REWRITE_FAILED;

@@ -27,5 +27,6 @@ const volatile __u8 cfg_masquerade4 = 0;
 const volatile __u8 cfg_masquerade6 = 0;
 const volatile __u8 cfg_sock_lb = 1;	      /* the socket programs are attached */
 const volatile __u8 cfg_has_set_retval = 1;   /* bpf_set_retval exists (kernel 5.18) */
+const volatile __u8 cfg_has_csum_ipv6 = 0;    /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
 const volatile __u32 cfg_hz = 250;	      /* jiffies per second */
 const volatile __u32 cfg_event_rate = 100;    /* events per second, CPU and drop reason */

@@ -55,9 +55,16 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 262144);
+	__type(key, struct ct4_key);
+	__type(value, struct ct_entry);
+} fl_ct4_1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 262144);
 	__type(key, struct ct_key);
 	__type(value, struct ct_entry);
-} fl_ct_1 SEC(".maps");
+} fl_ct6_1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

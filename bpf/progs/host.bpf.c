@@ -9,11 +9,10 @@ SEC("tc")
 int from_host_device(struct __sk_buff *skb)
 {
 	struct flow_origin origin = {.hook = HOOK_FROM_HOST_DEVICE, .client = LB_CLIENT_INSIDE, .via_host = 1};
-	struct ct_key key __attribute__((aligned(8)));
 	struct scratch *scratch = scratch_begin();
 	struct ct_entry *entry;
 	struct pkt *p;
-	__u32 src_is_hi, dir = CT_DIR_FORWARD;
+	__u32 dir = CT_DIR_FORWARD;
 	int err;
 
 	if (!scratch)
@@ -25,10 +24,9 @@ int from_host_device(struct __sk_buff *skb)
 	if (err)
 		return drop(skb, p, err, HOOK_FROM_HOST_DEVICE);
 	bpf_skb_change_type(skb, 0); /* PACKET_HOST: the device has no neighbours, so the MAC means nothing */
-	src_is_hi = ct_make_key(p, &key);
-	entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+	entry = ct_lookup(p);
 	if (entry) {
-		dir = ct_direction(entry, src_is_hi);
+		dir = ct_direction(entry, p);
 		if (!flow_usable(p, entry, dir) || !ct_touch(p, entry, dir))
 			entry = 0;
 	}

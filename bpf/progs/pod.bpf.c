@@ -109,13 +109,11 @@ INLINE int from_pod_sender(struct __sk_buff *skb, const struct ct_entry *entry, 
 
 INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, const struct pkt *p, __u32 *dir)
 {
-	struct ct_key key __attribute__((aligned(8)));
-	__u32 src_is_hi = ct_make_key(p, &key);
-	struct ct_entry *entry = bpf_map_lookup_elem(&fl_ct_1, &key);
+	struct ct_entry *entry = ct_lookup(p);
 
 	if (!entry)
 		return 0;
-	*dir = ct_direction(entry, src_is_hi);
+	*dir = ct_direction(entry, p);
 	if (!from_pod_sender(skb, entry, *dir) || !flow_usable(p, entry, *dir) || !ct_touch(p, entry, *dir))
 		return 0;
 	return entry;
@@ -173,11 +171,10 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *sc
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
-	struct ct_key key __attribute__((aligned(8)));
 	struct scratch *scratch = scratch_begin();
 	struct ct_entry *entry;
 	struct pkt *p;
-	__u32 src_is_hi, dir;
+	__u32 dir;
 	int err;
 
 	if (!scratch)
@@ -188,10 +185,9 @@ int to_pod(struct __sk_buff *skb)
 		return VERDICT_NEXT;
 	if (err)
 		return drop(skb, p, err, HOOK_TO_POD);
-	src_is_hi = ct_make_key(p, &key);
-	entry = p->flags & PKT_ICMP_ERROR ? 0 : bpf_map_lookup_elem(&fl_ct_1, &key);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : ct_lookup(p);
 	if (entry) {
-		dir = ct_direction(entry, src_is_hi);
+		dir = ct_direction(entry, p);
 		if (ct_touch(p, entry, dir)) {
 			err = forward_translate(skb, p, entry, dir);
 			return err ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;

@@ -664,6 +664,47 @@ export const SockRevEntry = {
 	format: formatSockRevEntry,
 } as const satisfies Codec<SockRevEntry>;
 
+export interface Ct4Key {
+	lo: number;
+	hi: number;
+	loPort: number;
+	hiPort: number;
+	proto: number;
+}
+function encodeCt4Key(value: Ct4Key, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.lo, 0xffffffff, 'ct4_key.lo'));
+	view.setUint32(offset + 4, uint(value.hi, 0xffffffff, 'ct4_key.hi'));
+	view.setUint16(offset + 8, uint(value.loPort, 0xffff, 'ct4_key.lo_port'));
+	view.setUint16(offset + 10, uint(value.hiPort, 0xffff, 'ct4_key.hi_port'));
+	view.setUint8(offset + 12, uint(value.proto, 0xff, 'ct4_key.proto'));
+	view.setUint8(offset + 13, 0);
+	view.setUint8(offset + 13 + 1, 0);
+	view.setUint8(offset + 13 + 2, 0);
+}
+function decodeCt4Key(view: DataView, offset: number): Ct4Key {
+	return {
+		lo: view.getUint32(offset),
+		hi: view.getUint32(offset + 4),
+		loPort: view.getUint16(offset + 8),
+		hiPort: view.getUint16(offset + 10),
+		proto: view.getUint8(offset + 12),
+	};
+}
+function formatCt4Key(value: Ct4Key): string {
+	return `lo=${value.lo} hi=${value.hi} lo_port=${value.loPort} hi_port=${value.hiPort} proto=${value.proto}`;
+}
+export const Ct4Key = {
+	name: 'ct4_key',
+	size: 16,
+	layout: '4a9b4ac1b00a05cb',
+	encode: (value: Ct4Key): Uint8Array => encodeWith(16, encodeCt4Key, value),
+	encodeInto: encodeCt4Key,
+	decode: (bytes: Uint8Array, offset = 0): Ct4Key =>
+		decodeCt4Key(viewOf(bytes, offset, 16, 'ct4_key'), 0),
+	decodeFrom: decodeCt4Key,
+	format: formatCt4Key,
+} as const satisfies Codec<Ct4Key>;
+
 export interface CtKey {
 	lo: Uint8Array;
 	hi: Uint8Array;
@@ -707,78 +748,86 @@ export const CtKey = {
 export interface CtEntry {
 	xlateAddr: Uint8Array;
 	xlatePort: number;
+	snatPort: number;
 	flags: number;
-	backend: number;
 	peer: PeerRef[];
 	lastSeen: number;
-	created: number;
+	backend: number;
 	packets: number[];
 	bytes: bigint[];
+	backendGeneration: number;
+	svcId: number;
+	created: number;
 	egressGen: number;
 	egressCookie: number;
 	ingressGen: number;
 	ingressCookie: number;
-	backendGeneration: number;
-	svcId: number;
-	snatPort: number;
 }
 function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
 	putBytes(view, offset, value.xlateAddr, 16, 'ct_entry.xlate_addr');
 	view.setUint16(offset + 16, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
-	view.setUint16(offset + 18, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
-	view.setUint32(offset + 20, uint(value.backend, 0xffffffff, 'ct_entry.backend'), true);
+	view.setUint16(offset + 18, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
+	view.setUint16(offset + 20, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
+	view.setUint16(offset + 22, 0, true);
 	counted(value.peer, 2, 'ct_entry.peer').forEach((each, index) => {
 		encodePeerRef(each, view, offset + 24 + index * 4);
 	});
 	view.setUint32(offset + 32, uint(value.lastSeen, 0xffffffff, 'ct_entry.last_seen'), true);
-	view.setUint32(offset + 36, uint(value.created, 0xffffffff, 'ct_entry.created'), true);
+	view.setUint32(offset + 36, uint(value.backend, 0xffffffff, 'ct_entry.backend'), true);
 	counted(value.packets, 2, 'ct_entry.packets').forEach((each, index) => {
 		view.setUint32(offset + 40 + index * 4, uint(each, 0xffffffff, 'ct_entry.packets'), true);
 	});
 	counted(value.bytes, 2, 'ct_entry.bytes').forEach((each, index) => {
 		view.setBigUint64(offset + 48 + index * 8, each, true);
 	});
-	view.setUint32(offset + 64, uint(value.egressGen, 0xffffffff, 'ct_entry.egress_gen'), true);
-	view.setUint32(offset + 68, uint(value.egressCookie, 0xffffffff, 'ct_entry.egress_cookie'), true);
-	view.setUint32(offset + 72, uint(value.ingressGen, 0xffffffff, 'ct_entry.ingress_gen'), true);
-	view.setUint32(offset + 76, uint(value.ingressCookie, 0xffffffff, 'ct_entry.ingress_cookie'), true);
-	view.setUint32(offset + 80, uint(value.backendGeneration, 0xffffffff, 'ct_entry.backend_generation'), true);
-	view.setUint32(offset + 84, uint(value.svcId, 0xffffffff, 'ct_entry.svc_id'), true);
-	view.setUint16(offset + 88, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
-	view.setUint16(offset + 90, 0, true);
+	view.setUint32(offset + 64, uint(value.backendGeneration, 0xffffffff, 'ct_entry.backend_generation'), true);
+	view.setUint32(offset + 68, uint(value.svcId, 0xffffffff, 'ct_entry.svc_id'), true);
+	view.setUint32(offset + 72, uint(value.created, 0xffffffff, 'ct_entry.created'), true);
+	view.setUint32(offset + 76, uint(value.egressGen, 0xffffffff, 'ct_entry.egress_gen'), true);
+	view.setUint32(offset + 80, uint(value.egressCookie, 0xffffffff, 'ct_entry.egress_cookie'), true);
+	view.setUint32(offset + 84, uint(value.ingressGen, 0xffffffff, 'ct_entry.ingress_gen'), true);
+	view.setUint32(offset + 88, uint(value.ingressCookie, 0xffffffff, 'ct_entry.ingress_cookie'), true);
 	view.setUint32(offset + 92, 0, true);
+	view.setUint32(offset + 92 + 4, 0, true);
+	view.setUint32(offset + 92 + 8, 0, true);
+	view.setUint32(offset + 92 + 12, 0, true);
+	view.setUint32(offset + 92 + 16, 0, true);
+	view.setUint32(offset + 92 + 20, 0, true);
+	view.setUint32(offset + 92 + 24, 0, true);
+	view.setUint32(offset + 92 + 28, 0, true);
+	view.setUint32(offset + 92 + 32, 0, true);
 }
 function decodeCtEntry(view: DataView, offset: number): CtEntry {
 	return {
 		xlateAddr: getBytes(view, offset, 16),
 		xlatePort: view.getUint16(offset + 16),
-		flags: view.getUint16(offset + 18, true),
-		backend: view.getUint32(offset + 20, true),
+		snatPort: view.getUint16(offset + 18),
+		flags: view.getUint16(offset + 20, true),
 		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 24 + index * 4)),
 		lastSeen: view.getUint32(offset + 32, true),
-		created: view.getUint32(offset + 36, true),
+		backend: view.getUint32(offset + 36, true),
 		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 40 + index * 4, true)),
 		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 48 + index * 8, true)),
-		egressGen: view.getUint32(offset + 64, true),
-		egressCookie: view.getUint32(offset + 68, true),
-		ingressGen: view.getUint32(offset + 72, true),
-		ingressCookie: view.getUint32(offset + 76, true),
-		backendGeneration: view.getUint32(offset + 80, true),
-		svcId: view.getUint32(offset + 84, true),
-		snatPort: view.getUint16(offset + 88),
+		backendGeneration: view.getUint32(offset + 64, true),
+		svcId: view.getUint32(offset + 68, true),
+		created: view.getUint32(offset + 72, true),
+		egressGen: view.getUint32(offset + 76, true),
+		egressCookie: view.getUint32(offset + 80, true),
+		ingressGen: view.getUint32(offset + 84, true),
+		ingressCookie: view.getUint32(offset + 88, true),
 	};
 }
 function formatCtEntry(value: CtEntry): string {
-	return `xlate_addr=${formatBytes(value.xlateAddr)} xlate_port=${value.xlatePort} flags=${value.flags} backend=${value.backend} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} created=${value.created} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} egress_gen=${value.egressGen} egress_cookie=${value.egressCookie} ingress_gen=${value.ingressGen} ingress_cookie=${value.ingressCookie} backend_generation=${value.backendGeneration} svc_id=${value.svcId} snat_port=${value.snatPort}`;
+	return `xlate_addr=${formatBytes(value.xlateAddr)} xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} backend_generation=${value.backendGeneration} svc_id=${value.svcId} created=${value.created} egress_gen=${value.egressGen} egress_cookie=${value.egressCookie} ingress_gen=${value.ingressGen} ingress_cookie=${value.ingressCookie}`;
 }
 export const CtEntry = {
 	name: 'ct_entry',
-	size: 96,
-	layout: 'ddf9cae74c5f9af2',
-	encode: (value: CtEntry): Uint8Array => encodeWith(96, encodeCtEntry, value),
+	size: 128,
+	layout: '236ecf7419175686',
+	encode: (value: CtEntry): Uint8Array => encodeWith(128, encodeCtEntry, value),
 	encodeInto: encodeCtEntry,
 	decode: (bytes: Uint8Array, offset = 0): CtEntry =>
-		decodeCtEntry(viewOf(bytes, offset, 96, 'ct_entry'), 0),
+		decodeCtEntry(viewOf(bytes, offset, 128, 'ct_entry'), 0),
 	decodeFrom: decodeCtEntry,
 	format: formatCtEntry,
 } as const satisfies Codec<CtEntry>;
@@ -1109,14 +1158,23 @@ export const Maps = {
 		valueSize: 8,
 		layout: '44ccfb2348478879',
 	},
-	ct: {
-		name: 'fl_ct_1',
+	ct4: {
+		name: 'fl_ct4_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 262144,
+		keySize: 16,
+		valueSize: 128,
+		layout: '44bba4465cadbdca',
+	},
+	ct6: {
+		name: 'fl_ct6_1',
 		type: 9,
 		flags: 0,
 		maxEntries: 262144,
 		keySize: 40,
-		valueSize: 96,
-		layout: 'fdbca69e26f29724',
+		valueSize: 128,
+		layout: '6348e28c0aa1655c',
 	},
 	drops: {
 		name: 'fl_drops_1',
@@ -1281,6 +1339,7 @@ export interface DatapathConfig {
 	masquerade6: number;
 	sockLb: number;
 	hasSetRetval: number;
+	hasCsumIpv6: number;
 	hz: number;
 	eventRate: number;
 }
@@ -1353,6 +1412,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_has_set_retval: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasSetRetval, 0xff, 'cfg_has_set_retval'));
+		}, config),
+		cfg_has_csum_ipv6: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.hasCsumIpv6, 0xff, 'cfg_has_csum_ipv6'));
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);
