@@ -288,7 +288,9 @@ describe('pins and ids', () => {
 
 	it('refuses to pin over something and to open nothing', () => {
 		create({ name: 'a' }).pin(path);
-		expect(failure(() => create({ name: 'b' }).pin(path)).message).toContain(`map b: cannot pin at ${path}: File exists`);
+		expect(failure(() => create({ name: 'b' }).pin(path)).message).toContain(
+			`map b: cannot pin at ${path}: File exists`,
+		);
 		expect(failure(() => BpfMap.openPinned(join(dir, 'none'))).code).toBe('ENOENT');
 		expect(failure(() => BpfMap.openById(4_000_000_000)).code).toBe('ENOENT');
 	});

@@ -82,7 +82,10 @@ describe('load', () => {
 		const object = keep(BpfObject.open(basic));
 		object.setRodata('verdict', u32(42));
 		object.setRodata('wide', u64(1000n));
-		object.setRodata('address', Uint8Array.from({ length: 16 }, (_, i) => i));
+		object.setRodata(
+			'address',
+			Uint8Array.from({ length: 16 }, (_, i) => i),
+		);
 		await object.load();
 		expect(object.program('first').testRun({ data: frame() }).retval).toBe(42);
 		expect(object.program('read_rodata').testRun({ data: frame() }).retval).toBe(1015);

@@ -96,7 +96,7 @@ Napi::Value OpenPinned(const Napi::CallbackInfo &info)
 {
 	std::string path = StringArg(info, 0, "path");
 	UniqueFd fd = OwnFd(bpf_obj_get(path.c_str()), "BPF_OBJ_GET", "cannot open pinned link " + path);
-	RequireFdKind(fd.get(), "bpf_link", path);
+	RequireFdKind(fd.get(), "bpf-link", path);
 	return WrapLink(info.Env(), std::move(fd));
 }
 

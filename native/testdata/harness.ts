@@ -96,7 +96,9 @@ export function openBpfFds(): number {
 
 /** Memory mappings of BPF maps in this process. */
 export function bpfMappings(): number {
-	return readFileSync('/proc/self/maps', 'utf8').split('\n').filter((line) => line.includes('bpf-map')).length;
+	return readFileSync('/proc/self/maps', 'utf8')
+		.split('\n')
+		.filter((line) => line.includes('bpf-map')).length;
 }
 
 export const u32 = (n: number): Uint8Array => new Uint8Array(Uint32Array.of(n).buffer);
