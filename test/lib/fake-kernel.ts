@@ -22,7 +22,7 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	vip_filter: 1024,
 	services: 4096,
 	slots: 4096,
-	backends: 16384,
+	backends: 2048,
 	sock_rev: 64,
 	ct: 64,
 	nat: 64,

@@ -1,0 +1,56 @@
+/** Reads the service maps of a fake kernel as a BPF program would, and says what does not hold together. */
+import { addressOfBytes } from '../../agent/model/address.ts';
+import type { Kernel } from '../../agent/reconcile/kernel.ts';
+import { frontendKeyOf } from '../../agent/reconcile/services-state.ts';
+import { filterBit } from '../../agent/reconcile/vip-filter.ts';
+import { Backend, SvcEntry, SvcFlags } from '../../native/abi/generated.ts';
+
+export interface ReadService {
+	readonly key: string;
+	readonly entry: SvcEntry;
+	/** 'address|port|proto' in slot order. */
+	readonly all: readonly string[];
+	readonly local: readonly string[];
+}
+
+/** Row of a backend by index. */
+export function readBackend(kernel: Kernel, index: number): Backend {
+	const view = kernel.shared('backends');
+	return Backend.decode(new Uint8Array(view.buffer, view.byteOffset + index * 24, 24));
+}
+
+function readList(kernel: Kernel, base: number, count: number): { keys: string[]; faults: string[] } {
+	const slots = kernel.shared('slots');
+	const keys: string[] = [];
+	const faults: string[] = [];
+	for (let i = base; i < base + count; i++) {
+		const index = slots.getUint32(i * 4, true);
+		const row = readBackend(kernel, index);
+		keys.push(`${addressOfBytes(row.addr)}|${row.port}|${row.proto}`);
+		if (index === 0) faults.push(`slot ${i} names no backend`);
+		else if (row.flags === 0) faults.push(`slot ${i} names dead backend ${index} (${keys.at(-1)})`);
+	}
+	return { keys, faults };
+}
+
+export function filterHas(kernel: Kernel, address: string): boolean {
+	const bit = filterBit(address);
+	return ((kernel.shared('vip_filter').getUint32((bit >>> 5) * 4, true) >>> (bit & 31)) & 1) === 1;
+}
+
+/** All services, sorted by key, and every fault a packet could run into. */
+export function readServices(kernel: Kernel): { services: ReadService[]; faults: string[] } {
+	const services: ReadService[] = [];
+	const faults: string[] = [];
+	for (const [keyBytes, value] of kernel.mapEntries('services')) {
+		const key = frontendKeyOf(keyBytes);
+		const entry = SvcEntry.decode(value);
+		const all = readList(kernel, entry.allBase, entry.allCount);
+		const local = readList(kernel, entry.localBase, entry.localCount);
+		for (const fault of [...all.faults, ...local.faults]) faults.push(`${key}: ${fault}`);
+		if (!filterHas(kernel, key.split('|')[0] ?? '')) faults.push(`${key}: filter bit is clear`);
+		if (entry.id === 0 && (entry.flags & SvcFlags.ADDRESS_ONLY) === 0) faults.push(`${key}: no id`);
+		services.push({ key, entry, all: all.keys, local: local.keys });
+	}
+	return { services: services.sort((a, b) => (a.key < b.key ? -1 : 1)), faults };
+}
