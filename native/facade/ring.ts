@@ -30,7 +30,14 @@ export class RingBuffer {
 				const offset = spans[i] ?? 0;
 				records.push(bytes.subarray(offset, offset + (spans[i + 1] ?? 0)));
 			}
-			onRecords(records);
+			try {
+				onRecords(records);
+			} catch (error) {
+				// Thrown through native code it would only be a warning; from here it is an uncaught exception like any other.
+				setImmediate(() => {
+					throw error;
+				});
+			}
 		};
 		this.#handle = addon.ringOpen(handleOf(mapHandles, map, 'map'), deliver, o.pollMs ?? 100, o.maxQueued ?? 16384);
 	}
