@@ -1,7 +1,7 @@
 /**
  * Runs in a namespace of its own (tc.ts): loads the node's programs and the driver, and measures scenarios on request.
  */
-import { CtEntry, CtFlags, CtKey } from '../native/abi/generated.ts';
+import { Ct4Key, CtEntry, CtFlags } from '../native/abi/generated.ts';
 import { RingBuffer } from '../native/index.ts';
 import { makeDevices } from '../test/lib/dataplane/devices.ts';
 import { Objects } from '../test/lib/dataplane/objects.ts';
@@ -9,7 +9,7 @@ import type { Ifindexes } from '../test/lib/dataplane/rows.ts';
 import { flat, ifindexOf, indexKey, worldConfig, worldRows } from '../test/lib/dataplane/rows.ts';
 import { serve } from '../test/lib/netns-process.ts';
 import type { Layer } from '../test/lib/packet.ts';
-import { addressText, build, eth, ip, layerOf, parse, raw, tcp } from '../test/lib/packet.ts';
+import { addressText, build, eth, ip, layerOf, parse, raw, tcp, u32 } from '../test/lib/packet.ts';
 import type { BackendPlace, Family } from './tc-world.ts';
 import { benchWorld, CLIENT, NODE_ADDRESS, OUTSIDE, pod, SERVICE_PORT, serviceAddress, servicesOf } from './tc-world.ts';
 
@@ -131,10 +131,11 @@ class Worker {
 	}
 
 	async #clearFlows(): Promise<void> {
-		const ct = this.#objects.map('ct');
-		const { count, keys } = await ct.dumpAsync();
-		if (count > 0) {
-			await ct.deleteBatch(keys);
+		for (const name of ['ct4', 'ct6']) {
+			const { count, keys } = await this.#objects.map(name).dumpAsync();
+			if (count > 0) {
+				await this.#objects.map(name).deleteBatch(keys);
+			}
 		}
 	}
 
@@ -194,22 +195,22 @@ class Worker {
 			chunks++;
 			await sleep(15);
 		}
-		const ct = this.#objects.map('ct');
+		const ct = this.#objects.map('ct4');
 		const { count } = await ct.dumpAsync();
 		const full = ((100 * count) / ct.info.maxEntries).toFixed(0);
 		return {
 			programNs: programNs / chunks,
 			emptyNs: emptyNs / chunks,
-			note: `${count} entries at the end, ${full} % full, ${count / feed.frames.length} per flow`,
+			note: `${count} entries at the end, ${full} % full, ${(count / feed.frames.length).toFixed(2)} per flow`,
 		};
 	}
 
-	/** ACKs of the backends, as the conntrack entries of the warmed flows say. */
+	/** ACKs of the backends over IPv4, as the conntrack entries of the warmed flows say. */
 	#replyFeed(scenario: Scenario): Feed {
 		const frames: Uint8Array[] = [];
 		const backend = pod(2);
-		for (const [key, value] of this.#objects.map('ct').entries()) {
-			const k = CtKey.decode(key);
+		for (const [key, value] of this.#objects.map('ct4').entries()) {
+			const k = Ct4Key.decode(key);
 			const e = CtEntry.decode(value);
 			if (!(e.flags & CtFlags.SVC_REPLY)) {
 				continue;
@@ -220,7 +221,7 @@ class Worker {
 			frames.push(
 				frame([
 					eth({ src: backend.mac, dst: backend.hostMac }),
-					ip(addressText(server), addressText(client)),
+					ip(addressText(u32(server)), addressText(u32(client))),
 					tcp({ sport: serverPort, dport: clientPort, flags: 'A', seq: 1, ack: 1 }),
 				]),
 			);

@@ -1,6 +1,6 @@
 /** Services for packets that the socket programs did not translate, and their conntrack entries. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Backend, CtEntry, CtFlags, CtKey, DropReason, EventType, FlowEvent, SvcEntry } from '../../native/abi/generated.ts';
+import { Backend, CtFlags, DropReason, EventType, FlowEvent, SvcEntry } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { indexKey, VERDICT } from '../lib/dataplane.ts';
 import { addressText, crc32c, echo, ip, layerOf, parse, quoted, raw, sctp, tcp, udp } from '../lib/packet.ts';
@@ -29,24 +29,6 @@ beforeEach(() => node.reset());
 
 const PAYLOAD = raw('an odd number of bytes.');
 
-interface Flow {
-	readonly client: { address: string; port: number };
-	readonly server: { address: string; port: number };
-	readonly flags: number;
-	readonly entry: CtEntry;
-}
-
-async function flows(): Promise<Flow[]> {
-	return (await node.dataplane.entries('ct')).map(({ key, value }) => {
-		const k = CtKey.decode(key);
-		const entry = CtEntry.decode(value);
-		const lo = { address: addressText(k.lo), port: k.loPort };
-		const hi = { address: addressText(k.hi), port: k.hiPort };
-		const initiatorIsHi = (entry.flags & CtFlags.INITIATOR_IS_HI) !== 0;
-		return { client: initiatorIsHi ? hi : lo, server: initiatorIsHi ? lo : hi, flags: entry.flags, entry };
-	});
-}
-
 async function open(x: Addresses, port: number, sport = 40000): Promise<RunResult> {
 	return await node.fromPod(POD_A, podFrame(POD_A, ip(x.a, x.vip), tcp({ sport, dport: port, flags: 'S', seq: 1 })));
 }
@@ -62,7 +44,7 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 
 	it('makes two entries: one of the service, one of the backend', async () => {
 		await open(x, SERVICE.web);
-		const all = await flows();
+		const all = await node.flows();
 		expect(all).toHaveLength(2);
 		const client = { address: x.a, port: 40000 };
 		const forward = all.find((f) => f.flags & CtFlags.SVC_FORWARD);
@@ -88,10 +70,10 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: SERVICE.web, dport: 40000, flags: 'SA' });
 		const ack = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 40000, dport: SERVICE.web, flags: 'PA', seq: 2, ack: 10 }), PAYLOAD);
 		expectVerdict(ack, await node.fromPod(POD_A, ack), VERDICT.REDIRECT);
-		const reply = (await flows()).find((f) => f.flags & CtFlags.SVC_REPLY);
+		const reply = (await node.flows()).find((f) => f.flags & CtFlags.SVC_REPLY);
 		expect(reply?.flags).toSatisfy((flags: number) => (flags & CtFlags.ESTABLISHED) !== 0);
 		expect(reply?.entry.packets[1]).toBe(2);
-		const forward = (await flows()).find((f) => f.flags & CtFlags.SVC_FORWARD);
+		const forward = (await node.flows()).find((f) => f.flags & CtFlags.SVC_FORWARD);
 		expect(forward?.entry.packets[0]).toBe(2);
 		const length = x.family === 4 ? 20 : 40;
 		expect(forward?.entry.bytes[0]).toBe(BigInt(length + 20 + length + 20 + 23));
@@ -213,7 +195,7 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 		const sent = podFrame(POD_A, ip(x.a, x.b), tcp({ sport: 42000, dport: 22, flags: 'S' }));
 		expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
 		expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
-		expect(await flows()).toHaveLength(1);
+		expect(await node.flows()).toHaveLength(1);
 		const events = (await node.dataplane.events()).map((bytes) => FlowEvent.decode(bytes));
 		expect(events.map((e) => e.type)).toEqual([EventType.FLOW_NEW]);
 		expect(events[0]).toMatchObject({ sport: 42000, dport: 22, family: x.family, srcIdentity: 257, dstIdentity: 258 });
@@ -227,7 +209,7 @@ describe.each(FAMILIES)('end of a connection, IPv$family', (x) => {
 		podFrame(POD_B, ip(x.b, x.a), tcp({ sport: BACKEND_PORT.web, dport: 40000, flags, seq: 2, ack: 2 }));
 
 	async function closing(): Promise<boolean[]> {
-		return (await flows()).map((f) => (f.flags & CtFlags.CLOSING) !== 0);
+		return (await node.flows()).map((f) => (f.flags & CtFlags.CLOSING) !== 0);
 	}
 
 	it('is closing after a RST', async () => {
@@ -339,7 +321,7 @@ describe.each(FAMILIES)('refusals, IPv$family', (x) => {
 	it('makes no entry for what it refuses', async () => {
 		await open(x, SERVICE.empty);
 		await open(x, SERVICE.undefined);
-		expect(await flows()).toEqual([]);
+		expect(await node.flows()).toEqual([]);
 	});
 
 	it('does not carry an ICMP echo to a service address anywhere', async () => {

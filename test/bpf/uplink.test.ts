@@ -83,7 +83,7 @@ describe.each(FAMILIES)('senders at the uplink, IPv$family', (x) => {
 			expectVerdict(sent, got, VERDICT.NEXT);
 			expect(got.packet).toEqual(sent);
 		}
-		expect(await node.dataplane.entries('ct')).toEqual([]);
+		expect(await node.flows()).toEqual([]);
 	});
 
 	it('serves a cluster address that is routed here from outside, as kube-proxy does', async () => {

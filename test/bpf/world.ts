@@ -1,11 +1,11 @@
 /** The node, its pods and its services in the tests of the programs, and the words the tests speak in. */
 import { expect } from 'vitest';
-import { DropReasonName } from '../../native/abi/generated.ts';
+import { Ct4Key, CtEntry, CtFlags, CtKey, DropReasonName } from '../../native/abi/generated.ts';
 import { SCOPE } from '../lib/dataplane/rows.ts';
-import type { PodFixture, RunOptions, RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.ts';
+import type { PodFixture, Row, RunOptions, RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.ts';
 import { Dataplane, explain, VERDICT } from '../lib/dataplane.ts';
 import type { Layer, Parsed } from '../lib/packet.ts';
-import { build, eth, format, layerOf, parse } from '../lib/packet.ts';
+import { addressText, build, eth, format, layerOf, parse, u32 } from '../lib/packet.ts';
 
 export const PROTO = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 const LOCAL_INTERNAL = 2;
@@ -190,7 +190,7 @@ export const WORLD: WorldFixture = {
 	],
 	services: [...services(V4), ...services(V6)],
 	config: { snat_port_min: SNAT.min, snat_port_max: SNAT.max },
-	mapSizes: { ct: 4096, nat: 1024, frags: 256, events: 1 << 18 },
+	mapSizes: { ct4: 4096, ct6: 4096, nat: 1024, frags: 256, events: 1 << 18 },
 };
 
 /** A frame as the pod sends it to its gateway. */
@@ -201,6 +201,25 @@ export function podFrame(pod: PodFixture, ...layers: readonly Layer[]): Uint8Arr
 /** A frame as it comes from the network. */
 export function uplinkFrame(...layers: readonly Layer[]): Uint8Array {
 	return build(eth({ src: GATEWAY_MAC, dst: UPLINK_MAC }), ...layers);
+}
+
+/** A conntrack entry with its key turned the way the flow was opened. */
+export interface Flow {
+	readonly client: { readonly address: string; readonly port: number };
+	readonly server: { readonly address: string; readonly port: number };
+	readonly flags: number;
+	readonly entry: CtEntry;
+}
+
+function decodeFlow({ key, value }: Row): Flow {
+	const entry = CtEntry.decode(value);
+	const v4 = key.length === Ct4Key.size ? Ct4Key.decode(key) : undefined;
+	const k = v4 ?? CtKey.decode(key);
+	const text = (address: number | Uint8Array) => addressText(typeof address === 'number' ? u32(address) : address);
+	const lo = { address: text(k.lo), port: k.loPort };
+	const hi = { address: text(k.hi), port: k.hiPort };
+	const initiatorIsHi = (entry.flags & CtFlags.INITIATOR_IS_HI) !== 0;
+	return { client: initiatorIsHi ? hi : lo, server: initiatorIsHi ? lo : hi, flags: entry.flags, entry };
 }
 
 /** A node's dataplane and the hooks of this world. State is kept between calls; reset() forgets flows. */
@@ -235,8 +254,13 @@ export class TestNode {
 		return this.dataplane.run('from_host_device', packet, { device: 'fl_host', ingressDevice: 'fl_host', ...o });
 	}
 
+	/** Conntrack entries of both families. */
+	async flows(): Promise<Flow[]> {
+		return (await Promise.all([this.dataplane.entries('ct4'), this.dataplane.entries('ct6')])).flat().map(decodeFlow);
+	}
+
 	async reset(): Promise<void> {
-		for (const map of ['ct', 'nat', 'frags']) {
+		for (const map of ['ct4', 'ct6', 'nat', 'frags']) {
 			await this.dataplane.clear(map);
 		}
 		await this.dataplane.events();

@@ -57,6 +57,11 @@ export class Dataplane {
 		return this.#process.call('delete', map, key);
 	}
 
+	/** Puts a program into a PROG_ARRAY. */
+	setProgram(map: string, index: number, program: string): Promise<void> {
+		return this.#process.call('setProgram', map, index, program);
+	}
+
 	/** Removes every entry of a hash map. */
 	clear(map: string): Promise<void> {
 		return this.#process.call('clear', map);
@@ -74,6 +79,11 @@ export class Dataplane {
 
 	runMany(program: string, packets: readonly Uint8Array[], o: RunOptions = {}): Promise<RunResult[]> {
 		return this.#process.call('runMany', program, packets, o);
+	}
+
+	/** Packets of any length, through a driver that cuts them to it (test/bpf/driver.bpf.c). */
+	runShortened(driver: string, packets: readonly Uint8Array[], o: RunOptions = {}): Promise<RunResult[]> {
+		return this.#process.call('runShortened', driver, packets, o);
 	}
 
 	/** Ends the process and removes the namespace with all its devices. */

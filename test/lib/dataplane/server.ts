@@ -12,14 +12,27 @@ import { flat, ifindexOf, worldConfig, worldRows } from './rows.ts';
 import type { Row, RunOptions, RunResult, WorldFixture } from './types.ts';
 
 const SKB_SIZE = 192;
+/** An Ethernet and an IPv6 header: shorter frames are refused by BPF_PROG_TEST_RUN of newer kernels. */
+const LONG_ENOUGH = 54;
 /** Offsets in struct __sk_buff (include/uapi/linux/bpf.h); BPF_PROG_TEST_RUN lets these be set. */
 const SKB = { MARK: 8, INGRESS_IFINDEX: 36, IFINDEX: 40, GSO_SEGS: 164, GSO_SIZE: 176 } as const;
+
+function droppedPackets(perCpu: Uint8Array): number {
+	const stride = Math.ceil(DropCounter.size / 8) * 8;
+	let packets = 0n;
+	for (let at = 0; at + stride <= perCpu.length; at += stride) {
+		packets += DropCounter.decode(perCpu, at).packets;
+	}
+	return Number(packets);
+}
 
 export class Server {
 	readonly #devices: Ifindexes;
 	readonly #objects: Objects;
 	readonly #ring: RingBuffer | undefined;
 	#events: Uint8Array[] = [];
+	readonly #dropped = new Map<number, number>();
+	#lastDrops = Buffer.alloc(0);
 
 	private constructor(devices: Ifindexes, objects: Objects) {
 		this.#devices = devices;
@@ -67,6 +80,10 @@ export class Server {
 		return this.#objects.map(map).delete(key);
 	}
 
+	setProgram(map: string, index: number, program: string): void {
+		this.#objects.map(map).setProgram(index, this.#objects.program(program));
+	}
+
 	/** Removes every entry of a hash map. */
 	clear(map: string): void {
 		const target = this.#objects.map(map);
@@ -83,16 +100,24 @@ export class Server {
 		return out;
 	}
 
-	#drops(): Map<number, number> {
-		const out = new Map<number, number>();
-		const stride = Math.ceil(DropCounter.size / 8) * 8;
-		for (const [key, value] of this.#objects.map('drops').entries()) {
-			let packets = 0n;
-			for (let at = 0; at + stride <= value.length; at += stride) {
-				packets += DropCounter.decode(value, at).packets;
-			}
-			out.set(new DataView(key.buffer, key.byteOffset).getUint32(0, true), Number(packets));
+	/** Packets counted per reason since the last call. */
+	#newDrops(): Record<number, number> {
+		const out: Record<number, number> = {};
+		const entries = this.#objects.map('drops').entries();
+		const now = Buffer.concat(entries.map(([, value]) => value));
+		if (now.equals(this.#lastDrops)) {
+			return out;
 		}
+		for (const [key, value] of entries) {
+			const reason = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+			const packets = droppedPackets(value);
+			const difference = packets - (this.#dropped.get(reason) ?? 0);
+			this.#dropped.set(reason, packets);
+			if (difference !== 0) {
+				out[reason] = difference;
+			}
+		}
+		this.#lastDrops = now;
 		return out;
 	}
 
@@ -108,21 +133,26 @@ export class Server {
 	}
 
 	run(program: string, packet: Uint8Array, o: RunOptions): RunResult {
-		const before = this.#drops();
-		const result = this.#objects.program(program).testRun({ data: packet, ctx: this.#context(o), dataOutSize: 65_536 });
-		const drops: Record<number, number> = {};
-		for (const [reason, packets] of this.#drops()) {
-			const difference = packets - (before.get(reason) ?? 0);
-			if (difference !== 0) {
-				drops[reason] = difference;
-			}
-		}
+		this.#newDrops();
+		const result = this.#objects.program(program).testRun({ data: packet, ctx: this.#context(o) });
 		const mark = new DataView(result.ctx.buffer, result.ctx.byteOffset).getUint32(SKB.MARK, true);
-		return { verdict: result.retval | 0, packet: result.data, mark, drops };
+		return { verdict: result.retval | 0, packet: result.data, mark, drops: this.#newDrops() };
 	}
 
 	runMany(program: string, packets: readonly Uint8Array[], o: RunOptions): RunResult[] {
 		return packets.map((packet) => this.run(program, packet, o));
+	}
+
+	/**
+	 * As runMany, for packets of any length: `driver` gets them padded to LONG_ENOUGH with the real length as mark, and cuts
+	 * them before it calls the program under test.
+	 */
+	runShortened(driver: string, packets: readonly Uint8Array[], o: RunOptions): RunResult[] {
+		return packets.map((packet) => {
+			const padded = new Uint8Array(Math.max(packet.length, LONG_ENOUGH));
+			padded.set(packet);
+			return this.run(driver, padded, { ...o, mark: packet.length });
+		});
 	}
 
 	close(): void {

@@ -158,12 +158,7 @@ function buildVxlan(layer: Vxlan, payload: Uint8Array): Uint8Array {
 	return concat(Uint8Array.of(layer.flags ?? 8, 0, 0, 0), u32((layer.vni << 8) >>> 0), payload);
 }
 
-function buildLayer(
-	layer: Layer,
-	next: Layer | undefined,
-	payload: Uint8Array,
-	scope: Scope | undefined,
-): Uint8Array {
+function buildLayer(layer: Layer, next: Layer | undefined, payload: Uint8Array, scope: Scope | undefined): Uint8Array {
 	switch (layer.kind) {
 		case 'eth':
 			return buildEthernet(layer, next, payload);
@@ -233,7 +228,12 @@ export function fragments(
 	const starts = [0, ...o.cuts];
 	return starts.map((start, i) => {
 		const end = starts[i + 1] ?? payload.length;
-		return fragmentOf(head, header, { proto, id: o.id, offset: start, more: end < payload.length }, payload.subarray(start, end));
+		return fragmentOf(
+			head,
+			header,
+			{ proto, id: o.id, offset: start, more: end < payload.length },
+			payload.subarray(start, end),
+		);
 	});
 }
 
