@@ -29,7 +29,7 @@ export function openSocketInNetns(netns: string, domain: number, type: number, p
 	return addon.socketInNetns(netns, domain, type, protocol);
 }
 
-/** The namespace's identity: equal for all paths of one namespace. */
-export function netnsInode(path: string): bigint {
-	return statSync(path, { bigint: true }).ino;
+/** The namespace's identity: equal for all paths of one namespace (nsfs inodes have 32 bits). */
+export function netnsInode(path: string): number {
+	return statSync(path).ino;
 }
