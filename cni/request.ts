@@ -80,7 +80,9 @@ function parseConfig(stdin: string, verb: Verb): { config: NetworkConfig; raw: R
 		throw new CniError(CniCode.INCOMPATIBLE_VERSION, `network configuration: cniVersion ${found}`, versionDetails());
 	}
 	// DEL must not fail because of a part that it does not use.
-	const parsed = configSchema.safeParse(verb === 'DEL' ? { cniVersion: raw.cniVersion, name: raw.name, type: '-' } : raw);
+	const parsed = configSchema.safeParse(
+		verb === 'DEL' ? { cniVersion: raw.cniVersion, name: raw.name, type: '-' } : raw,
+	);
 	if (parsed.success) return { config: parsed.data, raw };
 	throw new CniError(CniCode.INVALID_CONFIG, `network configuration: ${describe(parsed.error)}`);
 }

@@ -36,7 +36,10 @@ const RECEIVE_MS = 10_000;
 /** @throws FairleadError LISTEN_FAILED */
 export async function createCniServer(options: CniServerOptions): Promise<CniServer> {
 	const active = new Set<Promise<void>>();
-	const server = createServer((socket) => {
+	const sockets = new Set<Socket>();
+	const server = createServer({ allowHalfOpen: true }, (socket) => {
+		sockets.add(socket);
+		socket.once('close', () => sockets.delete(socket));
 		const done = serveConnection(socket, options).finally(() => active.delete(done));
 		active.add(done);
 	});
@@ -46,6 +49,7 @@ export async function createCniServer(options: CniServerOptions): Promise<CniSer
 			removeSocket(options.socketPath, inode);
 			const closed = new Promise((resolve) => server.close(resolve));
 			await Promise.all(active);
+			for (const socket of sockets) socket.destroySoon();
 			await closed;
 		},
 	};
@@ -90,12 +94,19 @@ async function serveConnection(socket: Socket, options: CniServerOptions): Promi
 		requireRoot(socket, options);
 		const body = await receive(socket);
 		const outcome = await serveRequest(body, (request) => contextFor(request, socket, options, gone.signal));
-		socket.end(encodeReply(outcome.exitStatus, outcome.stdout));
+		reply(socket, outcome.exitStatus, outcome.stdout);
 		options.onServed?.(outcome, performance.now() - startedMs);
 	} catch (error) {
-		if (error instanceof CniError) socket.end(encodeReply(1, formatError('1.1.0', error)));
+		if (error instanceof CniError) reply(socket, 1, formatError('1.1.0', error));
 		else socket.destroy();
 	}
+}
+
+/** What was not read is thrown away: unread bytes would keep the connection open. */
+function reply(socket: Socket, exitStatus: number, stdout: string): void {
+	socket.removeAllListeners('data');
+	socket.resume();
+	socket.end(encodeReply(exitStatus, stdout));
 }
 
 function requireRoot(socket: Socket, options: CniServerOptions): void {
@@ -134,7 +145,12 @@ function receive(socket: Socket): Promise<Buffer> {
 	});
 }
 
-function contextFor(request: CniRequest, socket: Socket, options: CniServerOptions, gone: AbortSignal): DispatchContext {
+function contextFor(
+	request: CniRequest,
+	socket: Socket,
+	options: CniServerOptions,
+	gone: AbortSignal,
+): DispatchContext {
 	const ms = deadlineMs(request.verb, options);
 	const deadline = new AbortController();
 	const timer = setTimeout(() => deadline.abort(new Error(`no result within ${ms} ms`)), ms);
