@@ -39,9 +39,9 @@ template <typename R> struct Task {
 		napi_delete_async_work(raw_env, task->handle);
 		if (status == napi_cancelled)
 			return;
-		Napi::Env env(raw_env);
-		Napi::HandleScope scope(env);
 		try {
+			Napi::Env env(raw_env);
+			Napi::HandleScope scope(env);
 			task->Settle(env);
 		} catch (const Napi::Error &) {
 			// The environment is ending and runs no more JavaScript; there is nobody to tell.

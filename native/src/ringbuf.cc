@@ -87,12 +87,8 @@ private:
 	std::atomic<bool> stopping_ = false;
 };
 
-/// On the JavaScript thread; env is null when the environment ends with wake-ups still queued.
-void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Queue> *queue, std::nullptr_t *)
+void CallBack(Napi::Env env, Napi::Function callback, Batch batch)
 {
-	if (env == nullptr || callback.IsEmpty() || (*queue)->stopping())
-		return;
-	Batch batch = (*queue)->Take();
 	Napi::Value bytes = BytesToJs(env, std::move(batch.bytes));
 	Napi::Uint32Array spans = Napi::Uint32Array::New(env, batch.spans.size() * 2);
 	for (size_t i = 0; i < batch.spans.size(); i++) {
@@ -100,6 +96,18 @@ void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Queue> *que
 		spans[i * 2 + 1] = static_cast<uint32_t>(batch.spans[i].second);
 	}
 	callback.Call({bytes, spans});
+}
+
+/// On the JavaScript thread; env is null when the environment ends with wake-ups still queued.
+void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Queue> *queue, std::nullptr_t *)
+{
+	if (env == nullptr || callback.IsEmpty() || (*queue)->stopping())
+		return;
+	try {
+		CallBack(env, callback, (*queue)->Take());
+	} catch (const Napi::Error &) {
+		// The callback never throws (facade/ring.ts): the environment is ending and runs no more JavaScript.
+	}
 }
 
 using Wake = Napi::TypedThreadSafeFunction<std::shared_ptr<Queue>, std::nullptr_t, Deliver>;
