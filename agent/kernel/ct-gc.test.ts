@@ -95,7 +95,7 @@ describe('conntrack garbage collection', () => {
 		// An hour of jiffies fits below NOW; the day of established TCP is shown by the limit alone.
 		if (limit > 3600) return;
 		const kept = await run([[key(proto), entry(flags, limit)]]);
-		expect(kept.report).toEqual({ ct: 1, ctDeleted: 0, nat: 0, natDeleted: 0 });
+		expect(kept.report).toEqual({ ct4: 1, ct6: 0, ctDeleted: 0, nat: 0, natDeleted: 0 });
 		const gone = await run([[key(proto), entry(flags, limit + 1)]]);
 		expect(gone.ct.rows).toHaveLength(0);
 	});
@@ -113,7 +113,7 @@ describe('conntrack garbage collection', () => {
 				[natKey(50_002), natEntry(4002, 1)],
 			],
 		);
-		expect(report).toEqual({ ct: 1, ctDeleted: 0, nat: 3, natDeleted: 1 });
+		expect(report).toEqual({ ct4: 1, ct6: 0, ctDeleted: 0, nat: 2, natDeleted: 1 });
 		expect(nat.rows.map(([row]) => CtKey.decode(row).loPort)).toEqual([50_000, 50_002]);
 	});
 

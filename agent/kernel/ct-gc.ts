@@ -48,8 +48,9 @@ export interface DumpableMap {
 }
 
 export interface CtGcReport {
-	/** Entries found, by map. */
-	readonly ct: number;
+	/** Entries left, by map. */
+	readonly ct4: number;
+	readonly ct6: number;
 	readonly nat: number;
 	readonly ctDeleted: number;
 	readonly natDeleted: number;
@@ -149,15 +150,15 @@ function tablesOf({ ct4, ct6 }: Pick<CtGcOptions, 'ct4' | 'ct6'>): CtTable[] {
 export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport> {
 	const masqueraded = new Set<string>();
 	const now = options.clock.now();
-	let ct = 0;
+	const left: number[] = [];
 	let ctDeleted = 0;
 	for (const table of tablesOf(options)) {
 		const { count, deleted } = await collectTable(table, options, now, masqueraded);
-		ct += count;
+		left.push(count - deleted);
 		ctDeleted += deleted;
 	}
 	const nat = await collectNat(options, now, masqueraded);
-	return { ct, ctDeleted, ...nat };
+	return { ct4: left[0] ?? 0, ct6: left[1] ?? 0, ctDeleted, ...nat };
 }
 
 async function collectTable(
@@ -205,7 +206,7 @@ async function collectNat(
 		if (!masqueraded.has(natFlowName(key, entry, options.nodeAddresses))) dead.push(index);
 	});
 	const natDeleted = dead.length ? await options.nat.deleteBatch(pick(nat.keys, CtKey.size, dead)) : 0;
-	return { nat: nat.count, natDeleted };
+	return { nat: nat.count - natDeleted, natDeleted };
 }
 
 /**

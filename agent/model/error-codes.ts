@@ -4,11 +4,11 @@
  */
 export const ERROR_CODES = {
 	ADDRESS_INVALID: 'text is not an IP address or CIDR',
+	KERNEL_TOO_OLD: 'the kernel lacks something Fairlead cannot do without',
 	CONFIG_INVALID: 'a configuration source has an unknown key or a value of the wrong form',
 	CONFIG_UNREADABLE: 'the configuration file cannot be read or is not YAML',
 	CONFIG_CONFLICT: 'two configuration values contradict each other or the node',
 	SOURCE_UNREADABLE: 'a file or directory of the files source cannot be read',
-	SOURCE_INVALID: 'a document of the files source is not a valid object',
 	MAP_FULL: 'a BPF map has no room for another entry',
 	MAP_WRITE: 'an entry of a BPF map cannot be written or deleted',
 	MAP_LAYOUT: 'a pinned BPF map has another layout than this version of Fairlead expects',

@@ -1,0 +1,379 @@
+/**
+ * The agent of one node: brings the parts up in the order that never takes anything away from running traffic, then follows
+ * changes. Order: API (so that "why not ready" can be asked) → source → Node object → maps and programs → tables → swap of
+ * attachments → routes → CNI.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Readiness } from '../../cni/dispatch.ts';
+import { BpfObject, type KernelFeatures, netlinkRequest, peerCredentials, RingBuffer } from '../../native/index.ts';
+import { type ApiServer, startApiServer } from '../api/server.ts';
+import { resolveAutomatic } from '../config/automatic.ts';
+import type { EffectiveConfig } from '../config/config.ts';
+import { readDropTotals, readMetric } from '../flows/counters.ts';
+import { NameTable } from '../flows/names.ts';
+import { FlowObserver } from '../flows/observer.ts';
+import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
+import { healthRoutes } from '../health/health.ts';
+import { type HttpServer, startHttpServer } from '../health/http-server.ts';
+import { plannedMemory } from '../kernel/datapath.ts';
+import { jiffiesClock } from '../kernel/jiffies.ts';
+import { kernelHz } from '../kernel/kernel-hz.ts';
+import { Netlink } from '../kernel/netlink.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import type { ClusterChange } from '../model/cluster-view.ts';
+import { errorMessage } from '../model/errors.ts';
+import type { Node } from '../model/node.ts';
+import { ReconcileLoop } from '../reconcile/loop.ts';
+import { FilesSource } from '../sources/files/files-source.ts';
+import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
+import { ClusterStore } from '../sources/store.ts';
+import { Dataplane } from './dataplane.ts';
+import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
+import { collectNodeFacts } from './node-facts.ts';
+import { Pods } from './pods.ts';
+import { ServicePlanner } from './services.ts';
+import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
+
+export interface AgentOptions {
+	readonly config: EffectiveConfig;
+	readonly version: string;
+	readonly features: KernelFeatures;
+	/** Directory of the compiled BPF objects. */
+	readonly objectDir: string;
+	readonly cniExecutable: string;
+	readonly log: Logger;
+}
+
+/** Repairs, collection and replays, in milliseconds. */
+const REFRESH_MS = 30_000;
+const COLLECT_MS = 30_000;
+const SWEEP_MS = 60_000;
+const RING_POLL_MS = 100;
+const NODE_POLL_MS = 200;
+
+export class Agent {
+	readonly #options: AgentOptions;
+	readonly #log: Logger;
+	readonly #store = new ClusterStore();
+	readonly #names = new NameTable();
+	readonly #started = new Date();
+	readonly #flows: FlowObserver;
+	readonly #metrics: Metrics;
+	readonly #serviceTally = new ReconcilerTally('services');
+	readonly #nodeTally = new ReconcilerTally('node');
+	readonly #nodeLoop: ReconcileLoop;
+	readonly #timers: NodeJS.Timeout[] = [];
+	readonly #servers: (ApiServer | HttpServer)[] = [];
+	#config: EffectiveConfig;
+	#source: FilesSource | undefined;
+	#sourceProblems: readonly FileProblem[] = [];
+	#waitingFor = 'the first complete delivery of the source';
+	#running: RunningParts | undefined;
+	#ring: RingReader | undefined;
+	#clockObject: BpfObject | undefined;
+	#closed = false;
+
+	constructor(options: AgentOptions) {
+		this.#options = options;
+		this.#log = options.log;
+		this.#config = options.config;
+		const { flowBuffer, nodeName } = options.config.values;
+		this.#flows = new FlowObserver({ capacity: flowBuffer, nodeName, names: this.#names });
+		this.#metrics = this.#createMetrics();
+		this.#nodeLoop = new ReconcileLoop({
+			run: () => this.#refresh(),
+			onProblems: (problems, retryInMs) => this.#logProblems('node', problems, retryInMs),
+		});
+	}
+
+	/** Comes up; resolves when pods can be attached. @throws what makes the node unusable, such as PROGRAM_LOAD */
+	async start(): Promise<void> {
+		await this.#serve();
+		await this.#startSource();
+		const node = await this.#ownNode();
+		if (node === undefined) return;
+		await this.#resolveConfig(node);
+		await this.#bringUp(node);
+	}
+
+	/** Ends serving. Programs, maps, routes and pods stay as they are. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		for (const timer of this.#timers) clearInterval(timer);
+		this.#source?.close();
+		await this.#nodeLoop.close();
+		await this.#running?.services.close();
+		await this.#running?.pods.close();
+		for (const server of this.#servers) await server.close();
+		this.#ring?.close();
+		this.#clockObject?.close();
+		this.#running?.dataplane.close();
+	}
+
+	async #serve(): Promise<void> {
+		const { values } = this.#config;
+		const state = new NodeState({
+			view: this.#store,
+			names: this.#names,
+			started: this.#started,
+			tallies: [this.#serviceTally, this.#nodeTally],
+			config: () => this.#config,
+			problems: () => this.#problems(),
+			sourceProblems: () => this.#sourceProblems,
+			running: () => this.#running,
+		});
+		const api = await startApiServer({
+			socketPath: join(values.runDir, 'agent.sock'),
+			version: this.#options.version,
+			nodeName: values.nodeName,
+			state,
+			flows: this.#flows,
+			peerCredentials,
+			onRefused: (reason) => this.#log.warn({ reason }, 'API connection refused'),
+			onError: (method, error) => this.#log.error({ method, error: errorMessage(error) }, 'API request failed'),
+		});
+		this.#servers.push(api);
+		const readiness = () => ({
+			ready: this.#running !== undefined && this.#problems().length === 0,
+			problems: this.#problems(),
+		});
+		if (values.healthAddress !== 'off')
+			this.#servers.push(await startHttpServer(values.healthAddress, healthRoutes(readiness)));
+		if (values.metricsAddress !== 'off') {
+			this.#servers.push(await startHttpServer(values.metricsAddress, { '/metrics': () => this.#metrics.scrape() }));
+		}
+	}
+
+	async #startSource(): Promise<void> {
+		this.#source = new FilesSource({
+			directory: this.#config.values.filesDir,
+			store: this.#store,
+			onProblems: (problems) => {
+				this.#sourceProblems = problems;
+				for (const problem of problems) this.#log.warn({ problem: formatFileProblem(problem) }, 'object refused');
+			},
+			onIgnored: (objects) => this.#log.debug({ objects }, 'objects ignored'),
+		});
+		await this.#source.start();
+	}
+
+	/** Waits until the own Node object has what is needed; undefined when the agent is closed before. */
+	async #ownNode(): Promise<Node | undefined> {
+		const { nodeName, podCidrs } = this.#config.values;
+		let said = '';
+		while (!this.#closed) {
+			const node = this.#store.nodes.get(nodeName);
+			if (node !== undefined && (node.podCidrs.length > 0 || podCidrs.length > 0)) return node;
+			this.#waitingFor = node === undefined ? `Node ${nodeName}` : `spec.podCIDRs of Node ${nodeName}`;
+			if (said !== this.#waitingFor) this.#log.info({ waitingFor: this.#waitingFor }, 'waiting');
+			said = this.#waitingFor;
+			await sleep(NODE_POLL_MS);
+		}
+		return undefined;
+	}
+
+	async #resolveConfig(node: Node): Promise<void> {
+		this.#waitingFor = 'the dataplane';
+		this.#config = await resolveConfig(this.#config, node);
+	}
+
+	async #bringUp(node: Node): Promise<void> {
+		const { values } = this.#config;
+		const { features, objectDir, cniExecutable } = this.#options;
+		const { facts } = await collectNodeFacts({
+			netlink: new Netlink({ request: netlinkRequest }),
+			node,
+			uplink: values.uplink,
+			podCidrs: values.podCidrs,
+		});
+		const dataplane = await Dataplane.open(
+			{ config: values, view: this.#store, features, objectDir, log: this.#log },
+			facts,
+		);
+		const clock = await this.#openClock();
+		const pods = await Pods.open({
+			config: values,
+			dataplane,
+			clock,
+			cniExecutable,
+			log: this.#log,
+			onCni: (command, result, tookMs) => this.#metrics.recordCni(command, result, tookMs / 1000),
+		});
+		const adoption = await pods.adopt();
+		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
+		const services = this.#planner(dataplane, pods);
+		this.#nodeTally.record(dataplane.reconcilePeers());
+		await services.start();
+		const report = await dataplane.activate(() => pods.attachments());
+		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
+		const sizes = { ct4: values.ctMaxEntries, ...values.maps } as Record<string, number>;
+		this.#running = { dataplane, services, pods, clock, memory: plannedMemory(sizes), facts: this.#facts(dataplane) };
+		this.#follow(this.#running);
+		await pods.replaySpool();
+		await pods.serve(() => this.#cniReadiness());
+		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
+	}
+
+	async #openClock() {
+		this.#clockObject = BpfObject.open(join(this.#options.objectDir, 'clock.bpf.o'));
+		await this.#clockObject.load();
+		return jiffiesClock(this.#clockObject.program('clock_jiffies'), kernelHz());
+	}
+
+	#planner(dataplane: Dataplane, pods: Pods): ServicePlanner {
+		return new ServicePlanner({
+			view: this.#store,
+			kernel: dataplane.datapath.kernel,
+			config: this.#config.values,
+			facts: () => dataplane.facts,
+			hostPorts: () => pods.hostPorts(),
+			onReport: (report) => {
+				this.#serviceTally.record(report.problems);
+				this.#metrics.recordReconcile(
+					'services',
+					report.problems.length === 0 ? 'success' : 'failure',
+					report.tookMs / 1000,
+				);
+				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
+			},
+			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
+		});
+	}
+
+	/** From here on changes are followed. */
+	#follow({ dataplane, services, pods }: RunningParts): void {
+		const { datapath } = dataplane;
+		this.#updateNames(dataplane);
+		this.#store.onChange((change) => this.#onChange(change, dataplane, services));
+		pods.onChange(() => services.onHostPorts());
+		this.#ring = startRingReader({
+			observer: this.#flows,
+			open: (onRecords) => new RingBuffer(datapath.map('events'), onRecords, { pollMs: RING_POLL_MS }),
+			kernelLost: () => readMetric(reader(datapath), 'EVENTS_LOST'),
+		});
+		this.#every(REFRESH_MS, () => this.#nodeLoop.request());
+		this.#every(SWEEP_MS, () => void pods.sweep());
+		this.#every(COLLECT_MS, () => {
+			pods
+				.collectFlows()
+				.catch((error) => this.#log.warn({ error: errorMessage(error) }, 'collection of flows failed'));
+		});
+	}
+
+	#every(periodMs: number, task: () => void): void {
+		this.#timers.push(setInterval(task, periodMs));
+	}
+
+	#onChange(change: ClusterChange, dataplane: Dataplane, services: ServicePlanner): void {
+		services.onChange(change);
+		if (change.nodes.size > 0) this.#nodeLoop.request();
+		this.#updateNames(dataplane);
+	}
+
+	#updateNames(dataplane: Dataplane): void {
+		const { clusterCidrs, serviceCidrs, nodeName } = this.#config.values;
+		const { localAddresses } = dataplane.facts;
+		this.#names.update(this.#store, { nodeName, localAddresses, clusterCidrs: [...clusterCidrs, ...serviceCidrs] });
+	}
+
+	/** One run of the node loop. @returns problems */
+	async #refresh(): Promise<readonly string[]> {
+		const parts = this.#running;
+		if (parts === undefined) return [];
+		const start = performance.now();
+		const problems = await parts.dataplane.refresh();
+		parts.services.onFacts();
+		this.#nodeTally.record(problems);
+		this.#metrics.recordReconcile(
+			'node',
+			problems.length === 0 ? 'success' : 'failure',
+			(performance.now() - start) / 1000,
+		);
+		return problems;
+	}
+
+	/** Why the agent is not ready; empty = it is. */
+	#problems(): readonly string[] {
+		if (this.#running === undefined) return [`waiting for ${this.#waitingFor}`];
+		return [this.#serviceTally, this.#nodeTally].flatMap(({ name, lastError }) =>
+			lastError === '' ? [] : [`${name}: ${lastError}`],
+		);
+	}
+
+	#cniReadiness(): Readiness {
+		const [reason] = this.#problems();
+		if (reason === undefined) return { state: 'ready' };
+		const sinceMs = this.#started.getTime();
+		return this.#running === undefined
+			? { state: 'unavailable', sinceMs, reason }
+			: { state: 'degraded', sinceMs, reason };
+	}
+
+	#facts(dataplane: Dataplane): Record<string, string> {
+		const { values, origins } = this.#config;
+		const { features } = this.#options;
+		const mib = plannedMemory().reduce((sum, { bytes }) => sum + bytes, 0) / 1024 / 1024;
+		return {
+			routing: values.routing,
+			uplink: `${dataplane.facts.uplink.name} (${origins.uplink.reason || origins.uplink.source})`,
+			addresses: dataplane.facts.addresses.join(' '),
+			'pod-cidrs': dataplane.facts.podCidrs.join(' '),
+			'pod-mtu': String(dataplane.routing.plan.podMtu),
+			kernel: features.release,
+			hooks: `${features.tcx ? 'tcx' : 'clsact'}${values.socketLb ? ', cgroup sockets' : ''}`,
+			'map-memory': `${mib.toFixed(0)} MiB`,
+		};
+	}
+
+	#logProblems(reconciler: string, problems: readonly string[], retryInMs: number): void {
+		if (problems.length === 0) this.#log.info({ reconciler }, 'recovered');
+		else
+			this.#log.warn(
+				{ reconciler, problems: problems.slice(0, 10), count: problems.length, retryInMs },
+				'not as wanted',
+			);
+	}
+
+	#createMetrics(): Metrics {
+		const datapath = () => this.#running?.dataplane.datapath;
+		return createMetrics({
+			version: this.#options.version,
+			source: {
+				drops: () => {
+					const open = datapath();
+					return open === undefined ? [] : readDropTotals(reader(open));
+				},
+				counter: (name) => {
+					const open = datapath();
+					return open === undefined ? 0n : readMetric(reader(open), name);
+				},
+				flows: () => this.#flows.stats(),
+				maps: () => (this.#running === undefined ? [] : mapReports(this.#running)),
+				endpoints: () => this.#running?.pods.list().length ?? 0,
+				ready: () => this.#running !== undefined && this.#problems().length === 0,
+			},
+		});
+	}
+}
+
+/** Replaces `auto` by what this machine calls for. @throws CONFIG_CONFLICT, UPLINK_UNKNOWN */
+export async function resolveConfig(config: EffectiveConfig, node: Node): Promise<EffectiveConfig> {
+	const { uplink, podCidrs } = config.values;
+	const { facts, uplinkReason } = await collectNodeFacts({
+		netlink: new Netlink({ request: netlinkRequest }),
+		node,
+		uplink,
+		podCidrs,
+	});
+	return resolveAutomatic(config, {
+		uplink: facts.uplink,
+		uplinkReason,
+		addresses: facts.addresses,
+		podCidrs: facts.podCidrs,
+		localPorts: localPortRange(),
+		reservedPorts: reservedPorts(),
+		cgroup2: findCgroup2(),
+	});
+}

@@ -1,0 +1,243 @@
+/**
+ * The dataplane of this node as one thing: facts and plans come in, devices, programs, routes and peer tables follow.
+ * open() prepares everything while old programs go on; activate() swaps; refresh() follows changes and repairs.
+ */
+import type { Logger } from 'pino';
+import { type KernelFeatures, netlinkRequest } from '../../native/index.ts';
+import type { Config } from '../config/schema.ts';
+import {
+	type ActivationReport,
+	type Datapath,
+	type DatapathSettings,
+	type EndpointAttachment,
+	openDatapath,
+} from '../kernel/datapath.ts';
+import { Netlink } from '../kernel/netlink.ts';
+import { Sysctl } from '../kernel/sysctl.ts';
+import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
+import type { ClusterView } from '../model/cluster-view.ts';
+import { FairleadError } from '../model/errors.ts';
+import type { NodeFacts } from '../model/node-facts.ts';
+import { planPeers } from '../plan/peers.ts';
+import { planRouting, type RoutingResult } from '../plan/routing.ts';
+import { reconcilePeers } from '../reconcile/nodes.ts';
+import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
+import { RoutingExecutor } from '../routing/executor.ts';
+import { collectNodeFacts } from './node-facts.ts';
+
+export interface DataplaneOptions {
+	/** Resolved: no `auto` but mtu's meaning is the same. */
+	readonly config: Config;
+	readonly view: ClusterView;
+	readonly features: KernelFeatures;
+	/** Directory of the compiled BPF objects. */
+	readonly objectDir: string;
+	readonly log: Logger;
+}
+
+const NO_ADDRESS = new Uint8Array(16);
+const EVENTS_PER_SECOND = 100;
+
+/** Network and mask of the first pod CIDR of a family, 16 bytes each; zero = family not in use. */
+export function podNet(podCidrs: readonly string[], family: 4 | 6): { net: Uint8Array; mask: Uint8Array } {
+	const cidr = podCidrs.find((each) => familyOf(each) === family);
+	if (cidr === undefined) return { net: NO_ADDRESS, mask: NO_ADDRESS };
+	const { address, prefixLength } = cidrParts(cidr);
+	const bits = prefixLength + (family === 4 ? 96 : 0);
+	const mask = Uint8Array.from({ length: 16 }, (_, at) => (0xff00 >> Math.max(0, Math.min(8, bits - at * 8))) & 0xff);
+	return { net: addressBytes(address), mask };
+}
+
+/** Constants of the programs. */
+export function datapathSettings(
+	config: Config,
+	facts: NodeFacts,
+	routing: RoutingResult,
+	devices: Devices,
+): DatapathSettings {
+	const address = (family: 4 | 6): Uint8Array => {
+		const found = facts.addresses.find((each) => familyOf(each) === family);
+		return found === undefined ? NO_ADDRESS : addressBytes(found);
+	};
+	const [net4, net6] = [podNet(facts.podCidrs, 4), podNet(facts.podCidrs, 6)];
+	if (config.snatPorts === 'auto')
+		throw new FairleadError('CONFIG_CONFLICT', 'cannot load programs: snatPorts is not resolved');
+	return {
+		uplinkIfindex: facts.uplink.ifindex,
+		overlayIfindex: devices.overlay?.ifindex ?? 0,
+		hostIfindex: devices.host.ifindex,
+		vni: config.vni,
+		vxlanPort: config.vxlanPort,
+		snatPortMin: config.snatPorts.min,
+		snatPortMax: config.snatPorts.max,
+		podMtu: routing.plan.podMtu,
+		uplinkMtu: facts.uplink.mtu,
+		nodeAddr4: address(4),
+		nodeAddr6: address(6),
+		podNet4: net4.net,
+		podMask4: net4.mask,
+		podNet6: net6.net,
+		podMask6: net6.mask,
+		hostMac: devices.host.mac,
+		overlayMac: OVERLAY_MAC,
+		events: 1,
+		masquerade4: config.masquerade ? 1 : 0,
+		masquerade6: config.masquerade ? 1 : 0,
+		sockLb: config.socketLb ? 1 : 0,
+		eventRate: EVENTS_PER_SECOND,
+	};
+}
+
+function sameSettings(a: DatapathSettings, b: DatapathSettings): boolean {
+	const text = (value: unknown) => (value instanceof Uint8Array ? value.join() : String(value));
+	return (Object.keys(a) as (keyof DatapathSettings)[]).every((key) => text(a[key]) === text(b[key]));
+}
+
+export class Dataplane {
+	readonly datapath: Datapath;
+	readonly netlink: Netlink;
+	readonly #options: DataplaneOptions;
+	readonly #executor: RoutingExecutor;
+	#facts: NodeFacts;
+	#routing: RoutingResult;
+	#devices: Devices;
+	#settings: DatapathSettings;
+	#endpoints: () => readonly EndpointAttachment[] = () => [];
+
+	private constructor(
+		options: DataplaneOptions,
+		parts: {
+			datapath: Datapath;
+			netlink: Netlink;
+			executor: RoutingExecutor;
+			facts: NodeFacts;
+			routing: RoutingResult;
+			devices: Devices;
+			settings: DatapathSettings;
+		},
+	) {
+		this.#options = options;
+		this.datapath = parts.datapath;
+		this.netlink = parts.netlink;
+		this.#executor = parts.executor;
+		this.#facts = parts.facts;
+		this.#routing = parts.routing;
+		this.#devices = parts.devices;
+		this.#settings = parts.settings;
+	}
+
+	/** Makes devices and maps and loads the programs; traffic still uses what is attached. */
+	static async open(options: DataplaneOptions, facts: NodeFacts): Promise<Dataplane> {
+		const { config, features } = options;
+		const netlink = new Netlink({ request: netlinkRequest });
+		const executor = new RoutingExecutor({
+			netlink,
+			sysctl: new Sysctl(),
+			managedNeighbours: features.version[0] > 5 || (features.version[0] === 5 && features.version[1] >= 16),
+		});
+		const routing = planRouting(options.view.nodes.values(), facts, routingSettings(config));
+		executor.enableForwarding(facts.uplink.name);
+		const devices = await executor.ensureDevices({ overlay: routing.plan.overlay, hostMtu: routing.plan.podMtu });
+		const settings = datapathSettings(config, facts, routing, devices);
+		const usesIpv6 = facts.podCidrs.some((cidr) => familyOf(cidr) === 6);
+		const datapath = await openDatapath({
+			objectDir: options.objectDir,
+			bpffsDir: config.bpffsDir,
+			cgroupRoot: config.cgroupRoot,
+			settings,
+			features,
+			mapSizes: { ct4: config.ctMaxEntries, ct6: usesIpv6 ? config.ctMaxEntries : 1024, ...definedSizes(config.maps) },
+		});
+		return new Dataplane(options, { datapath, netlink, executor, facts, routing, devices, settings });
+	}
+
+	get facts(): NodeFacts {
+		return this.#facts;
+	}
+
+	get routing(): RoutingResult {
+		return this.#routing;
+	}
+
+	/** Writes the peer tables. @returns problems */
+	reconcilePeers(): readonly string[] {
+		const plan = planPeers(this.#routing.peers, this.#facts, this.#options.config);
+		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
+		return reconcilePeers(plan, devices, this.datapath.kernel).problems;
+	}
+
+	/** Swaps all programs in, then sets routes. @param endpoints  asked again whenever everything is attached anew */
+	async activate(endpoints: () => readonly EndpointAttachment[]): Promise<ActivationReport> {
+		this.#endpoints = endpoints;
+		const report = await this.#attachAll();
+		await this.#applyRoutes();
+		return report;
+	}
+
+	/**
+	 * Looks at the machine and the view again: repairs devices, programs, peers and routes.
+	 * @returns problems; empty = all is as planned
+	 */
+	async refresh(): Promise<readonly string[]> {
+		const { config, view } = this.#options;
+		const node = view.nodes.get(config.nodeName);
+		if (node === undefined) return [`Node ${config.nodeName}: not found; the last known state stays in force`];
+		const { facts } = await collectNodeFacts({
+			netlink: this.netlink,
+			node,
+			uplink: config.uplink,
+			podCidrs: config.podCidrs,
+		});
+		this.#facts = facts;
+		this.#routing = planRouting(view.nodes.values(), facts, routingSettings(config));
+		const { overlay, podMtu } = this.#routing.plan;
+		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
+		const settings = datapathSettings(config, facts, this.#routing, this.#devices);
+		if (!sameSettings(settings, this.#settings)) {
+			await this.datapath.reload(settings);
+			this.#settings = settings;
+			await this.#attachAll();
+			this.#options.log.info({ uplink: facts.uplink.name, podMtu }, 'programs loaded again');
+		}
+		const problems = [
+			...this.reconcilePeers(),
+			...this.#routing.plan.problems.map(({ node: name, message }) => `Node ${name}: ${message}`),
+		];
+		return [...problems, ...(await this.#applyRoutes())];
+	}
+
+	/** Removes devices and routes; pinned maps and links are the caller's business. */
+	removeDevices(): Promise<void> {
+		return this.#executor.remove();
+	}
+
+	close(): void {
+		this.datapath.close();
+	}
+
+	async #attachAll(): Promise<ActivationReport> {
+		return this.datapath.activate({
+			uplinks: [this.#facts.uplink.ifindex],
+			hostPeer: this.#devices.hostPeer.ifindex,
+			...(this.#devices.overlay !== null && { overlay: this.#devices.overlay.ifindex }),
+			endpoints: this.#endpoints(),
+		});
+	}
+
+	async #applyRoutes(): Promise<string[]> {
+		const report = await this.#executor.apply(this.#routing.plan, this.#devices, this.#facts.uplink.ifindex);
+		await this.#executor.refreshNeighbours(this.#routing.plan, this.#facts.uplink.ifindex);
+		if (report.changes.length > 0) this.#options.log.debug({ changes: report.changes }, 'routes changed');
+		return report.failures.map(({ what, why }) => `${what}: ${why}`);
+	}
+}
+
+function routingSettings(config: Config) {
+	const { routing, vni, vxlanPort, mtu, serviceCidrs } = config;
+	return { mode: routing, vni, vxlanPort, mtu, serviceCidrs };
+}
+
+/** Without the keys that are not set. */
+function definedSizes(sizes: Config['maps']): Record<string, number> {
+	return Object.fromEntries(Object.entries(sizes).filter((entry): entry is [string, number] => entry[1] !== undefined));
+}

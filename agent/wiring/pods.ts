@@ -1,0 +1,182 @@
+/**
+ * Pods of this node: the endpoint manager, the CNI server in front of it, and the upkeep both need.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Readiness } from '../../cni/dispatch.ts';
+import { type InstallOptions, installCni } from '../../cni/install.ts';
+import { type CniServer, createCniServer } from '../../cni/server.ts';
+import { replaySpool } from '../../cni/spool.ts';
+import { netlinkRequest, peerCredentials } from '../../native/index.ts';
+import type { Config } from '../config/schema.ts';
+import type { AdoptReport } from '../endpoints/endpoint-deps.ts';
+import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
+import { FileLedger } from '../endpoints/ledger.ts';
+import { type CtGcReport, collectConntrack, forgetAddresses } from '../kernel/ct-gc.ts';
+import type { EndpointAttachment } from '../kernel/datapath.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
+import { Netlink } from '../kernel/netlink.ts';
+import { writeSysctl } from '../kernel/sysctl.ts';
+import { addressBytes } from '../model/address.ts';
+import { errorMessage } from '../model/errors.ts';
+import type { HostPort } from '../model/host-port.ts';
+import type { Dataplane } from './dataplane.ts';
+import { bootId } from './machine.ts';
+
+export interface PodsOptions {
+	readonly config: Config;
+	readonly dataplane: Dataplane;
+	readonly clock: JiffiesClock;
+	/** The compiled CNI executable. */
+	readonly cniExecutable: string;
+	readonly log: Logger;
+	/** After each CNI request. @param result  'success' or the error code as text */
+	readonly onCni: (command: string, result: string, tookMs: number) => void;
+}
+
+export class Pods {
+	readonly #options: PodsOptions;
+	readonly #manager: EndpointManager;
+	#server: CniServer | undefined;
+	#conntrackUse: { ct4: number; ct6: number; nat: number } | undefined;
+
+	private constructor(options: PodsOptions, manager: EndpointManager) {
+		this.#options = options;
+		this.#manager = manager;
+	}
+
+	static async open(options: PodsOptions): Promise<Pods> {
+		const { config, dataplane, log } = options;
+		const { datapath } = dataplane;
+		const maps = { ct4: datapath.map('ct4'), ct6: datapath.map('ct6') };
+		const manager = new EndpointManager({
+			netlink: new Netlink({ request: netlinkRequest }),
+			kernel: datapath.kernel,
+			programs: {
+				attach: (ifindex, pinName) => datapath.attachEndpoint(ifindex, pinName),
+				detach: (pinName) => void datapath.detachEndpoint(pinName),
+			},
+			ledger: await FileLedger.open(join(config.stateDir, 'attachments')),
+			writeSysctl,
+			podCidrs: dataplane.facts.podCidrs,
+			mtu: () => dataplane.routing.plan.podMtu,
+			bootId: bootId(),
+			coolDownMs: config.podCoolDownMs,
+			forgetAddresses: async (addresses) => {
+				await forgetAddresses(maps, addresses.map(addressBytes));
+			},
+			log,
+		});
+		return new Pods(options, manager);
+	}
+
+	/** Makes ledger, interfaces and maps agree. */
+	adopt(): Promise<AdoptReport> {
+		return this.#manager.start();
+	}
+
+	/** Replays deletions that came while no agent ran. */
+	async replaySpool(): Promise<void> {
+		const report = await replaySpool(this.#spoolDir, this.#manager, ({ containerId, ifname }) => {
+			return this.list().find((each) => each.containerId === containerId && each.ifname === ifname)?.createdAtMs;
+		});
+		const { log } = this.#options;
+		if (report.replayed > 0) log.info({ replayed: report.replayed }, 'spooled deletions replayed');
+		for (const problem of report.problems) log.warn({ problem }, 'spooled deletion failed');
+	}
+
+	/** Answers the CNI executable from now on, and installs it. */
+	async serve(readiness: () => Readiness): Promise<void> {
+		const { config, log } = this.#options;
+		this.#server = await createCniServer({
+			socketPath: join(config.runDir, 'cni.sock'),
+			endpoints: this.#manager,
+			readiness,
+			peerUid: (fd) => peerCredentials(fd).uid,
+			addTimeoutMs: config.addTimeoutMs,
+			delTimeoutMs: config.delTimeoutMs,
+			onServed: ({ request, error }, tookMs) => {
+				const command = request?.verb ?? 'other';
+				this.#options.onCni(command, error === undefined ? 'success' : String(error.code), tookMs);
+				if (error !== undefined)
+					log.warn({ command, container: request?.containerId, error: error.message }, 'CNI request failed');
+				else log.debug({ command, container: request?.containerId, tookMs }, 'CNI request served');
+			},
+		});
+		const written = await installCni(this.#installOptions());
+		if (written.length > 0) log.info({ files: written }, 'CNI plugin installed');
+	}
+
+	list(): LiveEndpoint[] {
+		return this.#manager.list();
+	}
+
+	hostPorts(): HostPort[] {
+		return this.#manager.hostPorts();
+	}
+
+	/** Interfaces the programs belong on. */
+	attachments(): EndpointAttachment[] {
+		return this.list().map(({ ifindex, hostIfname }) => ({ ifindex, pinName: hostIfname }));
+	}
+
+	onChange(listener: () => void): void {
+		this.#manager.onChange(listener);
+	}
+
+	/** Entries at the last collection; undefined = none yet. */
+	get conntrackUse(): { readonly ct4: number; readonly ct6: number; readonly nat: number } | undefined {
+		return this.#conntrackUse;
+	}
+
+	/** Removes dead flows and free ports. */
+	async collectFlows(): Promise<CtGcReport> {
+		const { dataplane, clock } = this.#options;
+		const { datapath, facts } = dataplane;
+		const [ct4, ct6, nat] = [datapath.map('ct4'), datapath.map('ct6'), datapath.map('nat')];
+		const report = await collectConntrack({ ct4, ct6, nat, clock, nodeAddresses: facts.addresses.map(addressBytes) });
+		this.#conntrackUse = { ct4: report.ct4, ct6: report.ct6, nat: report.nat };
+		return report;
+	}
+
+	/** Ends attachments whose interface is gone and replays what was spooled. Never throws. */
+	async sweep(): Promise<void> {
+		const { log } = this.#options;
+		try {
+			await this.replaySpool();
+			for (const ended of await this.#manager.sweep()) {
+				log.warn(
+					{ container: ended.containerId, addresses: ended.addresses },
+					'attachment ended: its interface is gone',
+				);
+			}
+		} catch (error) {
+			log.warn({ error: errorMessage(error) }, 'sweep of attachments failed');
+		}
+	}
+
+	async close(): Promise<void> {
+		await this.#server?.close();
+		await this.#manager.close();
+	}
+
+	get #spoolDir(): string {
+		return join(this.#options.config.stateDir, 'cni-spool');
+	}
+
+	#installOptions(): InstallOptions {
+		const { config, cniExecutable } = this.#options;
+		return {
+			executable: cniExecutable,
+			binDir: config.cniBinDir,
+			confDir: config.cniConfDir,
+			confName: config.cniConfName,
+			cniVersion: config.cniVersion === '1.1.0' ? '1.1.0' : '1.0.0',
+			networkName: 'fairlead',
+			socketPath: join(config.runDir, 'cni.sock'),
+			spoolDir: this.#spoolDir,
+			addTimeoutMs: config.addTimeoutMs,
+			delTimeoutMs: config.delTimeoutMs,
+		};
+	}
+}

@@ -1,0 +1,113 @@
+/**
+ * Keeps the service maps following the cluster and the pods' host ports: plans what changed, hands it to the reconciler.
+ */
+import type { Config } from '../config/schema.ts';
+import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
+import type { HostPort } from '../model/host-port.ts';
+import type { NodeFacts } from '../model/node-facts.ts';
+import {
+	type OwnerPlan,
+	planHostPorts,
+	planServices,
+	replanServices,
+	type ServicesContext,
+	selectNodePortAddresses,
+} from '../plan/services.ts';
+import type { Kernel } from '../reconcile/kernel.ts';
+import { type ReconcileReport, ServicesReconciler } from '../reconcile/services.ts';
+import { ServicesLoop } from '../reconcile/services-loop.ts';
+
+export interface ServicePlannerOptions {
+	readonly view: ClusterView;
+	readonly kernel: Kernel;
+	readonly config: Config;
+	/** Asked at every planning. */
+	readonly facts: () => NodeFacts;
+	readonly hostPorts: () => readonly HostPort[];
+	readonly onReport: (report: ReconcileReport) => void;
+	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
+}
+
+const NO_PLAN: OwnerPlan = { ports: [], problems: [] };
+
+export class ServicePlanner {
+	readonly reconciler: ServicesReconciler;
+	readonly #options: ServicePlannerOptions;
+	readonly #loop: ServicesLoop;
+	/** What was handed over last, by owner. */
+	#plans = new Map<string, OwnerPlan>();
+	/** Text of the context the plans were made with. */
+	#context = '';
+
+	constructor(options: ServicePlannerOptions) {
+		this.#options = options;
+		this.reconciler = new ServicesReconciler({ kernel: options.kernel });
+		this.#loop = new ServicesLoop({
+			reconciler: this.reconciler,
+			onReport: options.onReport,
+			onProblems: options.onProblems,
+		});
+	}
+
+	/** Desired state by owner, for reports. */
+	get plans(): ReadonlyMap<string, OwnerPlan> {
+		return this.#plans;
+	}
+
+	/** First planning: makes the maps hold exactly what is wanted. */
+	async start(): Promise<ReconcileReport> {
+		const context = this.#makeContext();
+		this.#plans = planServices(this.#options.view, this.#options.hostPorts(), context);
+		return this.#loop.start(this.#plans);
+	}
+
+	/** Plans the services that changed. */
+	onChange(change: Pick<ClusterChange, 'services'>): void {
+		if (change.services.size > 0) this.#hand(replanServices(this.#options.view, change.services, this.#makeContext()));
+	}
+
+	/** Plans everything anew if the node's addresses or zone changed. */
+	onFacts(): void {
+		const before = this.#context;
+		const context = this.#makeContext();
+		if (this.#context === before) return;
+		this.#hand(this.#withRemovals(planServices(this.#options.view, this.#options.hostPorts(), context)));
+	}
+
+	/** Plans host ports; services stay. */
+	onHostPorts(): void {
+		const plans = planHostPorts(this.#options.hostPorts(), this.#makeContext());
+		for (const owner of this.#plans.keys()) {
+			if (owner.startsWith('hostport:') && !plans.has(owner)) plans.set(owner, NO_PLAN);
+		}
+		this.#hand(plans);
+	}
+
+	close(): Promise<void> {
+		return this.#loop.close();
+	}
+
+	#withRemovals(plans: Map<string, OwnerPlan>): Map<string, OwnerPlan> {
+		for (const owner of this.#plans.keys()) if (!plans.has(owner)) plans.set(owner, NO_PLAN);
+		return plans;
+	}
+
+	#hand(plans: ReadonlyMap<string, OwnerPlan>): void {
+		for (const [owner, plan] of plans) {
+			if (plan.ports.length === 0 && plan.problems.length === 0) this.#plans.delete(owner);
+			else this.#plans.set(owner, plan);
+		}
+		this.#loop.enqueue(plans);
+	}
+
+	#makeContext(): ServicesContext {
+		const { name, zone, addresses, localAddresses } = this.#options.facts();
+		const setting = this.#options.config.nodePortAddresses;
+		const nodePortAddresses = selectNodePortAddresses(
+			this.#options.facts(),
+			setting[0] === 'primary' ? 'primary' : setting,
+		);
+		this.#context = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
+		return { node: { name, zone, localAddresses }, nodePortAddresses };
+	}
+}

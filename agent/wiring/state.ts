@@ -1,0 +1,208 @@
+/**
+ * The agent's answers to its API and to scrapes.
+ */
+import { Ct4Key, CtEntry, CtKey } from '../../native/abi/generated.ts';
+import { type ConntrackContext, conntrackReport } from '../api/conntrack-reports.ts';
+import type {
+	AgentState,
+	ConntrackReport,
+	MapReport,
+	ReconcilerReport,
+	SettingReport,
+	SourceErrorReport,
+	StatusReport,
+} from '../api/state.ts';
+import type { EffectiveConfig } from '../config/config.ts';
+import { CONFIG_NAMES } from '../config/schema.ts';
+import { readDropTotals, readMetric } from '../flows/counters.ts';
+import type { AddressResolver } from '../flows/names.ts';
+import { widenKey } from '../kernel/ct-gc.ts';
+import type { Datapath, MapMemory } from '../kernel/datapath.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
+import type { ClusterView } from '../model/cluster-view.ts';
+import type { FileProblem } from '../sources/files/load.ts';
+import type { Dataplane } from './dataplane.ts';
+import type { Pods } from './pods.ts';
+import { endpointReports, nodeReports, serviceReports } from './reports.ts';
+import type { ServicePlanner } from './services.ts';
+
+/** What exists once the dataplane does. */
+export interface RunningParts {
+	readonly dataplane: Dataplane;
+	readonly services: ServicePlanner;
+	readonly pods: Pods;
+	readonly clock: JiffiesClock;
+	readonly memory: readonly MapMemory[];
+	/** Facts for people, by kebab-case key. */
+	readonly facts: Readonly<Record<string, string>>;
+}
+
+/** Counts and last outcome of one reconciler. */
+export class ReconcilerTally {
+	readonly name: string;
+	#runs = 0;
+	#failures = 0;
+	#lastSuccess: Date | undefined;
+	#lastError = '';
+
+	constructor(name: string) {
+		this.name = name;
+	}
+
+	/** @param problems  empty = success */
+	record(problems: readonly string[]): void {
+		this.#runs++;
+		this.#lastError = problems.join('; ');
+		if (problems.length > 0) this.#failures++;
+		else this.#lastSuccess = new Date();
+	}
+
+	get lastError(): string {
+		return this.#lastError;
+	}
+
+	report(): ReconcilerReport {
+		const { name } = this;
+		return {
+			name,
+			runs: this.#runs,
+			failures: this.#failures,
+			lastSuccess: this.#lastSuccess,
+			lastError: this.#lastError,
+		};
+	}
+}
+
+export interface StateOptions {
+	readonly view: ClusterView;
+	readonly names: AddressResolver;
+	readonly started: Date;
+	readonly tallies: readonly ReconcilerTally[];
+	readonly config: () => EffectiveConfig;
+	readonly problems: () => readonly string[];
+	readonly sourceProblems: () => readonly FileProblem[];
+	/** undefined until the dataplane is up. */
+	readonly running: () => RunningParts | undefined;
+}
+
+export class NodeState implements AgentState {
+	readonly #options: StateOptions;
+
+	constructor(options: StateOptions) {
+		this.#options = options;
+	}
+
+	status(): StatusReport {
+		const { started, tallies, running, problems, sourceProblems } = this.#options;
+		const parts = running();
+		const reasons = problems();
+		return {
+			started,
+			ready: parts !== undefined && reasons.length === 0,
+			problems: reasons,
+			facts: parts?.facts ?? {},
+			reconcilers: tallies.map((tally) => tally.report()),
+			maps: parts === undefined ? [] : mapReports(parts),
+			sourceErrors: sourceProblems().map(sourceError),
+			eventsLimited: parts === undefined ? 0n : readMetric(reader(parts.dataplane.datapath), 'EVENTS_LIMITED'),
+		};
+	}
+
+	services() {
+		const parts = this.#options.running();
+		if (parts === undefined) return [];
+		const { dataplane, services } = parts;
+		const { facts, routing } = dataplane;
+		return serviceReports({
+			view: this.#options.view,
+			facts,
+			routing,
+			plans: services.plans,
+			serviceNames: services.reconciler.serviceNames(),
+		});
+	}
+
+	endpoints() {
+		return endpointReports(this.#options.running()?.pods.list() ?? []);
+	}
+
+	nodes() {
+		const parts = this.#options.running();
+		if (parts === undefined) return [];
+		const { facts, routing } = parts.dataplane;
+		return nodeReports(facts, routing, routing.plan.podMtu);
+	}
+
+	async conntrack(): Promise<Iterable<ConntrackReport>> {
+		const parts = this.#options.running();
+		if (parts === undefined) return [];
+		const { datapath } = parts.dataplane;
+		const [ct4, ct6] = [await datapath.map('ct4').dumpAsync(), await datapath.map('ct6').dumpAsync()];
+		const context: ConntrackContext = { names: this.#options.names, jiffiesNow: parts.clock.now(), hz: parts.clock.hz };
+		return conntrackOf(ct4, ct6, context);
+	}
+
+	drops() {
+		const parts = this.#options.running();
+		return parts === undefined ? [] : readDropTotals(reader(parts.dataplane.datapath));
+	}
+
+	config(): SettingReport[] {
+		const { values, origins } = this.#options.config();
+		return CONFIG_NAMES.map((key) => ({
+			key,
+			value: JSON.stringify(values[key]),
+			origin: origins[key].source.split(' ')[0] ?? '',
+			why: origins[key].reason,
+		}));
+	}
+}
+
+interface Dump {
+	readonly count: number;
+	readonly keys: Uint8Array;
+	readonly values: Uint8Array;
+}
+
+function* conntrackOf(ct4: Dump, ct6: Dump, context: ConntrackContext): Generator<ConntrackReport> {
+	for (let i = 0; i < ct4.count; i++) {
+		const key = widenKey(Ct4Key.decode(ct4.keys, i * Ct4Key.size));
+		yield conntrackReport(key, CtEntry.decode(ct4.values, i * CtEntry.size), context);
+	}
+	for (let i = 0; i < ct6.count; i++) {
+		yield conntrackReport(
+			CtKey.decode(ct6.keys, i * CtKey.size),
+			CtEntry.decode(ct6.values, i * CtEntry.size),
+			context,
+		);
+	}
+}
+
+/** Reads elements of per-CPU maps. */
+export function reader(datapath: Datapath) {
+	return (map: 'drops' | 'metrics', key: Uint8Array): Uint8Array | undefined => datapath.kernel.mapGet(map, key);
+}
+
+function sourceError({ file, line, object, path, message }: FileProblem): SourceErrorReport {
+	return { origin: `${file}:${line}`, object, field: path, message };
+}
+
+/** Occupancy where it is known without walking the map. */
+export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'pods'>): MapReport[] {
+	const usage = parts.services.reconciler.usage();
+	const used: Readonly<Record<string, number | undefined>> = {
+		services: usage?.services.used,
+		backends: usage?.backends.used,
+		slots: usage?.slots.used,
+		endpoints: parts.pods.list().length,
+		ct4: parts.pods.conntrackUse?.ct4,
+		ct6: parts.pods.conntrackUse?.ct6,
+		nat: parts.pods.conntrackUse?.nat,
+	};
+	return parts.memory.map(({ map, maxEntries, bytes }) => ({
+		name: map,
+		entries: used[map],
+		capacity: maxEntries,
+		bytes,
+	}));
+}
