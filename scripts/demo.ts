@@ -50,10 +50,12 @@ async function showFlows(demo: Demo): Promise<void> {
 			throw new Error(`no flow of client-1 among ${lines.length}`);
 		return `${lines.length} flows read back`;
 	});
-	heading('fairlead service list');
-	quote((await demo.cluster.node(1).cli('service', 'list')).stdout);
-	heading('fairlead status');
-	quote((await demo.cluster.node(1).cli('status')).stdout);
+	for (const args of [['service', 'list'], ['status']]) {
+		heading(`fairlead ${args.join(' ')}`);
+		const node = demo.cluster.node(1);
+		const { stdout, stderr } = await node.run(node.cliCommand(...args), { allowFailure: true });
+		quote(stdout + stderr);
+	}
 }
 
 function explainKept(cluster: Cluster): void {
