@@ -3,7 +3,7 @@
  * Writes below dist/bpf only. Compiles again only what is older than its source or any header of bpf/.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -77,11 +77,19 @@ async function tool(command: string, args: readonly string[], source: string): P
 	}
 }
 
+/** Files below a directory of the checkout whose names end so, sorted. */
+function sources(directory: string, ending: string): string[] {
+	return readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' })
+		.filter((path) => path.endsWith(ending))
+		.sort()
+		.map((path) => join(ROOT, directory, path));
+}
+
 /** True when `output` is missing or older than its source, any header of bpf/, or this script. */
 export function isStale(source: string, output: string): boolean {
 	if (!existsSync(output)) return true;
 	const built = statSync(output).mtimeMs;
-	const headers = globSync('bpf/**/*.h', { cwd: ROOT }).map((path) => join(ROOT, path));
+	const headers = sources('bpf', '.h');
 	return [source, fileURLToPath(import.meta.url), ...headers].some((path) => statSync(path).mtimeMs > built);
 }
 
@@ -90,9 +98,8 @@ export function isStale(source: string, output: string): boolean {
  * @returns the objects that were written
  */
 export async function buildPrograms(): Promise<string[]> {
-	const jobs = globSync('bpf/progs/*.bpf.c', { cwd: ROOT })
-		.sort()
-		.map((path) => ({ source: join(ROOT, path), output: join(BPF_OUTPUT, basename(path).replace(/\.c$/, '.o')) }))
+	const jobs = sources('bpf/progs', '.bpf.c')
+		.map((source) => ({ source, output: join(BPF_OUTPUT, basename(source).replace(/\.c$/, '.o')) }))
 		.filter(({ source, output }) => isStale(source, output));
 	const queue = [...jobs];
 	const worker = async (): Promise<void> => {

@@ -127,6 +127,7 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 		return new Datapath({ options, hz, maps, programs, flows, copiedTables });
 	} catch (error) {
 		programs?.close();
+		maps.abandon();
 		maps.close();
 		throw error;
 	}
@@ -183,7 +184,8 @@ export class Datapath {
 	}
 
 	/**
-	 * Makes exactly these attachments, each swapped in place if it exists, and ends all others. Live flows are carried
+	 * Makes exactly these attachments, each swapped in place if it exists, and ends all others but those that
+	 * attachEndpoint() adds meanwhile. Live flows are carried
 	 * into new maps: a copy before, a second one of what changed after the swap; in between (runtime.migrating) packets in
 	 * the middle of an unknown TCP connection are dropped instead of being judged wrongly, and are sent again.
 	 * May be called again with other attachments.
@@ -196,13 +198,14 @@ export class Datapath {
 		let changes: SwapReport;
 		try {
 			if (this.#flows.pending) this.#setMigrating(1);
-			changes = this.#swap(wanted);
+			this.#attached.clear();
+			changes = this.#swap(wanted, isEndpoint);
 			if (this.#flows.pending) await this.#flows.secondPass();
 		} finally {
 			this.#setMigrating(0);
 		}
 		const swapMs = performance.now() - start;
-		const removed = this.#links.retain(new Set(wanted.keys()));
+		const removed = this.#links.retain(new Set(this.#attached.keys()));
 		const carried = this.#flows.finish();
 		this.#maps.finish();
 		return { ...changes, removed, carried, swapMs };
@@ -221,7 +224,8 @@ export class Datapath {
 	}
 
 	/**
-	 * Loads the programs with other constants and swaps them into every attachment.
+	 * Loads the programs with other constants and swaps them into every attachment. Attachments whose device is gone
+	 * are forgotten: call activate() when devices have changed.
 	 * @throws FairleadError PROGRAM_LOAD; the old programs go on then
 	 */
 	async reload(settings: DatapathSettings): Promise<void> {
@@ -230,7 +234,7 @@ export class Datapath {
 		const old = this.#programs;
 		this.#programs = programs;
 		try {
-			const { failed } = this.#swap(new Map(this.#attached));
+			const { failed } = this.#swap(new Map(this.#attached), () => true);
 			for (const { name } of failed) this.#attached.delete(name);
 		} finally {
 			old.close();
@@ -272,15 +276,15 @@ export class Datapath {
 		}
 	}
 
-	/** Attaches all; only endpoints may fail. */
-	#swap(wanted: AttachmentTable): SwapReport {
+	/** Attaches all. @throws ATTACH_FAILED for an attachment that may not fail */
+	#swap(wanted: AttachmentTable, mayFail: (name: string) => boolean): SwapReport {
 		const counts: Record<LinkChange, number> = { attached: 0, replaced: 0 };
 		const failed: { name: string; message: string }[] = [];
 		for (const [name, attachment] of wanted) {
 			try {
 				counts[this.#attach(name, attachment)]++;
 			} catch (error) {
-				if (!name.startsWith(ENDPOINT_PREFIX)) throw error;
+				if (!mayFail(name)) throw error;
 				failed.push({ name, message: errorMessage(error) });
 			}
 		}
@@ -309,6 +313,10 @@ export class Datapath {
 }
 
 const ENDPOINT_PREFIX = 'pod_';
+
+function isEndpoint(name: string): boolean {
+	return name.startsWith(ENDPOINT_PREFIX);
+}
 
 type SwapReport = Pick<ActivationReport, 'attached' | 'replaced' | 'failed'>;
 

@@ -50,10 +50,16 @@ export class Links {
 	attach(name: string, program: BpfProgram, target: LinkTarget): LinkChange {
 		if (!PIN_NAME.test(name))
 			throw new FairleadError('ATTACH_FAILED', `cannot pin a link as '${name}': not a valid name`);
+		const clsactTarget = target.kind === 'tc' && !this.#useTcx ? target : undefined;
+		const pin = clsactTarget === undefined ? name : `${name}__clsact_${clsactTarget.ifindex}_${clsactTarget.where}`;
 		try {
-			return target.kind === 'tc' && !this.#useTcx
-				? this.#attachClsact(name, program, target)
-				: this.#attachLink(name, program, target);
+			const change =
+				clsactTarget === undefined
+					? this.#attachLink(pin, program, target)
+					: this.#attachClsact(pin, program, clsactTarget);
+			// The same attachment on a device that is gone, or made in the other way.
+			for (const entry of this.#entries()) if (entry !== pin && nameOf(entry) === name) this.#remove(entry);
+			return change;
 		} catch (cause) {
 			const why = cause instanceof Error ? cause.message : String(cause);
 			throw new FairleadError('ATTACH_FAILED', `cannot attach ${program.name} as ${name}: ${why}`, {
@@ -65,29 +71,29 @@ export class Links {
 
 	/** Ends an attachment. @returns false when there was none */
 	detach(name: string): boolean {
-		const pins = this.#entries().filter((entry) => entry === name || MARKER.exec(entry)?.[1] === name);
+		const pins = this.#entries().filter((entry) => nameOf(entry) === name);
 		for (const pin of pins) this.#remove(pin);
 		return pins.length > 0;
 	}
 
 	/** Ends all attachments except those named. @returns the names of those that ended */
 	retain(names: ReadonlySet<string>): string[] {
-		const stale = this.#entries().filter((entry) => !names.has(MARKER.exec(entry)?.[1] ?? entry));
+		const stale = this.#entries().filter((entry) => !names.has(nameOf(entry)));
 		for (const pin of stale) this.#remove(pin);
 		return stale;
 	}
 
 	/** Names of all attachments. */
 	names(): string[] {
-		return this.#entries().map((entry) => MARKER.exec(entry)?.[1] ?? entry);
+		return this.#entries().map(nameOf);
 	}
 
 	#entries(): string[] {
 		return readdirSync(this.#directory).sort();
 	}
 
-	#attachLink(name: string, program: BpfProgram, target: LinkTarget): LinkChange {
-		const path = join(this.#directory, name);
+	#attachLink(pin: string, program: BpfProgram, target: LinkTarget): LinkChange {
+		const path = join(this.#directory, pin);
 		if (replaceProgram(path, program, target)) return 'replaced';
 		const link =
 			target.kind === 'tc'
@@ -101,13 +107,9 @@ export class Links {
 		return 'attached';
 	}
 
-	#attachClsact(name: string, program: BpfProgram, target: LinkTarget & { kind: 'tc' }): LinkChange {
-		const marker = `${name}__clsact_${target.ifindex}_${target.where}`;
-		for (const entry of this.#entries()) {
-			if (entry !== marker && MARKER.exec(entry)?.[1] === name) this.#remove(entry);
-		}
+	#attachClsact(pin: string, program: BpfProgram, target: LinkTarget & { kind: 'tc' }): LinkChange {
 		const known = clsact.programId(target.ifindex, target.where, SLOT) !== undefined;
-		mkdirSync(join(this.#directory, marker), { recursive: true, mode: 0o700 });
+		mkdirSync(join(this.#directory, pin), { recursive: true, mode: 0o700 });
 		clsact.attach(program, target.ifindex, target.where, SLOT);
 		return known ? 'replaced' : 'attached';
 	}
@@ -127,6 +129,11 @@ export class Links {
 		}
 		rmdirSync(path);
 	}
+}
+
+/** Attachment a pin or marker belongs to. */
+function nameOf(entry: string): string {
+	return MARKER.exec(entry)?.[1] ?? entry;
 }
 
 /** @returns false when nothing is pinned there, or the pin's device is gone or another one */

@@ -40,6 +40,8 @@ interface Candidate {
 
 interface Slot {
 	map: BpfMap | undefined;
+	/** Made by this run. */
+	made: boolean;
 	/** Where the map is, or will be, pinned until finish(). */
 	pin: string;
 }
@@ -103,6 +105,7 @@ export class PinnedMaps {
 		rmSync(path, { force: true });
 		made.pin(path);
 		slot.map = BpfMap.openPinned(path);
+		slot.made = true;
 	}
 
 	/** All links use the new maps: gives them their final names and removes what they replaced. */
@@ -118,6 +121,11 @@ export class PinnedMaps {
 				if (pin !== Maps[name].name) rmSync(join(this.#directory, pin), { force: true });
 			}
 		}
+	}
+
+	/** Removes the pins this run has made, as if it had not begun. To be followed by close(). */
+	abandon(): void {
+		for (const { pin, made } of this.#slots.values()) if (made) rmSync(join(this.#directory, pin), { force: true });
 	}
 
 	close(): void {
@@ -148,7 +156,7 @@ export class PinnedMaps {
 					: of(name).find((each) => each.next === generation && each.mismatch === undefined);
 			const others = of(name).filter((each) => each !== chosen);
 			const staged = pinned && (chosen === undefined || chosen.next);
-			this.#slots.set(name, { map: chosen?.map, pin: staged ? Maps[name].name + NEXT : Maps[name].name });
+			this.#slots.set(name, { map: chosen?.map, made: false, pin: staged ? Maps[name].name + NEXT : Maps[name].name });
 			if (others.length === 0 && !staged) continue;
 			this.#replacements.push({
 				name,
