@@ -3,37 +3,21 @@
  * Calls are synchronous system calls of microseconds, except where a promise says otherwise.
  * Keys and values have exactly the sizes of the structs in bpf/abi; errors carry `code` with the errno name.
  */
+import type { MapName } from '../../native/abi/generated.ts';
+import { Maps } from '../../native/abi/generated.ts';
 
 /** Maps of bpf/maps/maps.h without the prefix `fl_` and the layout version. */
-export type MapName =
-	| 'vip_filter'
-	| 'services'
-	| 'slots'
-	| 'backends'
-	| 'sock_rev'
-	| 'ct4'
-	| 'ct6'
-	| 'nat'
-	| 'frags'
-	| 'ipcache'
-	| 'cidrs'
-	| 'endpoints'
-	| 'ifaces'
-	| 'nodes'
-	| 'drops'
-	| 'metrics'
-	| 'limits'
-	| 'events'
-	| 'runtime';
+export type { MapName };
 
 /** Arrays that are written through shared memory. */
 export type SharedMapName = 'vip_filter' | 'slots' | 'backends';
 
-/** Bytes from one element of a shared array to the next. */
-export const SHARED_STRIDE = { vip_filter: 8, slots: 64, backends: 24 } as const satisfies Record<
-	SharedMapName,
-	number
->;
+/** Bytes from one element of a shared array to the next: value sizes, which are multiples of 8. */
+export const SHARED_STRIDE = {
+	vip_filter: Maps.vip_filter.valueSize,
+	slots: Maps.slots.valueSize,
+	backends: Maps.backends.valueSize,
+} as const satisfies Record<SharedMapName, number>;
 
 export interface Kernel {
 	/** @returns a copy of the value; undefined = no such entry. Array maps have every entry below their capacity. */

@@ -104,7 +104,7 @@ describe('ReconcileLoop', () => {
 
 	it('does nothing after it was closed', async () => {
 		let runs = 0;
-		const loop = new ReconcileLoop({ run: async () => (runs++, []) });
+		const loop = new ReconcileLoop({ run: async () => [String(++runs)] });
 		await loop.close();
 		loop.request();
 		await loop.idle();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
 import { FACTS } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
-import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
 import { addressBytes, addressOfBytes } from '../model/address.ts';
 import type { Node as NodeObject } from '../model/node.ts';
 import { planPeers } from '../plan/peers.ts';
@@ -46,7 +46,11 @@ describe('reconcilePeers', () => {
 		expect(entry.peer.kind).toBe(PeerKind.REMOTE_POD);
 		const row = nodeRow(kernel, entry.peer.index);
 		expect(addressOfBytes(row.tunnel)).toBe('192.168.0.3');
-		expect({ ifindex: row.ifindex, mtu: row.mtu, gen: row.gen }).toEqual({ ifindex: 9, mtu: 1450, gen: entry.peer.gen });
+		expect({ ifindex: row.ifindex, mtu: row.mtu, gen: row.gen }).toEqual({
+			ifindex: 9,
+			mtu: 1450,
+			gen: entry.peer.gen,
+		});
 		const own = kernel.mapGet('ipcache', IpcacheKey.encode({ addr: addressBytes('192.168.0.1') }))!;
 		expect(IpcacheEntry.decode(own).peer.kind).toBe(PeerKind.HOST);
 	});

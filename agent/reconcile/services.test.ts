@@ -90,7 +90,9 @@ describe('ServicesReconciler', () => {
 		const before = readServices(kernel).services;
 		store.set('EndpointSlice', 'default/svc-7-1', slice('svc-7', ['10.9.9.9']));
 		await reconciler.update(replanServices(store, ['default/svc-7'], CONTEXT));
-		const changed = readServices(kernel).services.filter((each, i) => JSON.stringify(each) !== JSON.stringify(before[i]));
+		const changed = readServices(kernel).services.filter(
+			(each, i) => JSON.stringify(each) !== JSON.stringify(before[i]),
+		);
 		expect(changed.map(({ key }) => key)).toEqual(['10.96.0.7|80|6|0']);
 	});
 
