@@ -55,7 +55,7 @@ interface Given {
 export function loadConfig(sources: ConfigSources): EffectiveConfig | ConfigExit {
 	const parsed = parseFlags(sources);
 	if ('exit' in parsed) return parsed;
-	const path = parsed.config ?? sources.environment['FAIRLEAD_CONFIG'] ?? '';
+	const path = parsed.config ?? sources.environment.FAIRLEAD_CONFIG ?? '';
 	const problems: string[] = [];
 	const layers = [parsed.flags, fromEnvironment(sources.environment, problems), fromFile(path, sources, problems)];
 	const values: Record<string, unknown> = {};
@@ -113,7 +113,10 @@ interface Flags {
 }
 
 function parseFlags(sources: ConfigSources): Flags | ConfigExit {
-	const command = new Command('fairlead-agent').description('Fairlead node agent').exitOverride();
+	const command = new Command('fairlead-agent')
+		.description('Fairlead node agent')
+		.allowExcessArguments()
+		.exitOverride();
 	let output = '';
 	command.configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined });
 	command.version(sources.version ?? '', '--version', 'print the version');
@@ -144,8 +147,8 @@ function parseFlags(sources: ConfigSources): Flags | ConfigExit {
 		const text = options[name];
 		if (typeof text === 'string') flags.set(name, { source: `flag ${flagName(name)}`, value: fromText(name, text) });
 	}
-	const config = typeof options['config'] === 'string' ? options['config'] : undefined;
-	return { flags, config, checkOnly: options['checkConfig'] === true };
+	const config = typeof options.config === 'string' ? options.config : undefined;
+	return { flags, config, checkOnly: options.checkConfig === true };
 }
 
 function describeDefault(name: ConfigName): string {

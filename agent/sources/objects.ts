@@ -65,7 +65,7 @@ export function itemsOfList(raw: unknown): readonly unknown[] | undefined {
 	if (!isRecord(raw)) return undefined;
 	const { kind, apiVersion } = header(raw);
 	if (!kind.endsWith('List')) return undefined;
-	const items: readonly unknown[] = Array.isArray(raw['items']) ? raw['items'] : [];
+	const items: readonly unknown[] = Array.isArray(raw.items) ? raw.items : [];
 	const itemKind = kind.slice(0, -'List'.length);
 	if (itemKind === '') return items;
 	return items.map((item) => (isRecord(item) ? { kind: itemKind, apiVersion, ...item } : item));
@@ -95,12 +95,12 @@ interface Header {
 
 function header(raw: unknown): Header {
 	const object = isRecord(raw) ? raw : {};
-	const metadata = isRecord(object['metadata']) ? object['metadata'] : {};
+	const metadata = isRecord(object.metadata) ? object.metadata : {};
 	return {
-		kind: text(object['kind']),
-		apiVersion: text(object['apiVersion']),
-		name: text(metadata['name']),
-		namespace: text(metadata['namespace']) || 'default',
+		kind: text(object.kind),
+		apiVersion: text(object.apiVersion),
+		name: text(metadata.name),
+		namespace: text(metadata.namespace) || 'default',
 	};
 }
 
