@@ -76,13 +76,11 @@ function shareMaps(object: BpfObject, maps: PinnedMaps): string[] {
 	return object.mapNames.filter((fullName) => {
 		const name = mapNameOf(fullName);
 		if (name === undefined) return false;
+		// Also before reuse, which compares it with the map's.
+		object.setMaxEntries(fullName, maps.capacity(name));
 		const existing = maps.find(name);
-		if (existing === undefined) {
-			object.setMaxEntries(fullName, maps.capacity(name));
-			return true;
-		}
-		object.reuseMap(fullName, existing);
-		return false;
+		if (existing !== undefined) object.reuseMap(fullName, existing);
+		return existing === undefined;
 	});
 }
 

@@ -1,0 +1,241 @@
+/** The dataplane's life on the real kernel: first start, restart, upgrade, rollback, interrupted upgrade, refusal. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Ct4Key, CtEntry, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
+import { NetnsProcess } from '../../test/lib/netns-process.ts';
+import type { CarryReport } from './carry-over.ts';
+import type { ActivationReport } from './datapath.ts';
+import type { OpenRequest } from './testdata/datapath-process.ts';
+
+const FLOWS = 1000;
+const name = `fldptest${process.pid}`;
+const bpffsDir = join('/sys/fs/bpf', name);
+const mapsDir = join(bpffsDir, 'maps');
+const linksDir = join(bpffsDir, 'links');
+const cgroupRoot = join(cgroup2Mount(), name);
+const request: OpenRequest = { objectDir: BPF_OUTPUT, bpffsDir, cgroupRoot };
+/** Interfaces of the namespace: 1 lo, then two veth pairs. */
+const [UPLINK, POD, PEER] = [3, 5, 4];
+const attachments = { uplinks: [UPLINK], endpoints: [{ ifindex: POD, pinName: 'a' }] };
+
+let scratch: string;
+let other: string;
+let agent: NetnsProcess;
+
+function cgroup2Mount(): string {
+	return existsSync('/sys/fs/cgroup/cgroup.controllers') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/unified';
+}
+
+beforeAll(async () => {
+	scratch = mkdtempSync(join(tmpdir(), 'fairlead-datapath-'));
+	other = join(scratch, 'other.bpf.o');
+	await compileBpf({ source: join(import.meta.dirname, 'testdata/other-version.bpf.c'), output: other });
+	await buildPrograms();
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+beforeEach(async () => {
+	mkdirSync(cgroupRoot, { recursive: true });
+	agent = new NetnsProcess(join(import.meta.dirname, 'testdata/datapath-process.ts'));
+	for (const [index, peer] of [
+		[2, 3],
+		[4, 5],
+	]) {
+		const pair = ['link', 'add', `v${index}`, 'index', `${index}`, 'type', 'veth', 'peer', `v${peer}`];
+		await agent.call('ip', [...pair, 'index', `${peer}`]);
+	}
+});
+afterEach(async () => {
+	await agent.close();
+	rmSync(bpffsDir, { recursive: true, force: true });
+	execFileSync('rmdir', [cgroupRoot]);
+});
+
+const pins = (): string[] => (existsSync(mapsDir) ? readdirSync(mapsDir).sort() : []);
+const links = (): string[] => readdirSync(linksDir).sort();
+const mapId = (pin: string): Promise<number> => agent.call('mapId', join(mapsDir, pin));
+const open = (changes: Partial<OpenRequest> = {}): Promise<CarryReport[]> =>
+	agent.call('open', { ...request, ...changes });
+const activate = (wanted: object = attachments): Promise<ActivationReport> => agent.call('activate', wanted);
+const finalPins = Object.values(Maps)
+	.map((map) => map.name)
+	.sort();
+const flowKey = (i: number): Uint8Array =>
+	Ct4Key.encode({ lo: 0x0a000001, hi: 0x0a010000 + i, loPort: 80, hiPort: 10000 + i, proto: 6 });
+
+describe('start and restart', () => {
+	it('makes all maps, attaches everything, and a second start swaps programs inside the same links', async () => {
+		await open();
+		expect(pins()).toEqual(finalPins);
+		expect(links()).toEqual([]);
+		const first = await activate();
+		expect(first).toMatchObject({ replaced: 0, removed: [], failed: [], carried: [] });
+		expect(first.attached).toBe(links().length);
+		expect(links()).toEqual(expect.arrayContaining(['pod_a_in', 'pod_a_out', `uplink_${UPLINK}_in`]));
+		expect(links().filter((link) => /^cgroup_\d+_(connect|sendmsg|recvmsg|getpeername)[46]$/.test(link))).toHaveLength(
+			8,
+		);
+		const [link, map] = [
+			await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in')),
+			await mapId('fl_ct4_1'),
+		];
+		await open();
+		expect(await activate()).toMatchObject({ attached: 0, replaced: first.attached, removed: [], carried: [] });
+		const again = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
+		expect(again.id).toBe(link.id);
+		expect(again.programId).not.toBe(link.programId);
+		expect(await mapId('fl_ct4_1')).toBe(map);
+	});
+
+	it('ends attachments that are no longer wanted and reports endpoints whose device is gone', async () => {
+		await open();
+		await activate({
+			uplinks: [UPLINK],
+			endpoints: [
+				{ ifindex: POD, pinName: 'a' },
+				{ ifindex: PEER, pinName: 'b' },
+			],
+		});
+		await agent.call('ip', ['link', 'del', 'v4']);
+		await open({ settings: { sockLb: 0 } });
+		const report = await activate({ uplinks: [UPLINK], endpoints: [{ ifindex: POD, pinName: 'a' }] });
+		expect(report.failed.map((each) => each.name)).toEqual(['pod_a_out', 'pod_a_in']);
+		expect(report.failed[0]!.message).toMatch(/cannot attach to_pod as pod_a_out: .*ENODEV/);
+		expect(report.removed).toEqual(expect.arrayContaining(['pod_b_in', 'pod_b_out']));
+		expect(links().filter((link) => !link.startsWith('uplink_'))).toEqual([]);
+	});
+
+	it('attaches and detaches single endpoints, whatever is attached already', async () => {
+		await open();
+		await activate({ uplinks: [UPLINK], endpoints: [] });
+		await agent.call('attachEndpoint', POD, 'a');
+		await agent.call('attachEndpoint', POD, 'a');
+		expect(links()).toContain('pod_a_in');
+		expect(await agent.call('detachEndpoint', 'a')).toBe(true);
+		expect(await agent.call('detachEndpoint', 'a')).toBe(false);
+		expect(links().join()).not.toMatch(/pod_/);
+		await expect(agent.call('attachEndpoint', POD, 'a.b')).rejects.toThrow(/not a valid name/);
+		await expect(agent.call('attachEndpoint', 999, 'a')).rejects.toThrow(/cannot attach/);
+	});
+
+	it('loads programs with other constants into the links that exist', async () => {
+		await open();
+		await activate();
+		const before = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
+		await agent.call('reload', { podMtu: 1400 });
+		const after = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
+		expect(after.id).toBe(before.id);
+		expect(after.programId).not.toBe(before.programId);
+	});
+});
+
+describe('clsact, for kernels without tcx', () => {
+	it('attaches, remembers and replaces filters, and gives way to tcx without leaving two', async () => {
+		await open({ tc: 'clsact' });
+		await activate();
+		const first = await agent.call('clsact', POD, 'ingress');
+		expect(first).toBeGreaterThan(0);
+		expect(links()).toContain(`pod_a_in__clsact_${POD}_ingress`);
+		await open({ tc: 'clsact' });
+		expect(await activate()).toMatchObject({ attached: 0 });
+		expect(await agent.call('clsact', POD, 'ingress')).not.toBe(first);
+		await open();
+		await activate();
+		expect(await agent.call('clsact', POD, 'ingress')).toBeUndefined();
+		expect(links().join()).not.toMatch(/clsact/);
+		await open({ tc: 'clsact' });
+		await activate();
+		await activate({ uplinks: [UPLINK], endpoints: [] });
+		expect(await agent.call('clsact', POD, 'egress')).toBeUndefined();
+		expect(links().join()).not.toMatch(/pod_a/);
+	});
+});
+
+describe('upgrade and rollback', () => {
+	it.each([
+		['the same name', 'fl_ct4_1'],
+		['a later version', 'fl_ct4_2'],
+	])('carries live flows over from another layout with %s', async (_what, pin) => {
+		mkdirSync(mapsDir, { recursive: true });
+		await agent.call('pinOther', other, { old_ct4: pin }, mapsDir);
+		const old = await mapId(pin);
+		await open();
+		expect(await mapId(pin)).toBe(old);
+		expect(pins()).toContain('fl_ct4_1_next');
+		const report = await activate();
+		expect(report.carried).toMatchObject([
+			{ map: 'ct4', from: pin, copied: FLOWS, lost: 0, dropped: ['ct4 value.forgotten'] },
+		]);
+		expect(pins()).toEqual(finalPins);
+		expect(await mapId('fl_ct4_1')).not.toBe(old);
+		expect(CtEntry.decode((await agent.call<Uint8Array>('get', 'ct4', flowKey(7)))!)).toMatchObject({ created: 1007 });
+		expect(RuntimeState.decode(await agent.call<Uint8Array>('get', 'runtime', new Uint8Array(4)))).toMatchObject({
+			migrating: 0,
+		});
+		await open();
+		expect(await activate()).toMatchObject({ carried: [] });
+		expect(await agent.call('count', 'ct4')).toBe(FLOWS);
+	});
+
+	it('goes on after a kill between open and activate', async () => {
+		mkdirSync(mapsDir, { recursive: true });
+		await agent.call('pinOther', other, { old_ct4: 'fl_ct4_1' }, mapsDir);
+		await open();
+		const next = await mapId('fl_ct4_1_next');
+		await open();
+		expect(await mapId('fl_ct4_1_next')).toBe(next);
+		expect((await activate()).carried).toMatchObject([{ from: 'fl_ct4_1', copied: FLOWS }]);
+		expect(pins()).toEqual(finalPins);
+		expect(await mapId('fl_ct4_1')).toBe(next);
+	});
+
+	it('keeps flows when configuration changes the size of their table', async () => {
+		await open();
+		await activate();
+		const entry = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5 });
+		await agent.call('set', 'ct4', flowKey(1), entry);
+		await open({ mapSizes: { ct4: 8192 } });
+		expect((await activate()).carried).toMatchObject([{ map: 'ct4', copied: 1, dropped: [], added: [] }]);
+		expect(await agent.call('get', 'ct4', flowKey(1))).toEqual(entry);
+	});
+
+	it('replaces tables that refer to each other together, with their rows, before links are swapped', async () => {
+		await open();
+		await activate();
+		const key = SvcKey.encode({ addr: new Uint8Array(16), port: 443, proto: 6, scope: 0 });
+		const entry = SvcEntry.encode({ ...SvcEntry.decode(new Uint8Array(SvcEntry.size)), id: 77 });
+		const slot = Uint8Array.from({ length: 64 }, (_, i) => i);
+		await agent.call('set', 'services', key, entry);
+		await agent.call('set', 'slots', Uint8Array.of(3, 0, 0, 0), slot);
+		const slots = await mapId('fl_slots_1');
+		const copied = await open({ mapSizes: { services: 8192 } });
+		expect(copied.map((report) => report.map).sort()).toEqual(['backends', 'services', 'slots', 'vip_filter']);
+		expect(await agent.call('get', 'services', key)).toEqual(entry);
+		expect(await agent.call('get', 'slots', Uint8Array.of(3, 0, 0, 0))).toEqual(slot);
+		expect(await mapId('fl_slots_1')).toBe(slots);
+		await activate();
+		expect(await mapId('fl_slots_1')).not.toBe(slots);
+		expect(pins()).toEqual(finalPins);
+	});
+
+	it('refuses flows it cannot carry over and leaves everything as it was', async () => {
+		mkdirSync(mapsDir, { recursive: true });
+		await agent.call('pinForeign', join(mapsDir, 'fl_ct4_1'));
+		await expect(open()).rejects.toThrow(/map fl_ct4_1: cannot carry its entries over/);
+		expect(pins()).toEqual(['fl_ct4_1']);
+	});
+
+	it('gives every descriptor back', async () => {
+		await open();
+		await activate();
+		await open({ mapSizes: { services: 8192, ct4: 8192 } });
+		await activate();
+		expect(await agent.call('openBpf')).not.toEqual([]);
+		await agent.call('close');
+		expect(await agent.call('openBpf')).toEqual([]);
+	});
+});

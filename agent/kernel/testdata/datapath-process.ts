@@ -1,0 +1,125 @@
+/**
+ * A stand-in for the agent inside a network namespace: opens the dataplane with the real programs, as often as the test asks.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Maps } from '../../../native/abi/generated.ts';
+import { BpfLink, BpfMap, BpfObject, clsact, probe, type Where } from '../../../native/index.ts';
+import { serve } from '../../../test/lib/netns-process.ts';
+import { type Attachments, type Datapath, type DatapathSettings, openDatapath } from '../datapath.ts';
+import type { MapSizes } from '../pinned-maps.ts';
+
+export interface OpenRequest {
+	readonly objectDir: string;
+	readonly bpffsDir: string;
+	readonly cgroupRoot: string;
+	readonly settings?: Partial<DatapathSettings>;
+	readonly mapSizes?: MapSizes;
+	readonly tc?: 'auto' | 'clsact';
+}
+
+const address = new Uint8Array(16);
+const mac = new Uint8Array(6);
+const SETTINGS: DatapathSettings = {
+	uplinkIfindex: 2,
+	overlayIfindex: 0,
+	hostIfindex: 0,
+	vni: 1,
+	vxlanPort: 8472,
+	snatPortMin: 0,
+	snatPortMax: 0,
+	podMtu: 1450,
+	uplinkMtu: 1500,
+	nodeAddr4: address,
+	nodeAddr6: address,
+	podNet4: address,
+	podMask4: address,
+	podNet6: address,
+	podMask6: address,
+	hostMac: mac,
+	overlayMac: mac,
+	events: 1,
+	masquerade4: 0,
+	masquerade6: 0,
+	sockLb: 1,
+	eventRate: 100,
+};
+/** Small maps: a run of the test makes many. */
+const SMALL: MapSizes = Object.fromEntries(
+	['services', 'slots', 'backends', 'sock_rev', 'ct4', 'ct6', 'nat', 'frags', 'ipcache', 'cidrs'].map((name) => [
+		name,
+		4096,
+	]),
+);
+
+let datapath: Datapath | undefined;
+let pinned: BpfObject | undefined;
+
+const handlers: Record<string, (...args: never[]) => unknown> = {
+	async open(request: OpenRequest) {
+		datapath?.close();
+		datapath = undefined;
+		const { settings, mapSizes, ...rest } = request;
+		datapath = await openDatapath({
+			...rest,
+			settings: { ...SETTINGS, ...settings },
+			mapSizes: { ...SMALL, ...mapSizes },
+			features: probe(),
+		});
+		return datapath.copiedTables;
+	},
+	activate: (attachments: Attachments) => datapath?.activate(attachments),
+	reload: (settings: Partial<DatapathSettings>) => datapath?.reload({ ...SETTINGS, ...settings }),
+	attachEndpoint: (ifindex: number, name: string) => datapath?.attachEndpoint(ifindex, name),
+	detachEndpoint: (name: string) => datapath?.detachEndpoint(name),
+	set: (map: keyof typeof Maps, key: Uint8Array, value: Uint8Array) => datapath?.kernel.mapSet(map, key, value),
+	get: (map: keyof typeof Maps, key: Uint8Array) => datapath?.kernel.mapGet(map, key),
+	count: (map: keyof typeof Maps) => [...(datapath?.kernel.mapEntries(map) ?? [])].length,
+	close: () => datapath?.close(),
+	mapId: (path: string) => withClosed(BpfMap.openPinned(path), (map) => map.info.id),
+	link: (path: string) => withClosed(BpfLink.openPinned(path), (link) => link.info),
+	clsact: (ifindex: number, where: Where) => clsact.programId(ifindex, where, { priority: 1, handle: 0xf1 }),
+	ip: (args: string[]) => execFileSync('ip', args, { encoding: 'utf8', timeout: 10_000 }),
+	openBpf: () =>
+		readdirSync('/proc/self/fd')
+			.map(descriptor)
+			.filter((target) => /bpf/.test(target)),
+	/** Pins maps of another version where the agent looks for its own. */
+	async pinOther(object: string, pins: Record<string, string>, directory: string) {
+		pinned?.close();
+		pinned = BpfObject.open(object);
+		await pinned.load();
+		pinned.program('fill').testRun({ data: new Uint8Array(64) });
+		for (const [name, pin] of Object.entries(pins)) pinned.map(name).pin(join(directory, pin));
+	},
+	pinForeign(path: string) {
+		const map = BpfMap.create({ type: 9, name: 'fl_ct4_1', keySize: 16, valueSize: 128, maxEntries: 4096 });
+		map.pin(path);
+		map.close();
+	},
+};
+
+function descriptor(fd: string): string {
+	try {
+		return readlinkSync(`/proc/self/fd/${fd}`);
+	} catch {
+		return ''; // the one of the listing itself
+	}
+}
+
+function withClosed<T extends { close(): void }, R>(owner: T, use: (owner: T) => R): R {
+	try {
+		return use(owner);
+	} finally {
+		owner.close();
+	}
+}
+
+serve(
+	async (method, args) => handlers[method]?.(...(args as never[])),
+	() => {
+		datapath?.close();
+		pinned?.close();
+	},
+);
