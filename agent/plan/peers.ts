@@ -64,6 +64,7 @@ export function planPeers(peers: readonly PeerNode[], node: NodeFacts, settings:
 	for (const cidr of node.podCidrs) put(cidr, PeerKind.UNKNOWN, Identity.UNKNOWN_POD);
 	for (const peer of peers) {
 		for (const cidr of peer.podCidrs) put(cidr, PeerKind.REMOTE_POD, Identity.UNKNOWN_POD, peer.name);
+		for (const cidr of peer.unreachableCidrs) put(cidr, PeerKind.UNKNOWN, Identity.UNKNOWN_POD);
 		for (const address of peer.addresses) {
 			addresses.set(address, remoteNodeRow(address, peer.name));
 		}

@@ -25,8 +25,10 @@ export interface PeerNode {
 	/** Address of the node's own family preference: outer destination and identity of its row. */
 	readonly tunnel: Address;
 	readonly addresses: readonly Address[];
-	/** Without those that overlap an earlier node's or this node's. */
+	/** Those with a route; without those that overlap an earlier node's or this node's. */
 	readonly podCidrs: readonly Cidr[];
+	/** Those of a family for which there is no way to the node. */
+	readonly unreachableCidrs: readonly Cidr[];
 	readonly path: NodePath;
 	/** On-link addresses, used when the path is direct. */
 	readonly nexthop4: Address | null;
@@ -59,7 +61,7 @@ export function planRouting(nodes: Iterable<Node>, node: NodeFacts, settings: Ro
 	const overlay: OverlayPlan | null = tunnels ? { vni: settings.vni, port: settings.vxlanPort, mtu: overlayMtu } : null;
 	const fits = tunnels ? overlayMtu : node.uplink.mtu;
 	const routes = [
-		...peers.flatMap((peer) => peerRoutes(peer, node, problems)),
+		...peers.flatMap((peer) => peerRoutes(peer, node)),
 		...node.podCidrs.map((dst) => unreachable(dst)),
 		...settings.serviceCidrs.map((dst) => serviceRoute(dst, node)),
 	];
@@ -70,7 +72,7 @@ export function planRouting(nodes: Iterable<Node>, node: NodeFacts, settings: Ro
 			routes: routes.sort((a, b) => compareCidrs(a.dst, b.dst)),
 			neighbours: planNeighbours(peers, routes),
 			paths: peers.map((peer) => peer.path),
-			problems,
+			problems: [...problems, ...peers.flatMap((peer) => unreachableProblems(peer, node))],
 		},
 		peers,
 	};
@@ -139,7 +141,8 @@ function planPeerNode(
 		name: other.name,
 		tunnel,
 		addresses: [...new Set([...other.internalIps, ...other.externalIps])].sort(compareAddresses),
-		podCidrs,
+		podCidrs: direct ? podCidrs.filter((cidr) => !missing.includes(familyOf(cidr))) : podCidrs,
+		unreachableCidrs: direct ? podCidrs.filter((cidr) => missing.includes(familyOf(cidr))) : [],
 		path,
 		nexthop4: direct ? nexthop4 : null,
 		nexthop6: direct ? nexthop6 : null,
@@ -169,26 +172,25 @@ function subnetOf(address: Address, prefixLength: number): Cidr {
 	return `${networkAddress(address, prefixLength)}/${prefixLength}`;
 }
 
-function peerRoutes(peer: PeerNode, node: NodeFacts, problems: RoutingProblem[]): RoutePlan[] {
-	const routes: RoutePlan[] = [];
-	for (const dst of peer.podCidrs) {
+function peerRoutes(peer: PeerNode, node: NodeFacts): RoutePlan[] {
+	return peer.podCidrs.map((dst) => {
 		const family = familyOf(dst);
 		const common = { dst, family, type: 'unicast', source: sourceAddress(node, family), mtu: null } as const;
 		if (peer.path.via === 'tunnel') {
 			const reason = `pods of node ${peer.name} through the overlay`;
-			routes.push({ ...common, device: 'overlay', gateway: GATEWAY[family], onlink: true, reason });
-			continue;
+			return { ...common, device: 'overlay', gateway: GATEWAY[family], onlink: true, reason };
 		}
 		const gateway = family === 4 ? peer.nexthop4 : peer.nexthop6;
-		if (gateway === null) {
-			const message = `pod CIDR ${dst} has no route: routing is direct and the node has no IPv${family} address in a subnet of ${node.uplink.name}`;
-			problems.push({ node: peer.name, message });
-			continue;
-		}
 		const reason = `pods of node ${peer.name} on the shared link`;
-		routes.push({ ...common, device: 'uplink', gateway, onlink: false, reason });
-	}
-	return routes;
+		return { ...common, device: 'uplink', gateway, onlink: false, reason };
+	});
+}
+
+function unreachableProblems(peer: PeerNode, node: NodeFacts): RoutingProblem[] {
+	return peer.unreachableCidrs.map((dst) => ({
+		node: peer.name,
+		message: `pod CIDR ${dst} has no route: routing is direct and the node has no IPv${familyOf(dst)} address in a subnet of ${node.uplink.name}`,
+	}));
 }
 
 function sourceAddress(node: NodeFacts, family: Family): Address | null {
