@@ -38,7 +38,7 @@ export interface EndpointDeps {
 	readonly mtu: () => number;
 	readonly bootId: string;
 	readonly coolDownMs: number;
-	/** How long removal of an interface may wait for others (default 100). */
+	/** How long removal of an interface may wait for others (default 250). */
 	readonly reapDelayMs?: number;
 	/** Removes what the kernel still knows of addresses (conntrack); they are not reused before it has returned. */
 	readonly forgetAddresses?: (addresses: readonly Address[]) => Promise<void>;

@@ -29,6 +29,13 @@ export interface LiveEndpoint extends Attachment {
 	readonly identity: EndpointIdentity;
 }
 
+interface ConnectOptions {
+	readonly netns: PodNetns;
+	readonly chained: PodLink | undefined;
+	readonly signal: AbortSignal;
+	readonly undo: UndoStack;
+}
+
 export class EndpointManager {
 	readonly #deps: EndpointDeps;
 	readonly #now: () => number;
@@ -50,7 +57,7 @@ export class EndpointManager {
 		this.#rows = new EndpointRows(deps.kernel);
 		this.#reaper = new LinkReaper({
 			netlink: deps.netlink,
-			delayMs: deps.reapDelayMs ?? 100,
+			delayMs: deps.reapDelayMs ?? 250,
 			onError: (error) => deps.log.warn({ error: errorMessage(error) }, 'removal of interfaces failed'),
 		});
 	}
@@ -137,33 +144,39 @@ export class EndpointManager {
 		signal: AbortSignal,
 		undo: UndoStack,
 	): Promise<LiveEndpoint> {
-		const { deps, chainedLink } = { deps: this.#deps, chainedLink: await this.#chainedLink(request, netns) };
-		const attachment = this.#reserve(request, netns, chainedLink, undo);
-		// Joins identity with what needs no answer yet; the record is durable before the interface works, or soon after.
-		undo.push('remove ledger record', () => deps.ledger.remove(request));
-		const written = deps.ledger.write(attachment);
-		const identified = this.#identify(request, signal);
-		const linked = chainedLink ?? makePair(attachment, netns, deps.netlink, undo);
-		const results = await Promise.allSettled([linked, identified, written]);
-		const [link, identity] = [settledValue(results[0]), settledValue(results[1])];
-		settledValue(results[2]);
+		const chained = request.chained ? await findChainedLink(request, netns, this.#deps.netlink) : undefined;
+		const attachment = this.#reserve(request, netns, chained, undo);
+		// The disk is the slowest part, so it works beside the rest; what counts is that the record is durable at the end.
+		const written = this.#deps.ledger.write(attachment);
+		undo.push('remove ledger record', async () => {
+			await Promise.allSettled([written]);
+			await this.#deps.ledger.remove(request);
+		});
+		const connected = this.#connect(request, attachment, { netns, chained, signal, undo });
+		const [endpoint, durable] = await Promise.allSettled([connected, written]);
+		settledValue(durable);
 		throwIfAborted(signal, request);
-		undo.push('erase map rows', () => this.#rows.erase(attachment));
+		return settledValue(endpoint);
+	}
+
+	/** Interface, rows, programs, addresses: in this order, so that nothing flows before all is in place. */
+	async #connect(request: AttachRequest, attachment: Attachment, o: ConnectOptions): Promise<LiveEndpoint> {
+		const deps = this.#deps;
+		const linked = o.chained ?? makePair(attachment, o.netns, deps.netlink, o.undo);
+		const [pair, known] = await Promise.allSettled([linked, this.#identify(request, o.signal)]);
+		const [link, identity] = [settledValue(pair), settledValue(known)];
+		throwIfAborted(o.signal, request);
+		o.undo.push('erase map rows', () => this.#rows.erase(attachment));
 		this.#rows.write(attachment, link.hostIfindex, identity);
-		undo.push('detach programs', () => deps.programs.detach(attachment.hostIfname));
+		o.undo.push('detach programs', () => deps.programs.detach(attachment.hostIfname));
 		await deps.programs.attach(link.hostIfindex, attachment.hostIfname);
-		throwIfAborted(signal, request);
-		if (attachment.mode === 'veth') await wirePod(attachment, link, netns, deps);
-		throwIfAborted(signal, request);
+		throwIfAborted(o.signal, request);
+		if (attachment.mode === 'veth') await wirePod(attachment, link, o.netns, deps);
 		return { ...attachment, ifindex: link.hostIfindex, identity };
 	}
 
 	async #identify(request: AttachRequest, signal: AbortSignal): Promise<EndpointIdentity> {
 		return this.#deps.identify ? this.#deps.identify(request.pod, signal) : UNKNOWN_POD;
-	}
-
-	async #chainedLink(request: AttachRequest, netns: PodNetns): Promise<PodLink | undefined> {
-		return request.chained ? findChainedLink(request, netns, this.#deps.netlink) : undefined;
 	}
 
 	/** Takes address, row and ports. Synchronous, so that attachments side by side cannot take the same. */
