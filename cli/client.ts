@@ -12,8 +12,8 @@ type Done<R> = (error: ServiceError | null, response?: R) => void;
 export interface AgentConnection {
 	/** One request, one answer: `unary((stub, options, done) => stub.getStatus({}, options, done))`. */
 	unary<R>(call: (stub: Stub, options: CallOptions, done: Done<R>) => unknown): Promise<R>;
-	/** Messages of a stream until it ends; stopping the iteration cancels it. */
-	stream<R>(call: (stub: Stub) => ClientReadableStream<R>): AsyncGenerator<R, void, undefined>;
+	/** Messages of a stream until it ends or the signal aborts; stopping the iteration cancels it too. */
+	stream<R>(call: (stub: Stub) => ClientReadableStream<R>, signal?: AbortSignal): AsyncGenerator<R, void, undefined>;
 	close(): void;
 }
 
@@ -46,26 +46,27 @@ export async function connectAgent(options: ConnectOptions): Promise<AgentConnec
 					else fulfil(response);
 				});
 			}),
-		stream: (call) => readStream(call(stub), path, timeoutMs),
+		stream: (call, signal) => readStream(call(stub), signal, (error) => explain(error, path, timeoutMs)),
 		close: () => stub.close(),
 	};
 }
 
 async function* readStream<R>(
 	stream: ClientReadableStream<R>,
-	path: string,
-	timeoutMs: number,
+	signal: AbortSignal | undefined,
+	explained: (error: ServiceError) => Error,
 ): AsyncGenerator<R, void, undefined> {
+	const cancel = (): void => stream.cancel();
+	if (signal?.aborted === true) cancel();
+	signal?.addEventListener('abort', cancel);
 	try {
 		for await (const message of stream) yield message;
 	} catch (error) {
-		if (isServiceError(error)) {
-			if (error.code === STATUS.CANCELLED) return;
-			throw explain(error, path, timeoutMs);
-		}
-		throw error;
+		if (signal?.aborted === true) return;
+		throw isServiceError(error) ? explained(error) : error;
 	} finally {
-		stream.cancel();
+		signal?.removeEventListener('abort', cancel);
+		cancel();
 	}
 }
 
@@ -82,6 +83,7 @@ function explain(error: ServiceError, path: string, timeoutMs: number): CliError
 			return of(EXIT.NOT_FOUND, error.details);
 		case STATUS.DEADLINE_EXCEEDED:
 			return of(EXIT.UNREACHABLE, `the agent at ${path} did not answer within ${timeoutMs / 1000} s`);
+		case STATUS.CANCELLED:
 		case STATUS.UNAVAILABLE:
 			return of(
 				EXIT.UNREACHABLE,

@@ -2,15 +2,16 @@
  * What commands need from the process; tests may give their own.
  */
 import { Option } from 'commander';
-import type { AgentConnection } from './client.ts';
+import type { AgentConnection, ConnectOptions } from './client.ts';
+import { suggesting } from './suggest.ts';
 
 export interface Context {
 	/** Standard output. Resolves when more may be written. */
 	out(text: string): Promise<void>;
 	/** Standard error, one line. */
 	warn(text: string): void;
-	/** Connects, runs, closes. */
-	withAgent<T>(run: (agent: AgentConnection) => Promise<T>): Promise<T>;
+	/** Connects to the socket of --socket unless said otherwise, runs, closes. */
+	withAgent<T>(run: (agent: AgentConnection) => Promise<T>, options?: Partial<ConnectOptions>): Promise<T>;
 	now(): Date;
 	setExitCode(code: number): void;
 	/** Aborted when the user interrupts. */
@@ -26,5 +27,6 @@ export function outputOption(...choices: ListFormat[]): Option {
 }
 
 export function namespaceOption(): Option {
-	return new Option('-n, --namespace <name>', 'only this namespace').default('', 'all namespaces');
+	const option = new Option('-n, --namespace <name>', 'only this namespace').default('', 'all namespaces');
+	return suggesting(option, 'namespaces');
 }

@@ -1,6 +1,9 @@
 /**
  * Exit codes of `fairlead`; scripts may rely on them (docs/cli.md).
  */
+import type { ErrorCode } from '../agent/model/error-codes.ts';
+import { type ErrorDetails, FairleadError } from '../agent/model/errors.ts';
+
 export const EXIT = {
 	OK: 0,
 	/** The agent answered with an error, or something unexpected happened. */
@@ -17,13 +20,21 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** An error for people: the message is printed as it is, the process ends with the code. */
-export class CliError extends Error {
+const CODES = {
+	[EXIT.OK]: 'AGENT_ERROR',
+	[EXIT.FAILURE]: 'AGENT_ERROR',
+	[EXIT.USAGE]: 'REQUEST_INVALID',
+	[EXIT.UNREACHABLE]: 'AGENT_UNREACHABLE',
+	[EXIT.NOT_FOUND]: 'AGENT_ERROR',
+	[EXIT.NOT_READY]: 'AGENT_ERROR',
+} as const satisfies Record<ExitCode, ErrorCode>;
+
+/** An error for people: the message is printed as it is, the process ends with the exit code. */
+export class CliError extends FairleadError {
 	readonly exitCode: ExitCode;
 
-	constructor(exitCode: ExitCode, message: string, options?: ErrorOptions) {
-		super(message, options);
-		this.name = 'CliError';
+	constructor(exitCode: ExitCode, message: string, details: ErrorDetails = {}) {
+		super(CODES[exitCode], message, details);
 		this.exitCode = exitCode;
 	}
 }

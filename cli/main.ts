@@ -31,8 +31,8 @@ function createContext(socket: { path: string }): Context {
 			if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 		},
 		warn: (text) => void process.stderr.write(`${text}\n`),
-		withAgent: async (run) => {
-			const agent = await connectAgent({ socketPath: socket.path });
+		withAgent: async (run, options) => {
+			const agent = await connectAgent({ socketPath: socket.path, ...options });
 			try {
 				return await run(agent);
 			} finally {

@@ -1,8 +1,8 @@
 /**
  * The command tree of `fairlead`.
  */
-import tab from '@bomb.sh/tab/commander';
 import { Command, Option } from 'commander';
+import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { conntrackCommand } from './commands/conntrack.ts';
 import { dropsCommand } from './commands/drops.ts';
@@ -17,7 +17,7 @@ import type { Context } from './context.ts';
 export const DEFAULT_SOCKET = '/run/fairlead/agent.sock';
 
 const HELP = `
-Shell completion: source <(fairlead completion bash), and the like for zsh, fish and powershell.
+Shell completion: source <(fairlead completion bash), and the like for zsh and fish.
 Exit codes: 0 done, 1 failure, 2 wrong usage, 3 no agent reachable, 4 not found, 5 agent not ready.
 `;
 
@@ -40,9 +40,10 @@ export function createProgram(context: Context, version: string, socketPath: (pa
 		dropsCommand(context),
 		configCommand(context),
 		versionCommand(context, version),
+		completionCommand(context),
 	];
 	for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 	for (const group of commands) for (const command of group.commands) command.copyInheritedSettings(program);
-	tab(program, { completionCommandName: 'completion' });
+	program.addCommand(completeCommand(context, () => program).copyInheritedSettings(program), { hidden: true });
 	return program;
 }

@@ -26,6 +26,8 @@ export interface HandlerOptions {
 	readonly flows: FlowObserver;
 	/** Called for errors that are not the client's fault. */
 	readonly onError: (method: string, error: unknown) => void;
+	/** Aborted when the server closes: streams end with UNAVAILABLE. */
+	readonly stopping?: AbortSignal;
 }
 
 /** Entries a stream looks at before it lets others run. */
@@ -109,15 +111,17 @@ async function answerStream<Q, R>(
 	call: ServerWritableStream<Q, R>,
 	answer: (request: Q, signal: AbortSignal) => AsyncIterable<R>,
 ): Promise<void> {
-	const abort = new AbortController();
-	call.on('cancelled', () => abort.abort());
+	const gone = new AbortController();
+	call.on('cancelled', () => gone.abort());
+	const signal = options.stopping === undefined ? gone.signal : AbortSignal.any([gone.signal, options.stopping]);
 	// headers at once: a follower knows that it is connected before the first flow comes
 	call.sendMetadata(new Metadata());
 	try {
-		for await (const message of answer(call.request, abort.signal)) {
-			if (abort.signal.aborted) break;
-			if (!call.write(message)) await drained(call, abort.signal);
+		for await (const message of answer(call.request, signal)) {
+			if (signal.aborted) break;
+			if (!call.write(message)) await drained(call, signal);
 		}
+		if (options.stopping?.aborted === true) throw new CallError(status.UNAVAILABLE, 'the agent is stopping');
 		call.end();
 	} catch (error) {
 		call.emit('error', statusOf(options, method, error));

@@ -7,7 +7,7 @@ import { createHandlers, type HandlerOptions } from './handlers.ts';
 import { listenPrivate, type PrivateSocketOptions } from './socket.ts';
 
 export interface ApiServerOptions
-	extends HandlerOptions,
+	extends Omit<HandlerOptions, 'stopping'>,
 		Pick<PrivateSocketOptions, 'peerCredentials' | 'allowedUids' | 'onRefused'> {
 	/** runDir/agent.sock */
 	readonly socketPath: string;
@@ -24,7 +24,9 @@ const GRACE_MS = 200;
 /** Serves until closed. @throws SOCKET_BUSY, LISTEN_FAILED */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
 	const server = new Server({ 'grpc.max_receive_message_length': 1024 * 1024 });
-	server.addService(loadAgentApi().Agent.service, { ...createHandlers(options) });
+	const stopping = new AbortController();
+	const handlers = createHandlers({ ...options, stopping: stopping.signal });
+	server.addService(loadAgentApi().Agent.service, { ...handlers });
 	// connections are checked before gRPC sees them, which its own listener has no hook for
 	const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
 	const { peerCredentials, allowedUids, onRefused } = options;
@@ -38,6 +40,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 	return {
 		close: async () => {
 			const closed = socket.close();
+			stopping.abort();
 			injector.drain(GRACE_MS);
 			await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
 			server.forceShutdown();

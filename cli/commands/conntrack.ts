@@ -5,6 +5,9 @@ import { outputOption } from '../context.ts';
 import { durationMs, formatAge, formatBytes, formatEndpoint, orDash } from '../format.ts';
 import { formatJsonLine, formatTable } from '../output.ts';
 import { parseCount, parsePort } from '../parse.ts';
+import { suggesting } from '../suggest.ts';
+
+const PROTOCOLS = ['tcp', 'udp', 'sctp', 'icmp', 'icmpv6'];
 
 interface Options {
 	readonly output: string;
@@ -21,7 +24,7 @@ export function conntrackCommand(context: Context): Command {
 		.description('connections, in no order; -o json prints one object per line')
 		.addOption(new Option('-a, --address <ip|cidr>', 'either end or the translated address').default('', 'any'))
 		.addOption(new Option('-p, --port <port>', 'port of either end').argParser(parsePort).default(0, 'any'))
-		.addOption(new Option('--protocol <name>', 'tcp, udp, sctp, icmp, icmpv6').default('', 'any'))
+		.addOption(suggesting(new Option('--protocol <name>', PROTOCOLS.join(', ')).default('', 'any'), PROTOCOLS))
 		.addOption(new Option('--limit <n>', 'stop after so many; 0 = all').argParser(parseCount).default(0, 'all'))
 		.addOption(outputOption('table', 'wide', 'json'))
 		.action(async ({ output, ...filter }: Options) => {

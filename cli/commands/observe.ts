@@ -18,12 +18,15 @@ import {
 } from '../observe-request.ts';
 import { formatJsonLine } from '../output.ts';
 import { collect, collectWhole, parseCount, parsePort, parseTime } from '../parse.ts';
+import { suggesting, type Values } from '../suggest.ts';
 
 interface Options extends ObserveOptions {
 	readonly output: 'compact' | 'table' | 'json';
 	readonly numeric?: boolean;
 	readonly printNodeName?: boolean;
 }
+
+const PROTOCOLS = ['tcp', 'udp', 'sctp', 'icmp', 'icmpv4', 'icmpv6'];
 
 const EXAMPLES = `
 Examples:
@@ -65,27 +68,27 @@ function count(flags: string, description: string): Option {
 }
 
 function addFilters(command: Command): void {
-	const list = (flags: string, description: string): Option =>
-		new Option(flags, description).argParser(collect((text) => text));
+	const list = (flags: string, description: string, values: Values = []): Option =>
+		suggesting(new Option(flags, description).argParser(collect((text) => text)), values);
 	const ports = (flags: string, description: string): Option =>
 		new Option(flags, description).argParser(collect(parsePort));
 	const words = <T>(flags: string, choices: readonly string[], parse: (word: string) => T): Option =>
-		new Option(flags, `one of ${choices.join(', ')}`).argParser(collect(parse));
+		suggesting(new Option(flags, `one of ${choices.join(', ')}`).argParser(collect(parse)), choices);
 	const options = [
-		list('--pod <[ns/]prefix>', 'either end is a pod whose name starts so; NS/ alone is every pod of it'),
-		list('--from-pod <[ns/]prefix>', 'the source is such a pod'),
-		list('--to-pod <[ns/]prefix>', 'the destination is such a pod'),
-		list('-n, --namespace <name>', 'either end is in the namespace'),
+		list('--pod <[ns/]prefix>', 'either end is a pod whose name starts so; NS/ alone is every pod of it', 'pods'),
+		list('--from-pod <[ns/]prefix>', 'the source is such a pod', 'pods'),
+		list('--to-pod <[ns/]prefix>', 'the destination is such a pod', 'pods'),
+		list('-n, --namespace <name>', 'either end is in the namespace', 'namespaces'),
 		list('--ip <ip|cidr>', 'either end, or the address before translation'),
 		list('--from-ip <ip|cidr>', 'the source'),
 		list('--to-ip <ip|cidr>', 'the destination, before or after translation'),
 		ports('-p, --port <port>', 'either end'),
 		ports('--from-port <port>', 'the source'),
 		ports('--to-port <port>', 'the destination, before or after translation'),
-		list('--protocol <name>', 'tcp, udp, sctp, icmp, icmpv4, icmpv6 or a number'),
+		list('--protocol <name>', `${PROTOCOLS.join(', ')} or a number`, PROTOCOLS),
 		words('--verdict <verdict>', VERDICTS, verdictValue),
-		list('--reason <reason>', 'drop reason; `fairlead drops --all` lists them'),
-		list('--service <[ns/]prefix>', 'the service that was addressed'),
+		list('--reason <reason>', 'drop reason; `fairlead drops --all` lists them', 'reasons'),
+		list('--service <[ns/]prefix>', 'the service that was addressed', 'services'),
 		new Option('-l, --label <selector>', 'either end is a pod with such labels: app=web,tier in (a,b)').argParser(
 			collectWhole,
 		),
@@ -104,7 +107,7 @@ async function observe(context: Context, options: Options, request: ObserveFlows
 	const text = { numeric: options.numeric === true, showNode: options.printNodeName === true };
 	await context.withAgent(async (agent) => {
 		const held: Flow__Output[] = [];
-		for await (const message of agent.stream((stub) => cancelOn(context.interrupted, stub.observeFlows(request)))) {
+		for await (const message of agent.stream((stub) => stub.observeFlows(request), context.interrupted)) {
 			if (options.output === 'json') await context.out(formatJsonLine(message));
 			else if (message.lost) context.warn(lostText(message.lost));
 			else if (message.flow && options.output === 'table') held.push(message.flow);
@@ -114,10 +117,4 @@ async function observe(context: Context, options: Options, request: ObserveFlows
 		}
 		if (options.output === 'table') await context.out(flowTable(held, text));
 	});
-}
-
-function cancelOn<T extends { cancel(): void }>(signal: AbortSignal, stream: T): T {
-	if (signal.aborted) stream.cancel();
-	signal.addEventListener('abort', () => stream.cancel(), { once: true });
-	return stream;
 }

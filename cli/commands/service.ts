@@ -8,6 +8,7 @@ import { namespaceOption, outputOption } from '../context.ts';
 import { CliError, EXIT } from '../exit.ts';
 import { formatEndpoint, orDash } from '../format.ts';
 import { formatJson, formatPairs, formatTable } from '../output.ts';
+import { suggesting } from '../suggest.ts';
 
 export function serviceCommand(context: Context): Command {
 	const command = new Command('service').alias('svc').description('services as the dataplane has them');
@@ -27,7 +28,9 @@ export function serviceCommand(context: Context): Command {
 	command
 		.command('get')
 		.description('one service with its backends')
-		.addArgument(new Argument('<namespace/name>', 'the service; without NAMESPACE/ it is in `default`'))
+		.addArgument(
+			suggesting(new Argument('<namespace/name>', 'the service; without NAMESPACE/ it is in `default`'), 'services'),
+		)
 		.addOption(outputOption())
 		.action(async (text: string, { output }: { output: string }) => {
 			const { service } = await context.withAgent((agent) =>
