@@ -53,7 +53,7 @@ function importsOf(file: string, text = readFileSync(join(ROOT, file), 'utf8')):
 	};
 	for (const [, type, names, path] of text.matchAll(IMPORT)) {
 		const inline = names?.match(/^\{([^}]*)\}/)?.[1];
-		const allInline = inline !== undefined && inline.split(',').every((name) => /^\s*(type\s|$)/.test(name));
+		const allInline = inline?.split(',').every((name) => /^\s*(type\s|$)/.test(name)) ?? false;
 		add(path ?? '', type !== undefined || allInline);
 	}
 	for (const [, path] of text.matchAll(DYNAMIC)) add(path ?? '', false);

@@ -109,14 +109,15 @@ export function writeAddress(address: Address, out: Uint8Array, offset: number):
 
 /** Canonical text of 16 bytes. */
 export function addressOfBytes(bytes: Uint8Array, offset = 0): Address {
-	const slice = bytes.subarray(offset, offset + 16);
-	if (isMappedFour(slice)) return `${slice[12]}.${slice[13]}.${slice[14]}.${slice[15]}`;
-	return new ipaddr.IPv6(Array.from(slice)).toRFC5952String();
+	if (isMappedFour(bytes, offset)) {
+		return `${bytes[offset + 12]}.${bytes[offset + 13]}.${bytes[offset + 14]}.${bytes[offset + 15]}`;
+	}
+	return new ipaddr.IPv6(Array.from(bytes.subarray(offset, offset + 16))).toRFC5952String();
 }
 
-function isMappedFour(bytes: Uint8Array): boolean {
-	for (let i = 0; i < 10; i++) if (bytes[i] !== 0) return false;
-	return bytes[10] === 0xff && bytes[11] === 0xff;
+function isMappedFour(bytes: Uint8Array, offset: number): boolean {
+	for (let i = 0; i < 10; i++) if (bytes[offset + i] !== 0) return false;
+	return bytes[offset + 10] === 0xff && bytes[offset + 11] === 0xff;
 }
 
 /** IPv4 before IPv6, then by value. */

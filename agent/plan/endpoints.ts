@@ -50,7 +50,7 @@ interface Candidate {
 
 /**
  * @param slices  slices of the service, sorted by name (the order decides between equal duplicates)
- * @returns lists sorted by key; `all`, `local` and `serving` share their elements and, where equal, the list itself
+ * @returns lists sorted by key; `all` is `serving` itself when nothing is left out of it
  */
 export function chooseEndpoints(
 	slices: readonly EndpointSlice[],
@@ -60,22 +60,34 @@ export function chooseEndpoints(
 ): EndpointChoice {
 	const candidates = collectCandidates(slices, port, family);
 	const ready = candidates.filter((c) => c.endpoint.ready);
-	const draining = candidates.filter((c) => isDraining(c.endpoint));
-	const localReady = ready.filter((c) => c.endpoint.node === node.name);
-	const localDraining = draining.filter((c) => c.endpoint.node === node.name);
-	const all = ready.length > 0 ? filterByTopology(ready, node) : draining;
-	const local = localReady.length > 0 ? localReady : localDraining;
+	const draining = ready.length === candidates.length ? [] : candidates.filter((c) => isDraining(c.endpoint));
+	const localReady = ready.some((c) => c.endpoint.node === node.name);
 	const proto = PROTOCOL_NUMBER[port.protocol];
-	const rows = new Map<Candidate, Backend>();
-	const chosenDraining = new Set([...(ready.length > 0 ? [] : all), ...(localReady.length > 0 ? [] : local)]);
-	for (const candidate of ready) rows.set(candidate, toBackend(candidate, proto, true));
-	for (const candidate of draining) rows.set(candidate, toBackend(candidate, proto, chosenDraining.has(candidate)));
-	const serving = sortedRows([...rows.values()]);
-	const pick = (chosen: readonly Candidate[]): readonly Backend[] =>
-		chosen.length === rows.size
-			? serving
-			: sortedRows(chosen.map((c) => rows.get(c)).filter((row) => row !== undefined));
-	return { all: pick(all), local: pick(local), serving, anyEndpoints: rows.size > 0 };
+	const isLocal = (c: Candidate): boolean => c.endpoint.node === node.name;
+	// A draining endpoint gets new connections only where nothing ready is left: anywhere, or on this node.
+	const chosen = (c: Candidate): boolean => ready.length === 0 || (isLocal(c) && !localReady);
+	const rows: Row[] = [
+		...ready.map((c) => ({ c, backend: toBackend(c, proto, true) })),
+		...draining.map((c) => ({ c, backend: toBackend(c, proto, chosen(c)) })),
+	].sort(compareRows);
+	const near = ready.length > 0 ? filterByTopology(ready, node) : draining;
+	const all = near.length === rows.length ? undefined : new Set(near);
+	const serving = rows.map(({ backend }) => backend);
+	return {
+		all: all === undefined ? serving : rows.filter(({ c }) => all.has(c)).map(({ backend }) => backend),
+		local: rows.filter(({ c }) => isLocal(c) && c.endpoint.ready === localReady).map(({ backend }) => backend),
+		serving,
+		anyEndpoints: rows.length > 0,
+	};
+}
+
+interface Row {
+	readonly c: Candidate;
+	readonly backend: Backend;
+}
+
+function compareRows(a: Row, b: Row): number {
+	return a.backend.key < b.backend.key ? -1 : a.backend.key > b.backend.key ? 1 : 0;
 }
 
 function isDraining(endpoint: Endpoint): boolean {
@@ -132,8 +144,4 @@ export function backendKey(address: Address, port: number, proto: number): strin
 
 function toBackend({ endpoint, port, key }: Candidate, proto: number, live: boolean): Backend {
 	return { key, address: endpoint.address, port, proto, live, terminating: endpoint.terminating };
-}
-
-function sortedRows(rows: Backend[]): readonly Backend[] {
-	return rows.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 }

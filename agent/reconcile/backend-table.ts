@@ -75,15 +75,19 @@ export class BackendTable {
 		return missing;
 	}
 
-	/** Counts references; rows that do not exist are made. The caller has checked that there is room. */
-	acquire(backends: readonly Backend[]): void {
-		for (const backend of backends) {
+	/**
+	 * Counts references; rows that do not exist are made. The caller has checked that there is room.
+	 * @returns the index of each
+	 */
+	acquire(backends: readonly Backend[]): number[] {
+		return backends.map((backend) => {
 			const row = this.#byKey.get(backend.key) ?? this.#create(backend);
 			row.references++;
 			if (backend.live) row.live++;
 			if (backend.terminating) row.terminating++;
 			this.#touched.add(row);
-		}
+			return row.index;
+		});
 	}
 
 	#create(backend: Backend): BackendRow {

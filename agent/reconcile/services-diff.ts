@@ -89,9 +89,9 @@ function replaceOwner(work: Work, owner: string, plan: OwnerPlan): void {
 function replacePort(work: Work, owner: string, wanted: DesiredPort): boolean {
 	const { state } = work;
 	const old = state.ports.get(wanted.name);
-	const missing = state.backends.countMissing(wanted.serving);
-	if (missing > state.backends.allocator.free) {
-		const { used, capacity } = state.backends.allocator;
+	const { free, used, capacity } = state.backends.allocator;
+	if (wanted.serving.length > free && state.backends.countMissing(wanted.serving) > free) {
+		const missing = state.backends.countMissing(wanted.serving);
 		work.refused.set(owner, `map backends: no room for ${missing} more rows, ${used} of ${capacity} used`);
 		return old !== undefined;
 	}
@@ -102,13 +102,13 @@ function replacePort(work: Work, owner: string, wanted: DesiredPort): boolean {
 		discardExtents(work, old, port, [all, local]);
 		return old !== undefined;
 	}
-	state.backends.acquire(wanted.serving);
+	const indexes = state.backends.acquire(wanted.serving);
 	if (old !== undefined) {
 		state.backends.release(old.plan.serving);
 		removeClaims(work, old, old.plan.frontends);
 	}
-	writeExtent(work, port.all, all);
-	writeExtent(work, port.local, local);
+	writeExtent(work, port.all, all, wanted.all === wanted.serving ? indexes : undefined);
+	writeExtent(work, port.local, local, undefined);
 	port.plan = wanted;
 	port.all = all;
 	port.local = local;
@@ -184,11 +184,11 @@ function reserveExtent(work: Work, owner: string, wanted: readonly Backend[]): E
 	return { base: start * Limits.SLOTS_PER_CHUNK, keys: wanted.map((backend) => backend.key) };
 }
 
-function writeExtent(work: Work, old: Extent, extent: Extent): void {
+function writeExtent(work: Work, old: Extent, extent: Extent, known: readonly number[] | undefined): void {
 	if (extent === old) return;
 	work.freedExtents.push(old);
 	if (extent.keys.length === 0) return;
-	const indexes = extent.keys.map((key) => work.state.backends.get(key)?.index ?? 0);
+	const indexes = known ?? extent.keys.map((key) => work.state.backends.get(key)?.index ?? 0);
 	work.slots.push({ kind: 'slots-set', base: extent.base, indexes });
 }
 
