@@ -79,6 +79,20 @@ INLINE addr_t addr_config(const volatile __u8 *bytes)
 	return (addr_t){.w = {a->w[0], a->w[1]}};
 }
 
+struct mac {
+	__u8 bytes[6];
+};
+
+/* A MAC of maps/config.h. Without volatile the compiler would take the zeros of the source for the value. */
+INLINE struct mac mac_config(const volatile __u8 *bytes)
+{
+	struct mac mac;
+
+	for (int i = 0; i < 6; i++)
+		mac.bytes[i] = bytes[i];
+	return mac;
+}
+
 INLINE addr_t *addr_of(void *bytes)
 {
 	return (addr_t *)bytes;

@@ -116,8 +116,9 @@ INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct
 	if (err)
 		return drop(skb, p, err, hook);
 	if (node->flags & NODE_FLAG_TUNNEL) {
-		if (rewrite_macs(skb, (const void *)cfg_overlay_mac, (const void *)cfg_overlay_mac) < 0 ||
-		    forward_set_tunnel(skb, node) < 0)
+		struct mac mac = mac_config(cfg_overlay_mac);
+
+		if (rewrite_macs(skb, mac.bytes, mac.bytes) < 0 || forward_set_tunnel(skb, node) < 0)
 			return drop(skb, p, DROP_REASON_TUNNEL_KEY, hook);
 		return bpf_redirect(node->ifindex, 0);
 	}
@@ -196,18 +197,20 @@ INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct c
 INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
 	int err = forward_translate(skb, p, entry, dir);
+	struct mac mac = mac_config(cfg_host_mac);
 
 	if (err)
 		return drop(skb, p, err, hook);
 	if (!(entry->flags & CT_FLAG_VIA_HOST) || dir == CT_DIR_FORWARD)
 		return VERDICT_NEXT;
-	if (rewrite_macs(skb, (const void *)cfg_host_mac, (const void *)cfg_host_mac) < 0)
+	if (rewrite_macs(skb, mac.bytes, mac.bytes) < 0)
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
 	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
 }
 
 INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
+	count(METRIC_FORWARDED_PACKETS);
 	switch (entry->peer[(dir ^ 1) & 1].kind) {
 	case PEER_KIND_LOCAL_POD:
 		return forward_to_pod(skb, p, entry, dir, hook);
