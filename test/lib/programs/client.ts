@@ -22,6 +22,8 @@ export interface ClientRequest {
 	/** Pause between two requests of one worker. */
 	intervalMs?: number;
 	untilSignal?: boolean;
+	/** Give up after so many failures (default 5); traffic until a signal never gives up. */
+	maxFailures?: number;
 	/** Length of the text that is echoed, in bytes. */
 	size?: number;
 }
@@ -203,11 +205,14 @@ function codeOf(error: unknown): string {
 	return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
 }
 
-const wanted = (): boolean => !stopped && (options.untilSignal === true || sent < options.count);
+let failures = 0;
+const wanted = (): boolean =>
+	!stopped && (options.untilSignal === true || (sent < options.count && failures < (options.maxFailures ?? 5)));
 
 async function work(): Promise<void> {
 	const fill = 'x'.repeat(Math.max(0, (options.size ?? 0) - 12));
 	const fail = (error: unknown): void => {
+		failures++;
 		errors[codeOf(error)] = (errors[codeOf(error)] ?? 0) + 1;
 	};
 	let ask: (text: string) => Promise<void>;
