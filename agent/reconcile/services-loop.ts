@@ -21,6 +21,7 @@ export class ServicesLoop {
 	readonly #loop: ReconcileLoop;
 	readonly #clock: LoopClock;
 	#pending = new Map<string, OwnerPlan>();
+	#full = false;
 	#cancelReclaim: (() => void) | undefined;
 
 	constructor(options: ServicesLoopOptions) {
@@ -48,6 +49,12 @@ export class ServicesLoop {
 		if (plans.size > 0) this.#loop.request();
 	}
 
+	/** Compares everything with the kernel soon: repairs what somebody else has changed. */
+	resync(): void {
+		this.#full = true;
+		this.#loop.request();
+	}
+
 	/** Resolves when everything enqueued has been tried. */
 	idle(): Promise<void> {
 		return this.#loop.idle();
@@ -62,8 +69,10 @@ export class ServicesLoop {
 		const { reconciler, onReport } = this.#options;
 		const changes = this.#pending;
 		this.#pending = new Map();
+		const full = retry || this.#full;
+		this.#full = false;
 		let report = await reconciler.update(changes);
-		if (retry && !report.full) report = await reconciler.resync();
+		if (full && !report.full) report = await reconciler.resync();
 		onReport?.(report);
 		this.#scheduleReclaim();
 		return report.problems;

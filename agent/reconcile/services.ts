@@ -70,6 +70,16 @@ export class ServicesReconciler {
 	}
 
 	async #run(changes: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
+		try {
+			return await this.#runPasses(changes);
+		} catch (thrown) {
+			// Whatever it was, the state is no longer known to be what the kernel has.
+			this.#state = undefined;
+			throw thrown;
+		}
+	}
+
+	async #runPasses(changes: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
 		const start = this.#now();
 		const full = this.#state === undefined;
 		let ops = 0;

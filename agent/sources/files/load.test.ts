@@ -92,6 +92,14 @@ describe('loadFile', () => {
 		expect(content.problems[0]!.message).toContain('twice');
 	});
 
+	it('reads JSON documents, and flow mappings that are not quite JSON', () => {
+		const json = JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'a' } });
+		expect(names(load(`${json}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: b}}`))).toEqual([
+			'Namespace a',
+			'Namespace b',
+		]);
+	});
+
 	it('asks for kind and apiVersion', () => {
 		expect(load('metadata: {name: x}').problems[0]).toMatchObject({ path: 'kind' });
 		expect(load('kind: Service').problems[0]).toMatchObject({ path: 'apiVersion' });
