@@ -64,14 +64,17 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 	for (const file of ['cluster.yaml', 'change.yaml']) {
 		const text = read(folder, file);
 		if (text === undefined) continue;
+		ops = [];
 		const store = storeOf(text);
 		const nodePortAddresses = selectNodePortAddresses(facts, options.nodePortAddresses ?? 'primary');
 		const plans = planServices(store, options.hostPorts ?? [], { node: facts, nodePortAddresses });
 		const report = file === 'cluster.yaml' ? await reconciler.replaceAll(plans) : await reconciler.update(withRemovals(plans, reconciler));
 		const routing = planRouting(store.nodes.values(), facts, settings);
 		const cidrs = { clusterCidrs: options.clusterCidrs ?? [], nonMasqueradeCidrs: options.nonMasqueradeCidrs ?? [], serviceCidrs: settings.serviceCidrs };
+		const calls = kernel.log.length;
 		const peers = reconcilePeers(planPeers(routing.peers, facts, cidrs), { uplinkIfindex: 2, overlayIfindex: 9 }, kernel);
 		expect([...report.problems, ...peers.problems]).toEqual([]);
+		ops.push(...kernel.log.slice(calls).map(({ call, map }) => `${call} ${map}`.trim()));
 		outside = formatOutside(routing.plan, reconciler);
 	}
 	const maps = [...dumpServices(kernel), ...dumpPeers(kernel), ...outside];
