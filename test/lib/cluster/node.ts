@@ -94,13 +94,16 @@ export class ClusterNode extends Place {
 		return join(this.runDir, 'agent.sock');
 	}
 
-	/** Starts the agent; does not wait until it is ready. */
-	startAgent(): BackgroundProcess {
+	/**
+	 * Starts the agent; does not wait until it is ready.
+	 * @param root  checkout of the version to start
+	 */
+	startAgent(root = ROOT): BackgroundProcess {
 		if (this.#agent?.running()) throw new Error(`${this.name}: the agent is running already`);
 		const log = openSync(this.agentLog, 'a');
 		writeSync(log, `--- agent started at ${new Date().toISOString()}\n`);
 		closeSync(log);
-		const command = [NODE, join(ROOT, 'agent', 'main.ts'), '--config', this.configFile];
+		const command = [NODE, join(root, 'agent', 'main.ts'), '--config', this.configFile];
 		const agentPlace = new Place({
 			name: 'agent',
 			netns: this.netns,
