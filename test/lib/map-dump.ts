@@ -14,7 +14,7 @@ import {
 	SvcFlagsName,
 	SvcScopeName,
 } from '../../native/abi/generated.ts';
-import { readBackend, readServices } from '../lib/service-maps.ts';
+import { readBackend, readServices } from './service-maps.ts';
 
 function formatKey(key: string): string {
 	const [address = '', port, proto, scope] = key.split('|');
@@ -32,7 +32,9 @@ export function dumpServices(kernel: Kernel): string[] {
 		numbers.set(entry.id, id);
 		const lists = [
 			` all=[${all.map(formatKey).join(' ')}]`,
-			local.length > 0 || SvcFlagsName(entry.flags).includes('LOCAL') ? ` local=[${local.map(formatKey).join(' ')}]` : '',
+			local.length > 0 || SvcFlagsName(entry.flags).includes('LOCAL')
+				? ` local=[${local.map(formatKey).join(' ')}]`
+				: '',
 		];
 		const affinity = entry.affinityTimeoutS > 0 ? ` affinity=${entry.affinityTimeoutS}s` : '';
 		const addressOnly = SvcFlagsName(entry.flags) === 'ADDRESS_ONLY';
@@ -60,7 +62,12 @@ export function dumpPeers(kernel: Kernel): string[] {
 		if (row.ifindex === 0) continue;
 		const tunnel = addressOfBytes(row.tunnel);
 		tunnels.set(new DataView(key.buffer).getUint32(0, true), tunnel);
-		const next = [row.nexthop4 >>> 24, (row.nexthop4 >>> 16) & 255, (row.nexthop4 >>> 8) & 255, row.nexthop4 & 255].join('.');
+		const next = [
+			row.nexthop4 >>> 24,
+			(row.nexthop4 >>> 16) & 255,
+			(row.nexthop4 >>> 8) & 255,
+			row.nexthop4 & 255,
+		].join('.');
 		const hops = row.nexthop4 === 0 ? '' : ` via ${next} ${addressOfBytes(row.nexthop6)}`;
 		nodes.push(`  ${tunnel} ${NodeFlagsName(row.flags)} ifindex=${row.ifindex} mtu=${row.mtu}${hops}`);
 	}

@@ -3,29 +3,29 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { HostPort } from '../../agent/model/host-port.ts';
-import type { NodeFacts } from '../../agent/model/node-facts.ts';
-import { planPeers } from '../../agent/plan/peers.ts';
-import type { RoutingSettings } from '../../agent/plan/routing.ts';
-import { planRouting } from '../../agent/plan/routing.ts';
-import type { RoutingPlan } from '../../agent/plan/routing-plan.ts';
-import type { OwnerPlan } from '../../agent/plan/services.ts';
-import { planServices, selectNodePortAddresses } from '../../agent/plan/services.ts';
-import { reconcilePeers } from '../../agent/reconcile/nodes.ts';
-import { ServicesReconciler } from '../../agent/reconcile/services.ts';
-import { inOrder } from '../../agent/reconcile/services-ops.ts';
-import { loadFile } from '../../agent/sources/files/load.ts';
-import { ClusterStore } from '../../agent/sources/store.ts';
-import { FACTS } from '../lib/cluster-builder.ts';
-import { FakeKernel } from '../lib/fake-kernel.ts';
-import { dumpPeers, dumpServices, formatServiceOps } from './dump.ts';
+import type { HostPort } from '../agent/model/host-port.ts';
+import type { NodeFacts } from '../agent/model/node-facts.ts';
+import { planPeers } from '../agent/plan/peers.ts';
+import type { RoutingSettings } from '../agent/plan/routing.ts';
+import { planRouting } from '../agent/plan/routing.ts';
+import type { RoutingPlan } from '../agent/plan/routing-plan.ts';
+import type { OwnerPlan } from '../agent/plan/services.ts';
+import { planServices, selectNodePortAddresses } from '../agent/plan/services.ts';
+import { reconcilePeers } from '../agent/reconcile/nodes.ts';
+import { ServicesReconciler } from '../agent/reconcile/services.ts';
+import { inOrder } from '../agent/reconcile/services-ops.ts';
+import { loadFile } from '../agent/sources/files/load.ts';
+import { ClusterStore } from '../agent/sources/store.ts';
+import { FACTS } from './lib/cluster-builder.ts';
+import { FakeKernel } from './lib/fake-kernel.ts';
+import { dumpPeers, dumpServices, formatServiceOps } from './lib/map-dump.ts';
 
 /**
  * Each folder is a case: cluster.yaml (objects), optionally change.yaml (the objects afterwards) and case.yaml
  * (node facts, routing, host ports). The result is compared with expected.maps, and the operations of the last step
  * with expected.ops. UPDATE_GOLDEN=1 writes both anew; read the difference before you commit it.
  */
-const ROOT = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), 'golden');
 
 interface Case {
 	readonly node?: Partial<NodeFacts>;
@@ -53,7 +53,14 @@ function storeOf(text: string): ClusterStore {
 async function run(folder: string): Promise<{ maps: string; ops: string }> {
 	const options = (parse(read(folder, 'case.yaml') ?? '{}') ?? {}) as Case;
 	const facts: NodeFacts = { ...FACTS, ...options.node };
-	const settings: RoutingSettings = { mode: 'vxlan', vni: 1, vxlanPort: 8472, mtu: 'auto', serviceCidrs: [], ...options.routing };
+	const settings: RoutingSettings = {
+		mode: 'vxlan',
+		vni: 1,
+		vxlanPort: 8472,
+		mtu: 'auto',
+		serviceCidrs: [],
+		...options.routing,
+	};
 	const kernel = new FakeKernel();
 	let ops: string[] = [];
 	const reconciler = new ServicesReconciler({
@@ -68,11 +75,22 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 		const store = storeOf(text);
 		const nodePortAddresses = selectNodePortAddresses(facts, options.nodePortAddresses ?? 'primary');
 		const plans = planServices(store, options.hostPorts ?? [], { node: facts, nodePortAddresses });
-		const report = file === 'cluster.yaml' ? await reconciler.replaceAll(plans) : await reconciler.update(withRemovals(plans, reconciler));
+		const report =
+			file === 'cluster.yaml'
+				? await reconciler.replaceAll(plans)
+				: await reconciler.update(withRemovals(plans, reconciler));
 		const routing = planRouting(store.nodes.values(), facts, settings);
-		const cidrs = { clusterCidrs: options.clusterCidrs ?? [], nonMasqueradeCidrs: options.nonMasqueradeCidrs ?? [], serviceCidrs: settings.serviceCidrs };
+		const cidrs = {
+			clusterCidrs: options.clusterCidrs ?? [],
+			nonMasqueradeCidrs: options.nonMasqueradeCidrs ?? [],
+			serviceCidrs: settings.serviceCidrs,
+		};
 		const calls = kernel.log.length;
-		const peers = reconcilePeers(planPeers(routing.peers, facts, cidrs), { uplinkIfindex: 2, overlayIfindex: 9 }, kernel);
+		const peers = reconcilePeers(
+			planPeers(routing.peers, facts, cidrs),
+			{ uplinkIfindex: 2, overlayIfindex: 9 },
+			kernel,
+		);
 		expect([...report.problems, ...peers.problems]).toEqual([]);
 		ops.push(...kernel.log.slice(calls).map(({ call, map }) => `${call} ${map}`.trim()));
 		outside = formatOutside(routing.plan, reconciler);
@@ -93,7 +111,10 @@ function withRemovals(plans: Map<string, OwnerPlan>, reconciler: ServicesReconci
 /** What the plan wants outside the maps, and what it complains about. */
 function formatOutside(plan: RoutingPlan, reconciler: ServicesReconciler): string[] {
 	const routes = plan.routes.map((r) => {
-		const way = r.type === 'unreachable' ? 'unreachable' : `via ${r.gateway} dev ${r.device}${r.onlink ? ' onlink' : ''} src ${r.source}`;
+		const way =
+			r.type === 'unreachable'
+				? 'unreachable'
+				: `via ${r.gateway} dev ${r.device}${r.onlink ? ' onlink' : ''} src ${r.source}`;
 		return `  ${r.dst} ${way}`;
 	});
 	const problems = [
