@@ -87,26 +87,33 @@ export function dumpPeers(kernel: Kernel): string[] {
 
 /** One line per operation. */
 export function formatServiceOps(ops: readonly ServiceOp[]): string[] {
-	const row = ({ port, proto, flags }: BackendWord, address = ''): string =>
-		`${address === '' ? '' : `${formatKey(`${address}|${port}|${proto}`)} `}${BackendFlagsName(flags) || 'dead'}`;
-	return ops.map((op) => {
-		switch (op.kind) {
-			case 'filter-set':
-			case 'filter-clear':
-				return `${op.kind} bit ${op.bit}`;
-			case 'backend-set':
-				return `${op.kind} ${row(op.row, op.address)}`;
-			case 'backend-update':
-			case 'backend-free':
-				return `${op.kind} port ${op.row.port} ${row(op.row)}`;
-			case 'slots-set':
-				return `${op.kind} ${op.indexes.length} backends`;
-			case 'external-ports':
-				return `${op.kind} ${op.count}`;
-			case 'service-set':
-				return `${op.kind} ${formatKey(op.key)} ${SvcFlagsName(op.entry.flags)} all=${op.entry.allCount} local=${op.entry.localCount}`;
-			case 'service-delete':
-				return `${op.kind} ${formatKey(op.key)}`;
+	return ops.map(formatServiceOp);
+}
+
+function formatRow({ port, proto, flags }: BackendWord, address = ''): string {
+	const name = address === '' ? '' : `${formatKey(`${address}|${port}|${proto}`)} `;
+	return `${name}${BackendFlagsName(flags) || 'dead'}`;
+}
+
+function formatServiceOp(op: ServiceOp): string {
+	switch (op.kind) {
+		case 'filter-set':
+		case 'filter-clear':
+			return `${op.kind} bit ${op.bit}`;
+		case 'backend-set':
+			return `${op.kind} ${formatRow(op.row, op.address)}`;
+		case 'backend-update':
+		case 'backend-free':
+			return `${op.kind} port ${op.row.port} ${formatRow(op.row)}`;
+		case 'slots-set':
+			return `${op.kind} ${op.indexes.length} backends`;
+		case 'external-ports':
+			return `${op.kind} ${op.count}`;
+		case 'service-set': {
+			const { flags, allCount, localCount } = op.entry;
+			return `${op.kind} ${formatKey(op.key)} ${SvcFlagsName(flags)} all=${allCount} local=${localCount}`;
 		}
-	});
+		case 'service-delete':
+			return `${op.kind} ${formatKey(op.key)}`;
+	}
 }
