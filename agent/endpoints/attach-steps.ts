@@ -74,11 +74,10 @@ export async function wirePod(
 ): Promise<void> {
 	const families: Family[] = attachment.addresses.map(familyOf);
 	for (const [path, value] of hostSysctls(attachment.hostIfname, families)) deps.writeSysctl(path, value);
-	const results = await Promise.allSettled([
-		deps.netlink.apply(hostSide(attachment, link.hostIfindex)),
-		deps.netlink.in(netns.fdPath).apply(podSide(attachment, link.podIfindex)),
-	]);
-	for (const result of results) if (result.status === 'rejected') throw result.reason;
+	// The node's side first: the side that comes up last can send at once, the other one only when the kernel's link
+	// watcher has run. The pod must be able to send when ADD has returned.
+	await deps.netlink.apply(hostSide(attachment, link.hostIfindex));
+	await deps.netlink.in(netns.fdPath).apply(podSide(attachment, link.podIfindex));
 }
 
 /**

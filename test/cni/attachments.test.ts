@@ -40,6 +40,8 @@ describe('attach', () => {
 		expect(shown).toContain('inet 10.77.0.1/32');
 		expect(shown).toMatch(/inet6 fd77::1\/128 .*nodad/);
 		expect(shown).not.toContain('tentative');
+		expect(shown).toContain('state UP');
+		expect(inPod(node.netns, 'ip', 'link', 'show', 'dev', endpoint.hostIfname)).toContain('state UP');
 		expect(shown).not.toContain('fe80');
 		expect(shown).toContain('mtu 1450');
 		expect(shown).toContain(endpoint.mac);

@@ -90,6 +90,9 @@ export class TestNode {
 		this.dir = mkdtempSync(join(tmpdir(), `${this.name}-`));
 		sh('ip', 'netns', 'add', this.name);
 		sh('ip', '-n', this.name, 'link', 'set', 'lo', 'up');
+		// A node has an uplink, so no host side has the number of its pod side; where they are equal, the kernel reports
+		// the link as up only a second later.
+		sh('ip', '-n', this.name, 'link', 'add', 'uplink', 'type', 'vxlan', 'id', '1', 'dstport', '4790');
 		this.netlink = new Netlink({ request: netlinkRequest, netns: this.netns });
 	}
 
