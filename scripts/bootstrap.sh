@@ -118,4 +118,4 @@ check_host
 if [[ ${1:-} != --build ]]; then install_packages; fi
 install_modules
 if [[ ${1:-} != --build ]]; then mount_file_systems; fi
-PATH=$PWD/node_modules/.bin:$PATH exec scripts/build.sh
+exec scripts/build.sh

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds what changed: BPF objects, the addon, the CNI front, and the JavaScript of dist/. Writes only inside the checkout.
-# Needs what scripts/bootstrap.sh installs; `npm run build` calls it with node_modules/.bin in PATH.
+# Needs what scripts/bootstrap.sh installs; `npm run build` calls it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+PATH=$PWD/node_modules/.bin:$PATH
 
 step bpf dist/bpf "bpf scripts/build-bpf.ts" node scripts/build-bpf.ts
 step addon native/build/Release/fairlead.node "native/src native/CMakeLists.txt package-lock.json" cmake-js -d native compile
