@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Feeds a program under BPF_PROG_TEST_RUN with repeat: a plain repeat would give it its own output. Every round writes the
- * next flow's headers over the packet and tail-calls slot `target`: 0 = the program to measure, 1 = an empty one, whose time
- * is that of this driver.
+ * Feeds a program under BPF_PROG_TEST_RUN with repeat: a plain repeat would give it its own output. Every round writes
+ * the next flow's headers over the packet and tail-calls slot `target`: 0 = the program to measure, 1 = an empty one,
+ * whose time is that of this driver.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -75,4 +75,5 @@ int bench_empty(struct __sk_buff *skb)
 	return 0;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

@@ -1,5 +1,8 @@
 /** Every suite, in the order in which they run. */
+import { agentSuite } from './agent.ts';
+import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
 import { tcSuite } from './tc.ts';
+import { trafficSuite } from './traffic.ts';
 
-export const suites: readonly Suite[] = [tcSuite];
+export const suites: readonly Suite[] = [tcSuite, trafficSuite, cniSuite, agentSuite];
