@@ -7,10 +7,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 sources=(cni/front/fairlead-cni.c cni/front/json.c)
 warnings=(-std=gnu11 -Wall -Wextra -Werror -Wshadow -Wformat=2 -Wvla)
 output=dist/cni/fairlead-cni
-options=(-static -Os -s -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections -fdata-sections -Wl,--gc-sections)
+options=(-static -Os -s -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections -fdata-sections '-Wl,--gc-sections')
 if [[ ${1:-} == --asan ]]; then
 	output=build/cni/fairlead-cni-asan
-	options=(-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	options=(-g -O1 '-fsanitize=address,undefined' -fno-sanitize-recover=all -fno-omit-frame-pointer)
 fi
 
 command -v "${CC:-gcc}" >/dev/null || {
@@ -18,7 +18,7 @@ command -v "${CC:-gcc}" >/dev/null || {
 	exit 1
 }
 stamp="$output"
-if [[ -x $stamp ]] && ! [[ -n $(find cni/front scripts/build-cni.sh -newer "$stamp" -type f -print -quit) ]]; then exit 0; fi
+if [[ -x $stamp && -z $(find cni/front scripts/build-cni.sh -newer "$stamp" -type f -print -quit) ]]; then exit 0; fi
 mkdir -p "$(dirname "$output")"
 "${CC:-gcc}" "${warnings[@]}" "${options[@]}" -o "$output.$$.tmp" "${sources[@]}"
 mv -f "$output.$$.tmp" "$output"
