@@ -118,6 +118,9 @@ export function start(
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Thrown by an attempt of `eventually` that waiting cannot help. */
+export class FinalError extends Error {}
+
 /** Repeats `attempt` until it does not throw; after `timeoutMs` (default 15 s) throws its last error with what was waited for. */
 export async function eventually<T>(
 	what: string,
@@ -130,6 +133,7 @@ export async function eventually<T>(
 		try {
 			return await attempt();
 		} catch (error) {
+			if (error instanceof FinalError) throw error;
 			if (Date.now() >= deadline) throw new Error(`${what}: not so after ${timeoutMs} ms`, { cause: error });
 			await sleep(o.intervalMs ?? 100);
 		}

@@ -6,7 +6,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { CniRuntime } from './cni.ts';
-import { type BackgroundProcess, eventually, type RunResult } from './exec.ts';
+import { type BackgroundProcess, eventually, FinalError, type RunResult } from './exec.ts';
 import { Place } from './place.ts';
 import { type NodeAddresses, nodeAddresses, SERVICE_CIDRS } from './topology.ts';
 
@@ -121,7 +121,7 @@ export class ClusterNode extends Place {
 			`${this.name}: agent ready`,
 			async () => {
 				if (agent && !agent.running()) {
-					throw new Error(`the agent ended with code ${await agent.exited}:\n${this.agentLogTail(30)}`);
+					throw new FinalError(`the agent ended with code ${await agent.exited}`);
 				}
 				await this.cni.status();
 			},
