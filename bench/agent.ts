@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterView } from '../agent/model/cluster-view.ts';
-import { parseEndpointSlice, type EndpointSlice } from '../agent/model/endpoint-slice.ts';
+import { type EndpointSlice, parseEndpointSlice } from '../agent/model/endpoint-slice.ts';
 import { parseService, type Service } from '../agent/model/service.ts';
 import { planServices } from '../agent/plan/services.ts';
 import { endpointSliceObject, serviceObject } from '../test/lib/cluster/objects.ts';
@@ -97,7 +97,11 @@ function manyServices(): ClusterView {
 		const spec = { name: `s${n}`, clusterIPs: [`10.96.${n >> 8}.${n & 255}`], ports: [{ name: 'http', port: 80 }] };
 		const endpoints = Array.from({ length: BACKENDS }, (_, i) => {
 			const at = n * BACKENDS + i;
-			return { name: `p${at}`, nodeName: `node${at % 100}`, addresses: { IPv4: `10.${100 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}` } };
+			return {
+				name: `p${at}`,
+				nodeName: `node${at % 100}`,
+				addresses: { IPv4: `10.${100 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}` },
+			};
 		});
 		const key = `default/s${n}`;
 		services.set(key, valueOf(parseService(serviceObject(spec))));
@@ -125,7 +129,14 @@ function measurePlan(): Figure {
 			throw new Error(`${plans.size} services were planned, ${SERVICES} exist`);
 		}
 	}
-	return { id: 'plan.full', value: rounded(median(took)), unit: 'ms', baseline: '', runs: PLAN_RUNS, note: `spread ${spread(took)}` };
+	return {
+		id: 'plan.full',
+		value: rounded(median(took)),
+		unit: 'ms',
+		baseline: '',
+		runs: PLAN_RUNS,
+		note: `spread ${spread(took)}`,
+	};
 }
 
 export const agentSuite: Suite = {

@@ -50,7 +50,12 @@ async function ptpPlugin(cluster: Cluster, directory: string): Promise<Plugin> {
 	const netns = `${cluster.name}-ptp`;
 	await makeNamespace(netns);
 	const ranges = [[{ subnet: '10.98.0.0/16' }], [{ subnet: 'fd00:98::/64' }]];
-	const ipam = { type: 'host-local', ranges, dataDir: join(directory, 'ipam'), routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] };
+	const ipam = {
+		type: 'host-local',
+		ranges,
+		dataDir: join(directory, 'ipam'),
+		routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+	};
 	const config = join(directory, 'ptp.json');
 	await writeFile(config, JSON.stringify({ cniVersion: '1.0.0', name: 'ptp', type: 'ptp', mtu: 1450, ipam }));
 	return { name: 'ptp', netns, path: join(PLUGIN_DIR, 'ptp'), binDir: PLUGIN_DIR, config };
@@ -100,7 +105,13 @@ class Runner {
 	}
 }
 
-async function oneRound(runner: Runner, cluster: Cluster, plugins: readonly Plugin[], round: number, times: Map<string, Times>): Promise<void> {
+async function oneRound(
+	runner: Runner,
+	cluster: Cluster,
+	plugins: readonly Plugin[],
+	round: number,
+	times: Map<string, Times>,
+): Promise<void> {
 	for (const plugin of plugins) {
 		const container = `bench-${plugin.name}-${round}`;
 		const netns = `${cluster.name}-c-${plugin.name}-${round}`;

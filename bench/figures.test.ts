@@ -11,7 +11,11 @@ describe('figures', () => {
 
 	it('says whether a target is reached', () => {
 		expect([reached(100, { atMost: 100 }), reached(101, { atMost: 100 })]).toEqual(['yes', 'no']);
-		expect([reached(1.05, { atLeast: 1.05 }), reached(1, { atLeast: 1.05 }), reached(1, undefined)]).toEqual(['yes', 'no', '']);
+		expect([reached(1.05, { atLeast: 1.05 }), reached(1, { atLeast: 1.05 }), reached(1, undefined)]).toEqual([
+			'yes',
+			'no',
+			'',
+		]);
 		expect([targetText({ atMost: 1 }), targetText({ atLeast: 2 })]).toEqual(['≤ 1', '≥ 2']);
 	});
 

@@ -30,7 +30,10 @@ function selected(suite: Suite, only: readonly string[]): readonly FigureInfo[] 
 }
 
 function printTable(figures: readonly Figure[], infos: ReadonlyMap<string, FigureInfo>): void {
-	const table = new Table({ head: ['id', 'value', 'unit', 'target', 'reached', 'baseline', 'runs', 'note'], style: { head: [] } });
+	const table = new Table({
+		head: ['id', 'value', 'unit', 'target', 'reached', 'baseline', 'runs', 'note'],
+		style: { head: [] },
+	});
 	for (const f of figures) {
 		const target = infos.get(f.id)?.target;
 		table.push([f.id, f.value, f.unit, targetText(target), reached(f.value, target), f.baseline, f.runs, f.note]);

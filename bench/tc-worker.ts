@@ -11,7 +11,16 @@ import { serve } from '../test/lib/netns-process.ts';
 import type { Layer } from '../test/lib/packet.ts';
 import { addressText, build, eth, ip, layerOf, parse, raw, tcp, u32 } from '../test/lib/packet.ts';
 import type { BackendPlace, Family } from './tc-world.ts';
-import { benchWorld, CLIENT, NODE_ADDRESS, OUTSIDE, pod, SERVICE_PORT, serviceAddress, servicesOf } from './tc-world.ts';
+import {
+	benchWorld,
+	CLIENT,
+	NODE_ADDRESS,
+	OUTSIDE,
+	pod,
+	SERVICE_PORT,
+	serviceAddress,
+	servicesOf,
+} from './tc-world.ts';
 
 export interface Scenario {
 	readonly kind: 'established' | 'new' | 'reply' | 'podtopod' | 'passthrough';
@@ -126,7 +135,9 @@ class Worker {
 		const out = ipOf(got.data);
 		const changed = out.src !== sent.src ? 'source' : out.dst !== sent.dst ? 'destination' : undefined;
 		if ((got.retval | 0) !== verdict || changed !== rewritten) {
-			throw new Error(`${feed.program}: verdict ${got.retval | 0} (expected ${verdict}), rewrote ${changed ?? 'nothing'}`);
+			throw new Error(
+				`${feed.program}: verdict ${got.retval | 0} (expected ${verdict}), rewrote ${changed ?? 'nothing'}`,
+			);
 		}
 	}
 
@@ -253,7 +264,13 @@ function clientFeed(scenario: Scenario, flags: string): Feed {
 		frame([
 			eth({ src: CLIENT.mac, dst: pod(1).hostMac }),
 			ip(source, serviceAddress(scenario.family, place, i % scenario.services)),
-			tcp({ sport: 1024 + Math.floor(i / scenario.services), dport: SERVICE_PORT, flags, seq: 1, ack: flags === 'S' ? 0 : 1 }),
+			tcp({
+				sport: 1024 + Math.floor(i / scenario.services),
+				dport: SERVICE_PORT,
+				flags,
+				seq: 1,
+				ack: flags === 'S' ? 0 : 1,
+			}),
 		]),
 	);
 	return { program: 'from_pod', device: CLIENT.device, frames };

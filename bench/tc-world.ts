@@ -1,6 +1,7 @@
 /** The node that the tc figures are measured on: one client pod, 200 backend pods, services of any number. */
-import type { BackendFixture, PodFixture, ServiceFixture, WorldFixture } from '../test/lib/dataplane/types.ts';
+
 import { SCOPE } from '../test/lib/dataplane/rows.ts';
+import type { BackendFixture, PodFixture, ServiceFixture, WorldFixture } from '../test/lib/dataplane/types.ts';
 
 export type Family = 4 | 6;
 /** Where backends are: on many local pods, all on one, or on another node. */
@@ -30,9 +31,7 @@ export function pod(n: number): PodFixture {
 /** Address of the n-th service, from 0. Each place of backends has a service range of its own. */
 export function serviceAddress(family: Family, place: BackendPlace, n: number): string {
 	const block = PLACES.indexOf(place);
-	return family === 4
-		? `10.96.${block * 64 + (n >> 8)}.${n & 255}`
-		: `fd96:${block}::${(n + 1).toString(16)}`;
+	return family === 4 ? `10.96.${block * 64 + (n >> 8)}.${n & 255}` : `fd96:${block}::${(n + 1).toString(16)}`;
 }
 
 function backend(family: Family, place: BackendPlace, service: number, n: number): BackendFixture {

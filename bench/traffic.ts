@@ -38,8 +38,14 @@ const FIGURES: readonly FigureInfo[] = [
 		what: 'TCP request/response rate pod to pod on one node against plain veth and routing',
 		target: { atLeast: 1.05 },
 	},
-	{ id: 'throughput.clusterip.ratio', what: 'TCP throughput pod to ClusterIP on one node against plain veth and routing' },
-	{ id: 'rr.clusterip.ratio', what: 'TCP request/response rate pod to ClusterIP on one node against plain veth and routing' },
+	{
+		id: 'throughput.clusterip.ratio',
+		what: 'TCP throughput pod to ClusterIP on one node against plain veth and routing',
+	},
+	{
+		id: 'rr.clusterip.ratio',
+		what: 'TCP request/response rate pod to ClusterIP on one node against plain veth and routing',
+	},
 	{ id: 'throughput.crossnode.mbps', what: 'TCP throughput pod to pod across two nodes, VXLAN' },
 	{ id: 'rr.crossnode.rate', what: 'TCP request/response rate pod to pod across two nodes, VXLAN' },
 ];
@@ -166,7 +172,14 @@ function ratioFigure(id: string, samples: Samples, name: string, unit: string): 
 }
 
 function plainFigure(id: string, values: readonly number[], unit: string): Figure {
-	return { id, value: rounded(median(values)), unit, baseline: '', runs: values.length, note: `spread ${spread(values)}` };
+	return {
+		id,
+		value: rounded(median(values)),
+		unit,
+		baseline: '',
+		runs: values.length,
+		note: `spread ${spread(values)}`,
+	};
 }
 
 const KINDS = [
@@ -184,7 +197,14 @@ async function measureAll(bench: Bench, ids: ReadonlySet<string>, progress: (tex
 		}
 		const note = `${CONNECTS} connects each per run, taking turns; spread ${spread(ratios, 3)}`;
 		const baseline = 'connect() to the pod';
-		out.push({ id: 'connect.clusterip.ratio', value: rounded(median(ratios)), unit: '×', baseline, runs: ROUNDS, note });
+		out.push({
+			id: 'connect.clusterip.ratio',
+			value: rounded(median(ratios)),
+			unit: '×',
+			baseline,
+			runs: ROUNDS,
+			note,
+		});
 	}
 	for (const { prefix, measure, unit, cross } of KINDS) {
 		const own = [

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Makes packets that BPF_PROG_TEST_RUN itself cannot make, then tail-calls the program under test: ones that a VXLAN device
- * with collect_md has decapsulated (needs kernel 6.0 for local addresses in bpf_tunnel_key), and ones that are
+ * Makes packets that BPF_PROG_TEST_RUN itself cannot make, then tail-calls the program under test: ones that a VXLAN
+ * device with collect_md has decapsulated (needs kernel 6.0 for local addresses in bpf_tunnel_key), and ones that are
  * shorter than an IP header, which newer kernels refuse as input. skb->mark is the length to cut to; 0 = leave.
  */
 #include <linux/bpf.h>
@@ -70,4 +70,5 @@ int decapsulated(struct __sk_buff *skb)
 	return hand_on(skb);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

@@ -4,7 +4,26 @@ import { DropReason } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
-import { build, concat, echo, eth, ext6, fragmentOf, fragments, icmp, icmpv6, ip, ipv4, ipv6, layerOf, parse, quoted, raw, tcp, udp } from '../lib/packet.ts';
+import {
+	build,
+	concat,
+	echo,
+	eth,
+	ext6,
+	fragmentOf,
+	fragments,
+	icmp,
+	icmpv6,
+	ip,
+	ipv4,
+	ipv6,
+	layerOf,
+	parse,
+	quoted,
+	raw,
+	tcp,
+	udp,
+} from '../lib/packet.ts';
 import type { Addresses } from './world.ts';
 import {
 	BACKEND_PORT,
@@ -52,17 +71,25 @@ describe.each(FAMILIES)('hop limit, IPv$family', (x) => {
 		expect(ipOf(got.packet).ttl).toBe(1);
 	});
 
-	it.each(['b', 'pod2', 'pod3', 'world', 'vip'] as const)('answers time exceeded when it is used up on the way to %s', async (target) => {
-		const dport = target === 'vip' ? SERVICE.web : 8080;
-		for (const ttl of [1, 0]) {
-			const sent = podFrame(POD_A, ip(x.a, x[target], { ttl }), udp({ sport: 1, dport: target === 'vip' ? SERVICE.dns : dport }), bytes(40));
-			const got = await node.fromPod(POD_A, sent);
-			const parsed = expectAnswer(sent, got, DropReason.TTL_EXCEEDED);
-			expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.a });
-			expect(icmpOf(x, got)).toMatchObject(x.family === 4 ? { type: 11, code: 0 } : { type: 3, code: 0 });
-			expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x[target] });
-		}
-	});
+	it.each(['b', 'pod2', 'pod3', 'world', 'vip'] as const)(
+		'answers time exceeded when it is used up on the way to %s',
+		async (target) => {
+			const dport = target === 'vip' ? SERVICE.web : 8080;
+			for (const ttl of [1, 0]) {
+				const sent = podFrame(
+					POD_A,
+					ip(x.a, x[target], { ttl }),
+					udp({ sport: 1, dport: target === 'vip' ? SERVICE.dns : dport }),
+					bytes(40),
+				);
+				const got = await node.fromPod(POD_A, sent);
+				const parsed = expectAnswer(sent, got, DropReason.TTL_EXCEEDED);
+				expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.a });
+				expect(icmpOf(x, got)).toMatchObject(x.family === 4 ? { type: 11, code: 0 } : { type: 3, code: 0 });
+				expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x[target] });
+			}
+		},
+	);
 
 	it('does not lower it for a packet to the node itself', async () => {
 		const sent = podFrame(POD_A, ip(x.a, x.node, { ttl: 1 }), syn);
@@ -82,7 +109,12 @@ describe.each(FAMILIES)('hop limit, IPv$family', (x) => {
 describe.each(FAMILIES)('MTU, IPv$family', (x) => {
 	const header = x.family === 4 ? 20 : 40;
 	const sized = (target: string, total: number, df: boolean) =>
-		podFrame(POD_A, ip(x.a, target, x.family === 4 ? { df } : {}), udp({ sport: 1, dport: 2 }), bytes(total - header - 8));
+		podFrame(
+			POD_A,
+			ip(x.a, target, x.family === 4 ? { df } : {}),
+			udp({ sport: 1, dport: 2 }),
+			bytes(total - header - 8),
+		);
 
 	it('carries a packet that just fits the tunnel', async () => {
 		const sent = sized(x.pod2, 1450, true);
@@ -106,7 +138,12 @@ describe.each(FAMILIES)('MTU, IPv$family', (x) => {
 	});
 
 	it('quotes the packet as the pod sent it, not as it was translated', async () => {
-		const frame = podFrame(POD_A, ip(x.a, x.vip, x.family === 4 ? { df: true } : {}), tcp({ sport: 1, dport: SERVICE.tunnel, flags: 'A' }), bytes(1460));
+		const frame = podFrame(
+			POD_A,
+			ip(x.a, x.vip, x.family === 4 ? { df: true } : {}),
+			tcp({ sport: 1, dport: SERVICE.tunnel, flags: 'A' }),
+			bytes(1460),
+		);
 		const got = await node.fromPod(POD_A, frame);
 		const parsed = expectAnswer(frame, got, DropReason.FRAG_NEEDED);
 		expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x.vip });
@@ -114,7 +151,12 @@ describe.each(FAMILIES)('MTU, IPv$family', (x) => {
 	});
 
 	it('measures the segments of an aggregate, not the aggregate', async () => {
-		const sent = podFrame(POD_A, ip(x.a, x.pod2, x.family === 4 ? { df: true } : {}), tcp({ sport: 1, dport: 2, flags: 'A' }), bytes(2700));
+		const sent = podFrame(
+			POD_A,
+			ip(x.a, x.pod2, x.family === 4 ? { df: true } : {}),
+			tcp({ sport: 1, dport: 2, flags: 'A' }),
+			bytes(2700),
+		);
 		const fits = await node.fromPod(POD_A, sent, { gsoSize: 1380, gsoSegments: 2 });
 		expect({ verdict: fits.verdict, drops: fits.drops }).toEqual({ verdict: VERDICT.REDIRECT, drops: {} });
 		const long = await node.fromPod(POD_A, sent, { gsoSize: 1440, gsoSegments: 2 });
@@ -138,7 +180,12 @@ describe.each(FAMILIES)('fragments, IPv$family', (x) => {
 	];
 	const PROTO_UDP = 17;
 	const first = (id: number, more = true, content = new Uint8Array(24)) =>
-		fragmentOf(head, ip(x.a, x.b), { proto: PROTO_UDP, id, offset: 0, more }, concat(Uint8Array.of(0, 1, 0, 2, 0, 100, 0, 0), content));
+		fragmentOf(
+			head,
+			ip(x.a, x.b),
+			{ proto: PROTO_UDP, id, offset: 0, more },
+			concat(Uint8Array.of(0, 1, 0, 2, 0, 100, 0, 0), content),
+		);
 	const later = (id: number, offset: number, length: number, more: boolean) =>
 		fragmentOf(head, ip(x.a, x.b), { proto: PROTO_UDP, id, offset, more }, new Uint8Array(length));
 
@@ -217,7 +264,12 @@ describe.each(FAMILIES)('fragments, IPv$family', (x) => {
 		await node.fromPod(POD_A, first(18));
 		const otherId = later(19, 32, 16, false);
 		expectDrop(otherId, await node.fromPod(POD_A, otherId), DropReason.FRAGMENT_NO_FIRST);
-		const otherTarget = fragmentOf(head, ip(x.a, x.pod3), { proto: PROTO_UDP, id: 18, offset: 32, more: false }, new Uint8Array(16));
+		const otherTarget = fragmentOf(
+			head,
+			ip(x.a, x.pod3),
+			{ proto: PROTO_UDP, id: 18, offset: 32, more: false },
+			new Uint8Array(16),
+		);
 		expectDrop(otherTarget, await node.fromPod(POD_A, otherTarget), DropReason.FRAGMENT_NO_FIRST);
 	});
 
@@ -230,13 +282,23 @@ describe.each(FAMILIES)('fragments, IPv$family', (x) => {
 	});
 
 	it('leaves fragments for the node itself to its stack', async () => {
-		const sent = fragmentOf([eth({ src: GATEWAY_MAC, dst: UPLINK_MAC })], ip(x.world, x.node), { proto: PROTO_UDP, id: 21, offset: 64, more: false }, new Uint8Array(16));
+		const sent = fragmentOf(
+			[eth({ src: GATEWAY_MAC, dst: UPLINK_MAC })],
+			ip(x.world, x.node),
+			{ proto: PROTO_UDP, id: 21, offset: 64, more: false },
+			new Uint8Array(16),
+		);
 		expectVerdict(sent, await node.fromUplink(sent), VERDICT.NEXT);
 	});
 
 	it('answers no error to a later fragment', async () => {
 		await node.fromPod(POD_A, first(22));
-		const sent = fragmentOf(head, ip(x.a, x.b, { ttl: 1 }), { proto: PROTO_UDP, id: 22, offset: 32, more: false }, new Uint8Array(16));
+		const sent = fragmentOf(
+			head,
+			ip(x.a, x.b, { ttl: 1 }),
+			{ proto: PROTO_UDP, id: 22, offset: 32, more: false },
+			new Uint8Array(16),
+		);
 		expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.TTL_EXCEEDED);
 	});
 });
@@ -244,7 +306,11 @@ describe.each(FAMILIES)('fragments, IPv$family', (x) => {
 describe('IPv4 options', () => {
 	it('finds the ports behind them', async () => {
 		const options = Uint8Array.of(1, 1, 1, 1, 7, 7, 4, 0, 0, 0, 0, 0);
-		const sent = podFrame(POD_A, ipv4({ src: V4.a, dst: V4.vip, options }), tcp({ sport: 1, dport: SERVICE.web, flags: 'S' }));
+		const sent = podFrame(
+			POD_A,
+			ipv4({ src: V4.a, dst: V4.vip, options }),
+			tcp({ sport: 1, dport: SERVICE.web, flags: 'S' }),
+		);
 		const parsed = expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ dport: BACKEND_PORT.web });
 		expect(layerOf(parsed, 'ipv4').options).toEqual(options);
@@ -289,7 +355,11 @@ describe('IPv6 extension headers', () => {
 	});
 
 	it('drops one that reaches beyond the packet', async () => {
-		const sent = podFrame(POD_A, ipv6({ src: V6.a, dst: V6.b }), ext6({ type: 60, data: new Uint8Array(6), length: 200 }));
+		const sent = podFrame(
+			POD_A,
+			ipv6({ src: V6.a, dst: V6.b }),
+			ext6({ type: 60, data: new Uint8Array(6), length: 200 }),
+		);
 		const got = await node.fromPod(POD_A, sent);
 		expect(got.verdict).toBe(VERDICT.DROP);
 		expect(Object.values(got.drops)).toEqual([1]);
@@ -297,7 +367,12 @@ describe('IPv6 extension headers', () => {
 
 	it('carries an atomic fragment like a whole packet', async () => {
 		const atomic = { kind: 'frag6', offset: 0, more: false, id: 1 } as const;
-		const sent = podFrame(POD_A, ipv6({ src: V6.a, dst: V6.vip }), atomic, tcp({ sport: 1, dport: SERVICE.web, flags: 'S' }));
+		const sent = podFrame(
+			POD_A,
+			ipv6({ src: V6.a, dst: V6.vip }),
+			atomic,
+			tcp({ sport: 1, dport: SERVICE.web, flags: 'S' }),
+		);
 		const got = await node.fromPod(POD_A, sent);
 		expect({ verdict: got.verdict, drops: got.drops }).toEqual({ verdict: VERDICT.REDIRECT, drops: {} });
 		expect(layerOf(parse(got.packet), 'tcp')).toMatchObject({ dport: BACKEND_PORT.web });

@@ -33,7 +33,10 @@ beforeAll(async () => {
 	directory = await mkdtemp(join(tmpdir(), 'fairlead-test-'));
 	const driver = join(directory, 'driver.bpf.o');
 	await compileBpf({ source: resolve(import.meta.dirname, 'driver.bpf.c'), output: driver });
-	node = await TestNode.start({ ...WORLD, config: { ...WORLD.config, snat_port_max: 61_999 } }, [...NODE_OBJECTS, driver]);
+	node = await TestNode.start({ ...WORLD, config: { ...WORLD.config, snat_port_max: 61_999 } }, [
+		...NODE_OBJECTS,
+		driver,
+	]);
 	const from = new Uint8Array(24);
 	from.set([...addressBytes(V4.node2)].reverse()); // host order
 	await node.dataplane.set('driver_tunnel', indexKey(0), from);
@@ -122,9 +125,20 @@ describe.each(TARGETS)('$program with packets of $sender', (target) => {
 	it(`keeps its rules for ${ROUNDS} mutated packets`, { timeout: 60_000 }, async () => {
 		const random = new Random(SEED);
 		const seeds = FAMILIES.flatMap((x) =>
-			seedPackets({ src: target.src, dst: target.dst }, x[target.sender], [x.a, x.b, x.vip, x.node, x.world, x.pod2, x.pod3, x.external]),
+			seedPackets({ src: target.src, dst: target.dst }, x[target.sender], [
+				x.a,
+				x.b,
+				x.vip,
+				x.node,
+				x.world,
+				x.pod2,
+				x.pod3,
+				x.external,
+			]),
 		);
-		const packets = Array.from({ length: ROUNDS }, (_, i) => mutate(seeds[i % seeds.length] ?? new Uint8Array(SHORTEST_FRAME), random));
+		const packets = Array.from({ length: ROUNDS }, (_, i) =>
+			mutate(seeds[i % seeds.length] ?? new Uint8Array(SHORTEST_FRAME), random),
+		);
 		const results = await runAll(target, packets);
 		const failures = results.flatMap((got, i) => {
 			const sent = packets[i] ?? new Uint8Array();
@@ -137,7 +151,9 @@ describe.each(TARGETS)('$program with packets of $sender', (target) => {
 	});
 
 	it('keeps its rules for every truncation of every kind of packet', { timeout: 60_000 }, async () => {
-		const seeds = FAMILIES.flatMap((x) => seedPackets({ src: target.src, dst: target.dst }, x[target.sender], [x.b, x.vip]));
+		const seeds = FAMILIES.flatMap((x) =>
+			seedPackets({ src: target.src, dst: target.dst }, x[target.sender], [x.b, x.vip]),
+		);
 		const packets = seeds.flatMap((seed) =>
 			Array.from({ length: Math.min(seed.length, 120) - SHORTEST_FRAME }, (_, i) => seed.slice(0, SHORTEST_FRAME + i)),
 		);

@@ -8,7 +8,21 @@ import { compileBpf } from '../../scripts/build-bpf.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { indexKey, NODE_OBJECTS, VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
-import { addressBytes, arp, build, eth, icmp, icmpv6, ip, layerOf, parse, quoted, raw, tcp, udp } from '../lib/packet.ts';
+import {
+	addressBytes,
+	arp,
+	build,
+	eth,
+	icmp,
+	icmpv6,
+	ip,
+	layerOf,
+	parse,
+	quoted,
+	raw,
+	tcp,
+	udp,
+} from '../lib/packet.ts';
 import type { Addresses } from './world.ts';
 import {
 	BACKEND_PORT,

@@ -2,8 +2,34 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DropReason } from '../../native/abi/generated.ts';
 import { VERDICT } from '../lib/dataplane.ts';
-import { arp, build, concat, eth, icmpv6, ip, ipv6, layerOf, macBytes, macText, raw, tcp, udp, addressBytes } from '../lib/packet.ts';
-import { expectAnswer, expectDrop, expectVerdict, FAMILIES, POD_A, POD_B, POD_NOT_READY, podFrame, TestNode, V6 } from './world.ts';
+import {
+	addressBytes,
+	arp,
+	build,
+	concat,
+	eth,
+	icmpv6,
+	ip,
+	ipv6,
+	layerOf,
+	macBytes,
+	macText,
+	raw,
+	tcp,
+	udp,
+} from '../lib/packet.ts';
+import {
+	expectAnswer,
+	expectDrop,
+	expectVerdict,
+	FAMILIES,
+	POD_A,
+	POD_B,
+	POD_NOT_READY,
+	podFrame,
+	TestNode,
+	V6,
+} from './world.ts';
 
 let node: TestNode;
 beforeAll(async () => {

@@ -35,11 +35,19 @@ async function open(x: Addresses, port: number, sport = 40000): Promise<RunResul
 
 describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 	it('translates a TCP SYN to the backend, one hop less, with the MACs of the target pod', async () => {
-		const sent = podFrame(POD_A, ip(x.a, x.vip, { ttl: 64 }), tcp({ sport: 40000, dport: SERVICE.web, flags: 'S', seq: 7 }));
+		const sent = podFrame(
+			POD_A,
+			ip(x.a, x.vip, { ttl: 64 }),
+			tcp({ sport: 40000, dport: SERVICE.web, flags: 'S', seq: 7 }),
+		);
 		const parsed = expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
 		expect(layerOf(parsed, 'eth')).toMatchObject({ src: POD_B.hostMac, dst: POD_B.mac });
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: 40000, dport: BACKEND_PORT.web, seq: 7, flags: 'S' });
-		expect(parsed.layers[1]).toMatchObject({ src: x.a, dst: x.b, ...(x.family === 4 ? { ttl: 63 } : { hopLimit: 63 }) });
+		expect(parsed.layers[1]).toMatchObject({
+			src: x.a,
+			dst: x.b,
+			...(x.family === 4 ? { ttl: 63 } : { hopLimit: 63 }),
+		});
 	});
 
 	it('makes two entries: one of the service, one of the backend', async () => {
@@ -68,7 +76,12 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 		expect(layerOf(parsed, 'eth')).toMatchObject({ src: POD_A.hostMac, dst: POD_A.mac });
 		expect(ipOf((await node.fromPod(POD_B, answer)).packet)).toMatchObject({ src: x.vip, dst: x.a });
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: SERVICE.web, dport: 40000, flags: 'SA' });
-		const ack = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 40000, dport: SERVICE.web, flags: 'PA', seq: 2, ack: 10 }), PAYLOAD);
+		const ack = podFrame(
+			POD_A,
+			ip(x.a, x.vip),
+			tcp({ sport: 40000, dport: SERVICE.web, flags: 'PA', seq: 2, ack: 10 }),
+			PAYLOAD,
+		);
 		expectVerdict(ack, await node.fromPod(POD_A, ack), VERDICT.REDIRECT);
 		const reply = (await node.flows()).find((f) => f.flags & CtFlags.SVC_REPLY);
 		expect(reply?.flags).toSatisfy((flags: number) => (flags & CtFlags.ESTABLISHED) !== 0);
@@ -95,7 +108,9 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 		if (!row || !web) {
 			throw new Error('the world has no tunnel backend or no web service');
 		}
-		const other = slots.find(({ value }) => Buffer.from(value).readUInt32LE(0) === Buffer.from(row.key).readUInt32LE(0));
+		const other = slots.find(
+			({ value }) => Buffer.from(value).readUInt32LE(0) === Buffer.from(row.key).readUInt32LE(0),
+		);
 		const entry = SvcEntry.decode(web.value);
 		const chunk = other ? Buffer.from(other.key).readUInt32LE(0) : 0;
 		try {
@@ -127,7 +142,11 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 		const port = layerOf(parsed, 'tcp').sport;
 		expect(port).toBeGreaterThanOrEqual(SNAT.min);
 		expect(port).toBeLessThanOrEqual(SNAT.max);
-		const answer = podFrame(POD_A, ip(x.a, x.node), tcp({ sport: BACKEND_PORT.web, dport: port, flags: 'SA', seq: 5, ack: 2 }));
+		const answer = podFrame(
+			POD_A,
+			ip(x.a, x.node),
+			tcp({ sport: BACKEND_PORT.web, dport: port, flags: 'SA', seq: 5, ack: 2 }),
+		);
 		const back = await node.fromPod(POD_A, answer);
 		const backParsed = expectVerdict(answer, back, VERDICT.REDIRECT);
 		expect(ipOf(back.packet)).toMatchObject({ src: x.vip, dst: x.a });
@@ -173,10 +192,20 @@ describe.each(FAMILIES)('service of a pod, IPv$family', (x) => {
 
 	it('never turns a UDP checksum into 0, which would mean none', async () => {
 		const packets = Array.from({ length: 4096 }, (_, i) =>
-			podFrame(POD_A, ip(x.a, x.vip), udp({ sport: 5000, dport: SERVICE.dns }), raw(Uint8Array.of(i >> 8, i & 255, 1, 2))),
+			podFrame(
+				POD_A,
+				ip(x.a, x.vip),
+				udp({ sport: 5000, dport: SERVICE.dns }),
+				raw(Uint8Array.of(i >> 8, i & 255, 1, 2)),
+			),
 		);
-		const results = await node.dataplane.runMany('from_pod', packets, { device: POD_A.device, ingressDevice: POD_A.device });
-		const wrong = results.filter((r) => parse(r.packet).problems.length > 0 || layerOf(parse(r.packet), 'udp').checksum === 0);
+		const results = await node.dataplane.runMany('from_pod', packets, {
+			device: POD_A.device,
+			ingressDevice: POD_A.device,
+		});
+		const wrong = results.filter(
+			(r) => parse(r.packet).problems.length > 0 || layerOf(parse(r.packet), 'udp').checksum === 0,
+		);
 		expect(wrong).toEqual([]);
 	});
 
@@ -219,8 +248,14 @@ describe.each(FAMILIES)('end of a connection, IPv$family', (x) => {
 	});
 
 	it('is closing after a FIN of each side, not of one', async () => {
-		const plain = (pod: typeof POD_A | typeof POD_B, from: string, to: string, sport: number, dport: number, flags: string) =>
-			node.fromPod(pod, podFrame(pod, ip(from, to), tcp({ sport, dport, flags })));
+		const plain = (
+			pod: typeof POD_A | typeof POD_B,
+			from: string,
+			to: string,
+			sport: number,
+			dport: number,
+			flags: string,
+		) => node.fromPod(pod, podFrame(pod, ip(from, to), tcp({ sport, dport, flags })));
 		await plain(POD_A, x.a, x.b, 43000, 22, 'S');
 		await plain(POD_B, x.b, x.a, 22, 43000, 'SA');
 		await plain(POD_A, x.a, x.b, 43000, 22, 'FA');
@@ -262,7 +297,11 @@ describe.each(FAMILIES)('end of a connection, IPv$family', (x) => {
 		const rowsOfPod2 = rows.filter(({ value }) => addressText(Backend.decode(value).addr) === x.pod2);
 		try {
 			for (const { key, value } of rowsOfPod2) {
-				await node.dataplane.set('backends', key, Backend.encode({ ...Backend.decode(value), flags: 0, generation: 2 }));
+				await node.dataplane.set(
+					'backends',
+					key,
+					Backend.encode({ ...Backend.decode(value), flags: 0, generation: 2 }),
+				);
 			}
 			const ack = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 44000, dport: SERVICE.tunnel, flags: 'A' }));
 			expect(ipOf((await node.fromPod(POD_A, ack)).packet).dst).toBe(x.pod2);
@@ -280,7 +319,11 @@ describe.each(FAMILIES)('refusals, IPv$family', (x) => {
 		['a service without endpoints', SERVICE.empty, DropReason.NO_BACKEND],
 		['a port that the service does not have', SERVICE.undefined, DropReason.UNDEFINED_PORT],
 	])('answers a SYN to %s with a RST that the client accepts', async (_, port, reason) => {
-		const sent = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 40000, dport: port, flags: 'S', seq: 0xfffffffe, options: Uint8Array.of(2, 4, 5, 180) }));
+		const sent = podFrame(
+			POD_A,
+			ip(x.a, x.vip),
+			tcp({ sport: 40000, dport: port, flags: 'S', seq: 0xfffffffe, options: Uint8Array.of(2, 4, 5, 180) }),
+		);
 		const got = await node.fromPod(POD_A, sent);
 		const parsed = expectAnswer(sent, got, reason);
 		expect(ipOf(got.packet)).toMatchObject({ src: x.vip, dst: x.a });
@@ -288,10 +331,20 @@ describe.each(FAMILIES)('refusals, IPv$family', (x) => {
 	});
 
 	it('counts payload and FIN into the acknowledgement of a RST, and takes the sequence from an ACK', async () => {
-		const data = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 1, dport: SERVICE.empty, flags: 'SF', seq: 10 }), PAYLOAD);
+		const data = podFrame(
+			POD_A,
+			ip(x.a, x.vip),
+			tcp({ sport: 1, dport: SERVICE.empty, flags: 'SF', seq: 10 }),
+			PAYLOAD,
+		);
 		const parsed = expectAnswer(data, await node.fromPod(POD_A, data), DropReason.NO_BACKEND);
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ flags: 'RA', seq: 0, ack: 10 + 23 + 2 });
-		const ack = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 2, dport: SERVICE.empty, flags: 'PA', seq: 10, ack: 77 }), PAYLOAD);
+		const ack = podFrame(
+			POD_A,
+			ip(x.a, x.vip),
+			tcp({ sport: 2, dport: SERVICE.empty, flags: 'PA', seq: 10, ack: 77 }),
+			PAYLOAD,
+		);
 		const second = expectAnswer(ack, await node.fromPod(POD_A, ack), DropReason.NO_BACKEND);
 		expect(layerOf(second, 'tcp')).toMatchObject({ flags: 'R', seq: 77 });
 	});

@@ -4,7 +4,22 @@ import { DropReason, EventType, FlowEvent } from '../../native/abi/generated.ts'
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
-import { build, echo, eth, icmp, icmpv6, ip, layerOf, parse, quoted, raw, sctp, tcp, udp, vxlan } from '../lib/packet.ts';
+import {
+	build,
+	echo,
+	eth,
+	icmp,
+	icmpv6,
+	ip,
+	layerOf,
+	parse,
+	quoted,
+	raw,
+	sctp,
+	tcp,
+	udp,
+	vxlan,
+} from '../lib/packet.ts';
 import type { Addresses } from './world.ts';
 import {
 	BACKEND_PORT,
@@ -73,7 +88,14 @@ describe.each(FAMILIES)('senders at the uplink, IPv$family', (x) => {
 	it('leaves everything that is not about pods and services alone', async () => {
 		const others: Layer[][] = [
 			[ip(x.world, x.node), tcp({ sport: 1, dport: 22, flags: 'S' })],
-			[ip(x.node2, x.node), udp({ sport: 1, dport: 8472 }), vxlan(1), eth({ src: UPLINK_MAC, dst: UPLINK_MAC }), ip(x.pod2, x.a), udp({ sport: 1, dport: 2 })],
+			[
+				ip(x.node2, x.node),
+				udp({ sport: 1, dport: 8472 }),
+				vxlan(1),
+				eth({ src: UPLINK_MAC, dst: UPLINK_MAC }),
+				ip(x.pod2, x.a),
+				udp({ sport: 1, dport: 2 }),
+			],
 			[ip(x.world, x.native), udp({ sport: 1, dport: 2 })],
 			[ip(x.world, x.node), echo(x.family, { id: 1, seq: 1 })],
 		];
@@ -97,22 +119,30 @@ describe.each(FAMILIES)('senders at the uplink, IPv$family', (x) => {
 });
 
 describe.each(FAMILIES)('node ports, IPv$family', (x) => {
-	const syn = (target: string, dport: number) => uplinkFrame(ip(x.world, target), tcp({ sport: 50000, dport, flags: 'S', seq: 1 }));
+	const syn = (target: string, dport: number) =>
+		uplinkFrame(ip(x.world, target), tcp({ sport: 50000, dport, flags: 'S', seq: 1 }));
 
 	it.each([
 		['node port', 'node', NODE_PORT.web],
 		['external address', 'external', 80],
-	] as const)('translates a %s to a local pod, which sees the client, and answers from the same address', async (_, target, port) => {
-		const sent = syn(x[target], port);
-		const got = await node.fromUplink(sent);
-		expectVerdict(sent, got, VERDICT.REDIRECT);
-		expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.b, ttl: 63 });
-		const answer = podFrame(POD_B, ip(x.b, x.world), tcp({ sport: BACKEND_PORT.web, dport: 50000, flags: 'SA', ack: 2 }));
-		const back = await node.fromPod(POD_B, answer);
-		const parsed = expectVerdict(answer, back, VERDICT.REDIRECT);
-		expect(ipOf(back.packet)).toMatchObject({ src: x[target], dst: x.world });
-		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: port, dport: 50000 });
-	});
+	] as const)(
+		'translates a %s to a local pod, which sees the client, and answers from the same address',
+		async (_, target, port) => {
+			const sent = syn(x[target], port);
+			const got = await node.fromUplink(sent);
+			expectVerdict(sent, got, VERDICT.REDIRECT);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.b, ttl: 63 });
+			const answer = podFrame(
+				POD_B,
+				ip(x.b, x.world),
+				tcp({ sport: BACKEND_PORT.web, dport: 50000, flags: 'SA', ack: 2 }),
+			);
+			const back = await node.fromPod(POD_B, answer);
+			const parsed = expectVerdict(answer, back, VERDICT.REDIRECT);
+			expect(ipOf(back.packet)).toMatchObject({ src: x[target], dst: x.world });
+			expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: port, dport: 50000 });
+		},
+	);
 
 	it('sends to a backend of another node with its own address, so that the answer comes back here', async () => {
 		const sent = syn(x.node, NODE_PORT.tunnel);
@@ -243,7 +273,11 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 	});
 
 	it('leaves an ICMP error about the node itself to its stack', async () => {
-		const own = build(eth({ src: UPLINK_MAC, dst: UPLINK_MAC }), ip(x.node, x.world), tcp({ sport: 33000, dport: 443, flags: 'A' }));
+		const own = build(
+			eth({ src: UPLINK_MAC, dst: UPLINK_MAC }),
+			ip(x.node, x.world),
+			tcp({ sport: 33000, dport: 443, flags: 'A' }),
+		);
 		const error = x.family === 4 ? icmp({ type: 3, code: 4, rest: 1400 }) : icmpv6({ type: 2, code: 0, rest: 1400 });
 		const sent = uplinkFrame(ip(x.native, x.node), error, raw(quoted(own)));
 		const got = await node.fromUplink(sent);

@@ -1,7 +1,6 @@
 /** The node, its pods and its services in the tests of the programs, and the words the tests speak in. */
 import { expect } from 'vitest';
 import { Ct4Key, CtEntry, CtFlags, CtKey, DropReasonName } from '../../native/abi/generated.ts';
-import { SCOPE } from '../lib/dataplane/rows.ts';
 import type { PodFixture, Row, RunOptions, RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.ts';
 import { Dataplane, explain, VERDICT } from '../lib/dataplane.ts';
 import type { Layer, Parsed } from '../lib/packet.ts';
@@ -312,4 +311,3 @@ export function expectAnswer(sent: Uint8Array, got: RunResult, reason: number | 
 	});
 	return parsed;
 }
-

@@ -61,12 +61,23 @@ describe('checksums', () => {
 const CASES: readonly [string, readonly Layer[]][] = [
 	['TCP over IPv4', [link, four, tcp({ sport: 1, dport: 2, flags: 'S', options: Uint8Array.of(2, 4, 5, 180) })]],
 	['TCP with odd payload', [link, four, tcp({ sport: 1, dport: 2, flags: 'PA' }), raw('odd')]],
-	['IPv4 options', [link, ipv4({ ...four, options: Uint8Array.of(7, 3, 4, 0) }), udp({ sport: 1, dport: 2 }), raw('x')]],
+	[
+		'IPv4 options',
+		[link, ipv4({ ...four, options: Uint8Array.of(7, 3, 4, 0) }), udp({ sport: 1, dport: 2 }), raw('x')],
+	],
 	['UDP over IPv6', [link, six, udp({ sport: 1, dport: 2 }), raw('hello')]],
 	['SCTP over both', [link, six, sctp({ sport: 1, dport: 2, tag: 7 }), raw(Uint8Array.of(1, 0, 0, 4))]],
 	['VLAN and echo', [link, vlan(7), four, echo(4, { id: 1, seq: 2 }), raw('ping')]],
 	['ICMPv6 echo', [link, six, echo(6, { reply: true, id: 1, seq: 2 })]],
-	['six extension headers', [link, six, ...[0, 60, 60, 60, 60, 60].map((type) => ext6({ type, data: new Uint8Array(6) })), tcp({ sport: 1, dport: 2, flags: 'A' })]],
+	[
+		'six extension headers',
+		[
+			link,
+			six,
+			...[0, 60, 60, 60, 60, 60].map((type) => ext6({ type, data: new Uint8Array(6) })),
+			tcp({ sport: 1, dport: 2, flags: 'A' }),
+		],
+	],
 	['VXLAN', [link, four, udp({ sport: 1, dport: 8472 }), vxlan(1), link, six, tcp({ sport: 1, dport: 2, flags: 'S' })]],
 	['IPIP', [link, four, ipv4({ src: '10.1.0.1', dst: '10.1.0.2' }), udp({ sport: 1, dport: 2 })]],
 	['IPv6 in IPv4', [link, four, six, udp({ sport: 1, dport: 2 })]],
@@ -103,7 +114,14 @@ describe('build and parse', () => {
 		const parsed = parse(build(link, four, icmp({ type: 3, code: 4, rest: 1400 }), raw(quoted(original, 28))));
 		expect(parsed.problems).toEqual([]);
 		expect(parsed.quoted?.layers[0]).toMatchObject({ kind: 'ipv4', src: '10.0.0.1' });
-		const sixError = parse(build(link, six, icmpv6({ type: 2, code: 0, rest: 1280 }), raw(quoted(build(link, six, udp({ sport: 5, dport: 6 }))))));
+		const sixError = parse(
+			build(
+				link,
+				six,
+				icmpv6({ type: 2, code: 0, rest: 1280 }),
+				raw(quoted(build(link, six, udp({ sport: 5, dport: 6 })))),
+			),
+		);
 		expect(sixError.quoted && layerOf(sixError.quoted, 'udp')).toMatchObject({ sport: 5, dport: 6 });
 	});
 
@@ -116,14 +134,19 @@ describe('build and parse', () => {
 });
 
 describe('fragments', () => {
-	it.each([ip('10.0.0.1', '10.0.0.2'), ip('fd00::1', 'fd00::2')])('splits a $kind datagram whose parts join to the whole', (header) => {
-		const content = Uint8Array.from({ length: 100 }, (_, i) => i);
-		const whole = build(header, udp({ sport: 1, dport: 2 }), raw(content));
-		const parts = fragments([link], [header, udp({ sport: 1, dport: 2 }), raw(content)], { id: 9, cuts: [16, 64] });
-		const headerLength = header.kind === 'ipv4' ? 34 : 62;
-		expect(parts.map((p) => parse(p).problems)).toEqual([[], [], []]);
-		expect(hex(concat(...parts.map((p) => p.subarray(headerLength))))).toBe(hex(whole.subarray(headerLength - (header.kind === 'ipv4' ? 14 : 22))));
-	});
+	it.each([ip('10.0.0.1', '10.0.0.2'), ip('fd00::1', 'fd00::2')])(
+		'splits a $kind datagram whose parts join to the whole',
+		(header) => {
+			const content = Uint8Array.from({ length: 100 }, (_, i) => i);
+			const whole = build(header, udp({ sport: 1, dport: 2 }), raw(content));
+			const parts = fragments([link], [header, udp({ sport: 1, dport: 2 }), raw(content)], { id: 9, cuts: [16, 64] });
+			const headerLength = header.kind === 'ipv4' ? 34 : 62;
+			expect(parts.map((p) => parse(p).problems)).toEqual([[], [], []]);
+			expect(hex(concat(...parts.map((p) => p.subarray(headerLength))))).toBe(
+				hex(whole.subarray(headerLength - (header.kind === 'ipv4' ? 14 : 22))),
+			);
+		},
+	);
 });
 
 describe('problems', () => {
