@@ -65,7 +65,8 @@ export class CarryOver {
 	/** Copies all entries. @param targetIsEmpty  false = an interrupted run has begun to use the target */
 	async firstPass(targetIsEmpty: boolean): Promise<void> {
 		const entries = await this.#source.map.dumpAsync();
-		for (let index = 0; index < entries.count; index++) this.#seen.add(entryHash(entries, index));
+		const hash = entryHasher(entries);
+		for (let index = 0; index < entries.count; index++) this.#seen.add(hash(index));
 		if (targetIsEmpty) await this.#write(this.#convert(entries));
 		else this.#mergeAll(this.#convert(entries));
 	}
@@ -74,8 +75,9 @@ export class CarryOver {
 	async secondPass(): Promise<void> {
 		const entries = await this.#source.map.dumpAsync();
 		const changed: number[] = [];
+		const hash = entryHasher(entries);
 		for (let index = 0; index < entries.count; index++) {
-			if (!this.#seen.has(entryHash(entries, index))) changed.push(index);
+			if (!this.#seen.has(hash(index))) changed.push(index);
 		}
 		this.#mergeAll(this.#convert(pick(entries, changed)));
 	}
@@ -202,19 +204,26 @@ function pick(entries: FlatEntries, indexes: readonly number[]): FlatEntries {
 	return { count: indexes.length, keys, values };
 }
 
-/** 53 bits over key and value: a changed counter makes an entry a changed one. */
-function entryHash(entries: FlatEntries, index: number): number {
-	let high = 0x811c9dc5;
-	let low = 0x9e3779b1;
-	for (const bytes of [entries.keys, entries.values]) {
-		const size = bytes.length / entries.count;
-		for (let at = index * size; at < (index + 1) * size; at++) {
-			const byte = bytes[at] ?? 0;
-			high = Math.imul(high ^ byte, 0x01000193);
-			low = Math.imul(low ^ byte, 0x85ebca6b) ^ (low >>> 13);
+/** Hashes entries to 53 bits over key and value, so that a changed counter makes an entry a changed one. */
+function entryHasher(entries: FlatEntries): (index: number) => number {
+	const parts = [entries.keys, entries.values].map((bytes) => ({
+		view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+		size: bytes.length / Math.max(1, entries.count),
+	}));
+	return (index) => {
+		let high = 0x811c9dc5;
+		let low = 0x9e3779b1;
+		for (const { view, size } of parts) {
+			const end = (index + 1) * size;
+			const wordsEnd = end - (size % 4);
+			for (let at = index * size; at < end; at += at < wordsEnd ? 4 : 1) {
+				const word = at < wordsEnd ? view.getUint32(at, true) : view.getUint8(at);
+				high = Math.imul(high ^ word, 0x01000193) ^ (high >>> 15);
+				low = Math.imul(low ^ word, 0x85ebca6b) ^ (low >>> 13);
+			}
 		}
-	}
-	return (high >>> 0) * 0x200000 + (low >>> 11);
+		return (high >>> 0) * 0x200000 + (low >>> 11);
+	};
 }
 
 /** Unites `value` (older) into `present`; false = nothing to change. */

@@ -4,7 +4,8 @@
  * the target has are zero. A field whose meaning changes must therefore get a new name.
  */
 import {
-	type FieldLayout,
+	type ArrayLayout,
+	describeLayout,
 	type StructLayout,
 	sizeOf,
 	type TypeLayout,
@@ -27,16 +28,118 @@ export class ConversionError extends Error {
 	override name = 'ConversionError';
 }
 
+/** One thing to do per value; offsets are from the start of the whole value. */
+type Step =
+	| { readonly kind: 'move'; readonly from: number; readonly to: number; readonly length: number }
+	| { readonly kind: 'number'; readonly from: number; readonly to: number; readonly copy: CopyValue };
+
+interface Plan {
+	readonly steps: Step[];
+	readonly dropped: string[];
+	readonly added: string[];
+}
+
 /**
  * Prepares the conversion.
  * @param where  for messages: `ct_entry`
  * @throws ConversionError naming the field that cannot be converted
  */
 export function conversionOf(from: TypeLayout, to: TypeLayout, where: string): Conversion {
-	if (from.kind === 'uint' && to.kind === 'uint') return { copy: copyUint(from, to), dropped: [], added: [] };
-	if (from.kind === 'array' && to.kind === 'array') return arrayConversion(from, to, where);
-	if (from.kind === 'struct' && to.kind === 'struct') return structConversion(from, to, where);
-	throw new ConversionError(`${where} is of kind ${from.kind} in the old layout and ${to.kind} in the new one`);
+	const plan: Plan = { steps: [], dropped: [], added: [] };
+	planValue(plan, { layout: from, offset: 0 }, { layout: to, offset: 0 }, where);
+	const copies = joined(plan.steps).map(compiled);
+	const copy: CopyValue = (source, sourceOffset, target, targetOffset) => {
+		for (const each of copies) if (!each(source, sourceOffset, target, targetOffset)) return false;
+		return true;
+	};
+	return { copy, dropped: plan.dropped, added: plan.added };
+}
+
+interface Place {
+	readonly layout: TypeLayout;
+	readonly offset: number;
+}
+
+function planValue(plan: Plan, from: Place, to: Place, where: string): void {
+	const [source, target] = [from.layout, to.layout];
+	if (describeLayout(source) === describeLayout(target)) {
+		plan.steps.push({ kind: 'move', from: from.offset, to: to.offset, length: sizeOf(source) });
+	} else if (source.kind === 'uint' && target.kind === 'uint') {
+		plan.steps.push({ kind: 'number', from: from.offset, to: to.offset, copy: copyUint(source, target) });
+	} else if (source.kind === 'array' && target.kind === 'array') {
+		planArray(plan, { layout: source, offset: from.offset }, { layout: target, offset: to.offset }, where);
+	} else if (source.kind === 'struct' && target.kind === 'struct') {
+		planStruct(plan, { layout: source, offset: from.offset }, { layout: target, offset: to.offset }, where);
+	} else {
+		throw new ConversionError(`${where} is of kind ${source.kind} in the old layout and ${target.kind} in the new one`);
+	}
+}
+
+type PlaceOf<L extends TypeLayout> = Place & { readonly layout: L };
+
+function planArray(plan: Plan, from: PlaceOf<ArrayLayout>, to: PlaceOf<ArrayLayout>, where: string): void {
+	const [source, target] = [from.layout, to.layout];
+	const bytes = source.element.kind === 'uint' && source.element.size === 1;
+	if (bytes && source.length !== target.length) {
+		throw new ConversionError(
+			`${where} has ${source.length} bytes in the old layout and ${target.length} in the new one`,
+		);
+	}
+	const [fromStride, toStride] = [sizeOf(source.element), sizeOf(target.element)];
+	for (let index = 0; index < Math.min(source.length, target.length); index++) {
+		// What is dropped or new is the same for each element: said once.
+		const sink = index === 0 ? plan : { steps: plan.steps, dropped: [], added: [] };
+		const element = { layout: source.element, offset: from.offset + index * fromStride };
+		planValue(sink, element, { layout: target.element, offset: to.offset + index * toStride }, `${where}[]`);
+	}
+}
+
+function planStruct(plan: Plan, from: PlaceOf<StructLayout>, to: PlaceOf<StructLayout>, where: string): void {
+	const visible = (layout: StructLayout) => layout.fields.filter((field) => !field.pad);
+	const old = new Map(visible(from.layout).map((field) => [field.name, field]));
+	const fresh = visible(to.layout);
+	const names = new Set(fresh.map((field) => field.name));
+	plan.dropped.push(...[...old.keys()].filter((name) => !names.has(name)).map((name) => `${where}.${name}`));
+	for (const field of fresh) {
+		const source = old.get(field.name);
+		if (source === undefined) {
+			plan.added.push(`${where}.${field.name}`);
+			continue;
+		}
+		const place = { layout: source.type, offset: from.offset + source.offset };
+		planValue(plan, place, { layout: field.type, offset: to.offset + field.offset }, `${where}.${field.name}`);
+	}
+}
+
+/** Moves that continue each other on both sides become one. */
+function joined(steps: readonly Step[]): Step[] {
+	const result: Step[] = [];
+	for (const step of steps) {
+		const last = result.at(-1);
+		const continues =
+			last?.kind === 'move' &&
+			step.kind === 'move' &&
+			last.from + last.length === step.from &&
+			last.to + last.length === step.to;
+		if (continues) result[result.length - 1] = { ...last, length: last.length + step.length };
+		else result.push(step);
+	}
+	return result;
+}
+
+function compiled(step: Step): CopyValue {
+	const { from, to } = step;
+	if (step.kind === 'number') {
+		return (source, sourceOffset, target, targetOffset) =>
+			step.copy(source, sourceOffset + from, target, targetOffset + to);
+	}
+	const words = step.length & ~3;
+	return (source, sourceOffset, target, targetOffset) => {
+		const [start, out] = [sourceOffset + from, targetOffset + to];
+		for (let at = 0; at < words; at += 4) target.setUint32(out + at, source.getUint32(start + at));
+		for (let at = words; at < step.length; at++) target.setUint8(out + at, source.getUint8(start + at));
+		return true;
+	};
 }
 
 function copyUint(from: UintLayout, to: UintLayout): CopyValue {
@@ -77,50 +180,6 @@ function writer(layout: UintLayout): (view: DataView, offset: number, value: num
 		case 8:
 			return (view, offset, value) => view.setBigUint64(offset, BigInt(value), little);
 	}
-}
-
-function arrayConversion(
-	from: TypeLayout & { kind: 'array' },
-	to: TypeLayout & { kind: 'array' },
-	where: string,
-): Conversion {
-	const bytes = from.element.kind === 'uint' && from.element.size === 1;
-	if (bytes && from.length !== to.length) {
-		throw new ConversionError(`${where} has ${from.length} bytes in the old layout and ${to.length} in the new one`);
-	}
-	const element = conversionOf(from.element, to.element, `${where}[]`);
-	const length = Math.min(from.length, to.length);
-	const [fromStride, toStride] = [sizeOf(from.element), sizeOf(to.element)];
-	return {
-		...element,
-		copy: (source, sourceOffset, target, targetOffset) => {
-			for (let index = 0; index < length; index++) {
-				if (!element.copy(source, sourceOffset + index * fromStride, target, targetOffset + index * toStride))
-					return false;
-			}
-			return true;
-		},
-	};
-}
-
-function structConversion(from: StructLayout, to: StructLayout, where: string): Conversion {
-	const visible = (layout: StructLayout) => layout.fields.filter((field) => !field.pad);
-	const old = new Map(visible(from).map((field) => [field.name, field]));
-	const fresh = new Set(visible(to).map((field) => field.name));
-	const dropped = [...old.keys()].filter((name) => !fresh.has(name)).map((name) => `${where}.${name}`);
-	const added = [...fresh].filter((name) => !old.has(name)).map((name) => `${where}.${name}`);
-	const steps: { source: FieldLayout; target: FieldLayout; copy: CopyValue }[] = [];
-	for (const target of visible(to)) {
-		const source = old.get(target.name);
-		if (source === undefined) continue;
-		const inner = conversionOf(source.type, target.type, `${where}.${target.name}`);
-		dropped.push(...inner.dropped);
-		added.push(...inner.added);
-		steps.push({ source, target, copy: inner.copy });
-	}
-	const copy: CopyValue = (view, offset, out, outOffset) =>
-		steps.every((step) => step.copy(view, offset + step.source.offset, out, outOffset + step.target.offset));
-	return { copy, dropped, added };
 }
 
 export interface FlatEntries {
