@@ -16,7 +16,7 @@ export interface Adoption {
 }
 
 /**
- * Takes over what still has its interface: rows written again if they differ, programs brought up to date, routes and
+ * Takes over what still has its interface: rows written again if they differ, programs adopted, routes and
  * neighbours repeated. Traffic goes on meanwhile. One attachment that fails does not stop the others.
  */
 export async function adoptAttachments(
@@ -52,7 +52,10 @@ function isAlive(attachment: Attachment, link: LinkInfo | undefined, bootId: str
 
 async function adoptOne(attachment: Attachment, link: LinkInfo, deps: EndpointDeps, rows: EndpointRows): Promise<void> {
 	if (!rows.isWritten(attachment, link.ifindex)) rows.write(attachment, link.ifindex, UNKNOWN_POD);
-	await deps.programs.attach(link.ifindex, attachment.hostIfname);
+	const { programs } = deps;
+	await (programs.adopt
+		? programs.adopt(link.ifindex, attachment.hostIfname)
+		: programs.attach(link.ifindex, attachment.hostIfname));
 	if (attachment.mode === 'veth') await deps.netlink.apply(hostSide(attachment, link.ifindex));
 }
 

@@ -14,6 +14,11 @@ import type { Ledger } from './ledger.ts';
 export interface EndpointPrograms {
 	/** Attaches or, if attached already, brings up to date. */
 	attach(ifindex: number, hostIfname: string): void | Promise<void>;
+	/**
+	 * Called by start() instead of attach() for interfaces that are taken over. Left out = attach(). The agent swaps the
+	 * programs of all of them together once its tables are complete, and does nothing here.
+	 */
+	adopt?(ifindex: number, hostIfname: string): void | Promise<void>;
 	/** Forgets the interface; it may be gone already. */
 	detach(hostIfname: string): void | Promise<void>;
 }

@@ -44,7 +44,7 @@ describe('the ledger', () => {
 		await ledger.write(attachment('a'));
 		await ledger.write(attachment('b', { pod: null, addresses: ['10.1.0.6'] }));
 		const { live, released, problems } = await ledger.load();
-		expect(live.sort((x, y) => (x.containerId < y.containerId ? -1 : 1))).toEqual([
+		expect([...live].sort((x, y) => (x.containerId < y.containerId ? -1 : 1))).toEqual([
 			attachment('a'),
 			attachment('b', { pod: null, addresses: ['10.1.0.6'] }),
 		]);
