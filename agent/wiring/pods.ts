@@ -54,6 +54,7 @@ export class Pods {
 			kernel: datapath.kernel,
 			programs: {
 				attach: (ifindex, pinName) => datapath.attachEndpoint(ifindex, pinName),
+				adopt: () => undefined, // activate() swaps all programs together, after live flows have been carried over
 				detach: (pinName) => void datapath.detachEndpoint(pinName),
 			},
 			ledger: await FileLedger.open(join(config.stateDir, 'attachments')),
