@@ -146,7 +146,9 @@ describe('routes and neighbours', () => {
 		expect(await ip('-6', 'route', 'show', 'proto', '160')).toMatch(
 			/fd00:2::\/64 via fe80::1 dev fl_vxlan src 2001:db8::1 .*onlink/,
 		);
-		expect(await ip('neigh', 'show', 'dev', 'fl_vxlan')).toMatch(/169\.254\.1\.1 lladdr 0a:fa:1e:ad:00:01 router PERMANENT/);
+		expect(await ip('neigh', 'show', 'dev', 'fl_vxlan')).toMatch(
+			/169\.254\.1\.1 lladdr 0a:fa:1e:ad:00:01 router PERMANENT/,
+		);
 		expect(await ip('-6', 'neigh', 'show', 'dev', 'fl_host')).toContain(
 			Buffer.from(devices.hostPeer.mac).toString('hex', 5),
 		);
