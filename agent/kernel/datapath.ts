@@ -24,7 +24,10 @@ import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { Programs } from './programs.ts';
 
 /** Constants of the programs that the caller decides; the others are found here. */
-export type DatapathSettings = Omit<DatapathConfig, 'hz' | 'hasSetRetval' | 'hasCsumIpv6'>;
+export type DatapathSettings = Omit<
+	DatapathConfig,
+	'hz' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
+>;
 
 export interface DatapathOptions {
 	/** Directory of the compiled objects. */
@@ -135,8 +138,16 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 
 function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: number): DatapathConfig {
 	const [major, minor] = options.features.version;
-	const hasCsumIpv6 = major > 6 || (major === 6 && minor >= 16) ? 1 : 0;
-	return { ...settings, hz, hasSetRetval: options.features.bpfSetRetval ? 1 : 0, hasCsumIpv6 };
+	const since = (wantedMajor: number, wantedMinor: number): number =>
+		major > wantedMajor || (major === wantedMajor && minor >= wantedMinor) ? 1 : 0;
+	return {
+		...settings,
+		hz,
+		hasSetRetval: options.features.bpfSetRetval ? 1 : 0,
+		hasCsumIpv6: since(6, 16),
+		hasKernCtx: since(6, 2),
+		hasCoarseTime: since(5, 11),
+	};
 }
 
 interface DatapathParts {

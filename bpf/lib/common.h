@@ -79,6 +79,16 @@ INLINE addr_t addr_config(const volatile __u8 *bytes)
 	return (addr_t){.w = {a->w[0], a->w[1]}};
 }
 
+/* Six bytes in two moves: headers are packed structs, which the compiler would copy byte by byte. */
+INLINE void mac_copy(void *to, const void *from)
+{
+	__u32 head = *(const volatile __u32 *)from;
+	__u16 tail = *(const volatile __u16 *)(from + 4);
+
+	*(volatile __u32 *)to = head;
+	*(volatile __u16 *)(to + 4) = tail;
+}
+
 struct mac {
 	__u8 bytes[6];
 };

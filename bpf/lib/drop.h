@@ -36,7 +36,7 @@ INLINE struct flow_event *event_reserve(enum event_type type, enum hook hook, co
 		return 0;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = bpf_ktime_get_ns();
+	event->time_ns = cfg_has_coarse_time ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 	event->type = type;
 	event->hook = hook;
 	event->proto = p->proto;

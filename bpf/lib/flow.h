@@ -74,7 +74,8 @@ INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, str
 
 /*
  * Does the flow need a port at the node's address? Pods that talk to the world; clients from outside whose backend is on
- * another node (the reply must come back here); a pod that reaches itself through a service. `inner` has the backend.
+ * another node (the reply must come back here); a pod that reaches itself through a service; the node's own programs that come by
+ * the host device, so that their replies are recognised by port. `inner` has the backend.
  */
 INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *origin, __u8 to_kind, int service)
 {
@@ -84,6 +85,8 @@ INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *ori
 		return masquerade;
 	if (service != LB_CHOSEN)
 		return 0;
+	if (origin->via_host)
+		return 1;
 	if (origin->client == LB_CLIENT_OUTSIDE && to_kind != PEER_KIND_LOCAL_POD && to_kind != PEER_KIND_HOST)
 		return 1;
 	return addr_equal(&inner->src, &inner->dst);

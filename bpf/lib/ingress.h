@@ -44,7 +44,7 @@ INLINE int ingress_is_spoofed(const struct pkt *p)
 INLINE int ingress_is_ours(const struct pkt *p)
 {
 	if (is_node_addr(&p->dst, p->family))
-		return lb_has_external_ports() || !cfg_sock_lb || p->proto == L4_PROTO_SCTP;
+		return lb_has_external_ports();
 	return in_pod_net(&p->dst, p->family) || lb_maybe_vip(&p->dst);
 }
 

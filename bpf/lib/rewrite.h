@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Changes addresses, ports, TTL and MACs in a packet and keeps every checksum right, whatever skb->ip_summed is:
- * the L4 field is changed through bpf_l4_csum_replace, because only the kernel knows whether it holds a whole
- * checksum or just that of the pseudo header. Address and port differences therefore go in separate calls.
+ * Changes addresses, ports, TTL and MACs in a packet and keeps every checksum right, whatever skb->ip_summed is. Where the
+ * kernel lets us read that (6.2), the L4 field is changed in place; otherwise, and for checksums that the receiving device
+ * summed up, through bpf_l4_csum_replace, which knows. Address and port differences count differently, so they are kept apart.
  */
 #pragma once
+#include <bpf/bpf_core_read.h>
 #include "parse.h"
 
 /* BPF_F_IPV6 of kernel 6.16: without it skb->csum of received IPv6 packets is wrong after an address has changed. */
@@ -93,6 +94,30 @@ NOINLINE int rewrite_sctp_port(struct __sk_buff *skb, struct pkt *p, __u32 port_
 	return 0;
 }
 
+/* skb->ip_summed of linux/skbuff.h. */
+enum ip_summed {
+	SUMMED_NONE = 0,
+	SUMMED_UNNECESSARY = 1,
+	SUMMED_COMPLETE = 2,
+	SUMMED_PARTIAL = 3, /* the field holds the sum of the pseudo header only */
+	SUMMED_UNKNOWN = 4,
+};
+
+struct sk_buff___summed {
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __attribute__((section(".ksyms"), weak));
+
+INLINE enum ip_summed csum_state(struct __sk_buff *skb)
+{
+	if (!cfg_has_kern_ctx)
+		return SUMMED_UNKNOWN;
+	struct sk_buff___summed *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);
+}
+
 /* Offset of the L4 checksum from the L4 header; 0 = none that covers addresses. */
 INLINE __u32 l4_csum_offset(__u8 proto)
 {
@@ -106,6 +131,46 @@ INLINE __u32 l4_csum_offset(__u8 proto)
 	default:
 		return 0;
 	}
+}
+
+/* The same through the helper, which looks at skb->ip_summed itself. */
+NOINLINE int csum_adjust_by_helper(struct __sk_buff *skb, const struct pkt *p, __u32 off, __u32 addr_delta, __u32 port_delta)
+{
+	__u64 flags = p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 addr_flags = flags | BPF_F_PSEUDO_HDR | (cfg_has_csum_ipv6 && p->family == 6 ? CSUM_F_IPV6 : 0);
+
+	if (addr_delta && bpf_l4_csum_replace(skb, off, 0, addr_delta, addr_flags) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (port_delta && bpf_l4_csum_replace(skb, off, 0, port_delta, flags) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	return 0;
+}
+
+/*
+ * Adapts the checksum at `off`: addr_delta is what changed in the pseudo header, port_delta what changed behind it (one's
+ * complement sums of new minus old). A UDP checksum of 0 means that there is none (RFC 768).
+ */
+INLINE int csum_adjust(struct __sk_buff *skb, const struct pkt *p, __u32 off, __u32 addr_delta, __u32 port_delta)
+{
+	enum ip_summed state = csum_state(skb);
+
+	if (state == SUMMED_UNKNOWN || state == SUMMED_COMPLETE)
+		return csum_adjust_by_helper(skb, p, off, addr_delta, port_delta);
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	__sum16 *field = data + (off & 0x3ff);
+
+	if ((void *)(field + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (state == SUMMED_PARTIAL) {
+		*field = (__sum16)~csum_fold16(csum_fold32((__u64)*field + addr_delta));
+		return 0;
+	}
+	if (p->proto == L4_PROTO_UDP && *field == 0)
+		return 0;
+	*field = csum_fold16(csum_fold32((__u64)(__u16)~*field + addr_delta + port_delta));
+	if (p->proto == L4_PROTO_UDP && *field == 0)
+		*field = 0xffff;
+	return 0;
 }
 
 /* Writes the address of one side and, for IPv4, the header checksum. */
@@ -138,18 +203,19 @@ INLINE int rewrite_addr(struct __sk_buff *skb, const struct pkt *p, enum rewrite
 	return 0;
 }
 
-/* Writes the port (or echo identifier) of one side and adapts the checksum. */
-INLINE int rewrite_port(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side, __be16 from, __be16 to)
+/*
+ * Writes the port (or echo identifier) of one side. *csum_off is where the checksum is, for protocols whose addresses are
+ * not covered too; SCTP's is done here. 0 or a negative reason.
+ */
+INLINE int rewrite_port(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side, __be16 to, __u32 *csum_off)
 {
 	__u32 off = p->l4_off & 0x3ff, port_off = off + (side == REWRITE_SOURCE ? 0 : 2);
-	__u32 csum_off = off + l4_csum_offset(p->proto);
-	__u64 flags = p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 
 	switch (p->proto) {
 	case L4_PROTO_SCTP:
 		return rewrite_sctp_port(skb, p, port_off, to);
 	case L4_PROTO_ICMP:
-		csum_off = off + 2;
+		*csum_off = 2;
 		port_off = off + 4;
 		break;
 	case L4_PROTO_ICMPV6:
@@ -167,8 +233,6 @@ INLINE int rewrite_port(struct __sk_buff *skb, struct pkt *p, enum rewrite_side 
 	if ((void *)(port + 1) > data_end)
 		return -DROP_REASON_REWRITE_FAILED;
 	*port = to;
-	if (bpf_l4_csum_replace(skb, csum_off, 0, csum_fold32((__u64)(__u16)~from + to), flags) < 0)
-		return -DROP_REASON_REWRITE_FAILED;
 	return 0;
 }
 
@@ -177,28 +241,26 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 {
 	addr_t *addr = side == REWRITE_SOURCE ? &p->src : &p->dst;
 	__be16 *old_port = side == REWRITE_SOURCE ? &p->sport : &p->dport;
-	__u32 csum = l4_csum_offset(p->proto);
-	int err = 0;
+	__u32 csum_off = l4_csum_offset(p->proto), addr_delta = 0, port_delta = 0;
+	int later = p->flags & PKT_LATER_FRAGMENT, err;
 
 	if (!addr_equal(addr, to)) {
 		err = rewrite_addr(skb, p, side, addr, to);
-		if (!err && csum && !(p->flags & PKT_LATER_FRAGMENT)) {
-			__u64 flags = BPF_F_PSEUDO_HDR | (p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
-
-			if (cfg_has_csum_ipv6 && p->family == 6)
-				flags |= CSUM_F_IPV6;
-
-			if (bpf_l4_csum_replace(skb, (p->l4_off & 0x3ff) + csum, 0, csum_addr_delta(addr, to), flags) < 0)
-				err = -DROP_REASON_REWRITE_FAILED;
-		}
+		if (err)
+			return err;
+		addr_delta = csum_off ? csum_addr_delta(addr, to) : 0;
 		*addr = *to;
 	}
-	if (!err && port && port != *old_port) {
-		if (!(p->flags & PKT_LATER_FRAGMENT))
-			err = rewrite_port(skb, p, side, *old_port, port);
+	if (port && port != *old_port) {
+		port_delta = csum_fold32((__u64)(__u16)~*old_port + port);
 		*old_port = port;
+		err = later ? 0 : rewrite_port(skb, p, side, port, &csum_off);
+		if (err)
+			return err;
 	}
-	return err;
+	if (later || !csum_off || !(addr_delta | port_delta))
+		return 0;
+	return csum_adjust(skb, p, (p->l4_off & 0x3ff) + csum_off, addr_delta, port_delta);
 }
 
 /* What a router does: one hop less. The caller has checked that p->ttl > 1. */
@@ -229,8 +291,8 @@ INLINE int rewrite_macs(struct __sk_buff *skb, const void *dst, const void *src)
 
 	if ((void *)(eth + 1) > data_end)
 		return -DROP_REASON_REWRITE_FAILED;
-	__builtin_memcpy(eth->h_dest, dst, 6);
-	__builtin_memcpy(eth->h_source, src, 6);
+	mac_copy(eth->h_dest, dst);
+	mac_copy(eth->h_source, src);
 	return 0;
 }
 

@@ -1339,6 +1339,8 @@ export interface DatapathConfig {
 	masquerade6: number;
 	sockLb: number;
 	hasSetRetval: number;
+	hasKernCtx: number;
+	hasCoarseTime: number;
 	hasCsumIpv6: number;
 	hz: number;
 	eventRate: number;
@@ -1412,6 +1414,12 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_has_set_retval: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasSetRetval, 0xff, 'cfg_has_set_retval'));
+		}, config),
+		cfg_has_kern_ctx: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.hasKernCtx, 0xff, 'cfg_has_kern_ctx'));
+		}, config),
+		cfg_has_coarse_time: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.hasCoarseTime, 0xff, 'cfg_has_coarse_time'));
 		}, config),
 		cfg_has_csum_ipv6: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasCsumIpv6, 0xff, 'cfg_has_csum_ipv6'));
