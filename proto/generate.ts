@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const PROTOS = ['fairlead/v1/agent.proto'];
+const PROTOS = ['fairlead/v1/agent.proto', 'hubble/observer/observer.proto', 'grpc/health/v1/health.proto'];
 
 /** Replaces the content of a directory. The options must fit LOAD_OPTIONS in load.ts. */
 export function generate(outDir: string): void {

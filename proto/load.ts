@@ -5,7 +5,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GrpcObject, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync, type Options } from '@grpc/proto-loader';
-import type { ProtoGrpcType } from './generated/agent.ts';
+import type { ProtoGrpcType as AgentTypes } from './generated/agent.ts';
+import type { ProtoGrpcType as HealthTypes } from './generated/health.ts';
+import type { ProtoGrpcType as ObserverTypes } from './generated/observer.ts';
 
 /** How values look in TypeScript; generate.ts makes the types for the same choice. Counters beyond 2^53 lose digits. */
 const LOAD_OPTIONS: Options = { longs: Number, enums: String, defaults: true, oneofs: true };
@@ -18,10 +20,24 @@ function protoDir(): string {
 	return existsSync(join(beside, AGENT)) ? beside : join(beside, '../../proto');
 }
 
-/** Client constructor and service definition of fairlead.v1.Agent. Costs tens of milliseconds: call it once. */
-export function loadAgentApi(): ProtoGrpcType['fairlead']['v1'] {
-	const dir = protoDir();
-	const loaded: GrpcObject = loadPackageDefinition(loadSync(AGENT, { ...LOAD_OPTIONS, includeDirs: [dir] }));
-	// what the files define is what the generated types describe: a test generates them again
-	return (loaded as unknown as ProtoGrpcType).fairlead.v1;
+function load(file: string): GrpcObject {
+	return loadPackageDefinition(loadSync(file, { ...LOAD_OPTIONS, includeDirs: [protoDir()] }));
+}
+
+// What the files define is what the generated types describe: a test generates them again. Each costs tens of
+// milliseconds: call it once.
+
+/** Client constructor and service definition of fairlead.v1.Agent. */
+export function loadAgentApi(): AgentTypes['fairlead']['v1'] {
+	return (load(AGENT) as unknown as AgentTypes).fairlead.v1;
+}
+
+/** Those of the Hubble observer. */
+export function loadObserverApi(): ObserverTypes['observer'] {
+	return (load('hubble/observer/observer.proto') as unknown as ObserverTypes).observer;
+}
+
+/** Those of the standard health check. */
+export function loadHealthApi(): HealthTypes['grpc']['health']['v1'] {
+	return (load('grpc/health/v1/health.proto') as unknown as HealthTypes).grpc.health.v1;
 }

@@ -22,12 +22,10 @@ function invalid(field: string, value: unknown, expected: string): FairleadError
 }
 
 export function parseObserveRequest(request: ObserveFlowsRequest__Output): FlowQuery {
-	const { number } = request;
 	return {
 		include: request.include.map((filter, i) => parseFilter(filter, `include[${i}]`)),
 		exclude: request.exclude.map((filter, i) => parseFilter(filter, `exclude[${i}]`)),
-		// MaxUint64 is how clients say "all"
-		number: Number.isSafeInteger(number) ? number : Number.MAX_SAFE_INTEGER,
+		number: safeNumber(request.number),
 		first: request.first,
 		sinceNs: parseTimestamp(request.since, 'since'),
 		untilNs: parseTimestamp(request.until, 'until'),
@@ -35,7 +33,13 @@ export function parseObserveRequest(request: ObserveFlowsRequest__Output): FlowQ
 	};
 }
 
-function parseTimestamp(time: Timestamp__Output | null, field: string): bigint | undefined {
+/** MaxUint64 is how clients say "all": what JavaScript cannot count to is no limit. */
+export function safeNumber(number: number): number {
+	return Number.isSafeInteger(number) ? number : Number.MAX_SAFE_INTEGER;
+}
+
+/** Nanoseconds since 1970. @throws REQUEST_INVALID */
+export function parseTimestamp(time: Timestamp__Output | null, field: string): bigint | undefined {
 	if (time === null) return undefined;
 	const { seconds, nanos } = time;
 	if (seconds < 0 || seconds > MAX_TIMESTAMP_SECONDS || nanos < 0 || nanos > 999_999_999) {

@@ -1,9 +1,11 @@
 /**
- * The agent's gRPC server on a unix socket.
+ * The agent's gRPC server on a unix socket: Fairlead's own API, and the observer API that the stock Hubble CLI speaks
+ * (`hubble --server unix:///run/fairlead/agent.sock observe`).
  */
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { loadAgentApi } from '../../proto/load.ts';
+import { loadAgentApi, loadHealthApi, loadObserverApi } from '../../proto/load.ts';
 import { createHandlers, type HandlerOptions } from './handlers.ts';
+import { createHealthHandlers, createObserverHandlers } from './hubble-handlers.ts';
 import { listenPrivate, type PrivateSocketOptions } from './socket.ts';
 
 export interface ApiServerOptions
@@ -25,8 +27,10 @@ const GRACE_MS = 200;
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
 	const server = new Server({ 'grpc.max_receive_message_length': 1024 * 1024 });
 	const stopping = new AbortController();
-	const handlers = createHandlers({ ...options, stopping: stopping.signal });
-	server.addService(loadAgentApi().Agent.service, { ...handlers });
+	const served = { ...options, stopping: stopping.signal };
+	server.addService(loadAgentApi().Agent.service, { ...createHandlers(served) });
+	server.addService(loadObserverApi().Observer.service, { ...createObserverHandlers(served) });
+	server.addService(loadHealthApi().Health.service, { ...createHealthHandlers(served) });
 	// connections are checked before gRPC sees them, which its own listener has no hook for
 	const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
 	const { peerCredentials, allowedUids, onRefused } = options;

@@ -34,6 +34,8 @@ export interface ObserverOptions {
 export interface FlowQuery {
 	readonly include?: readonly FlowFilter[];
 	readonly exclude?: readonly FlowFilter[];
+	/** Must hold as well. */
+	readonly where?: FlowTest;
 	/** At most so many flows of the history; 0 = no limit, but none at all with `follow` and without `sinceNs`. */
 	readonly number?: number;
 	/** `number` counts from the oldest flow. Not together with `follow`. */
@@ -155,7 +157,9 @@ export class FlowObserver {
 		if (!Number.isSafeInteger(number) || number < 0) {
 			throw new FairleadError('REQUEST_INVALID', `number: expected 0 or more, got ${number}`, { field: 'number' });
 		}
-		const test = compileFilters(query.include ?? [], query.exclude ?? []);
+		const filter = compileFilters(query.include ?? [], query.exclude ?? []);
+		const { where } = query;
+		const test: FlowTest = where === undefined ? filter : (flow) => filter(flow) && where(flow);
 		const end = this.#history.next;
 		const limit = number === 0 ? Number.POSITIVE_INFINITY : number;
 		const start = this.#start(query, test);

@@ -1,0 +1,90 @@
+// Original file: proto/hubble/flow/flow.proto
+
+import type { Timestamp as _google_protobuf_Timestamp, Timestamp__Output as _google_protobuf_Timestamp__Output } from '../google/protobuf/Timestamp.ts';
+import type { Verdict as _flow_Verdict, Verdict__Output as _flow_Verdict__Output } from '../flow/Verdict.ts';
+import type { Ethernet as _flow_Ethernet, Ethernet__Output as _flow_Ethernet__Output } from '../flow/Ethernet.ts';
+import type { IP as _flow_IP, IP__Output as _flow_IP__Output } from '../flow/IP.ts';
+import type { Layer4 as _flow_Layer4, Layer4__Output as _flow_Layer4__Output } from '../flow/Layer4.ts';
+import type { Endpoint as _flow_Endpoint, Endpoint__Output as _flow_Endpoint__Output } from '../flow/Endpoint.ts';
+import type { FlowType as _flow_FlowType, FlowType__Output as _flow_FlowType__Output } from '../flow/FlowType.ts';
+import type { CiliumEventType as _flow_CiliumEventType, CiliumEventType__Output as _flow_CiliumEventType__Output } from '../flow/CiliumEventType.ts';
+import type { Service as _flow_Service, Service__Output as _flow_Service__Output } from '../flow/Service.ts';
+import type { TrafficDirection as _flow_TrafficDirection, TrafficDirection__Output as _flow_TrafficDirection__Output } from '../flow/TrafficDirection.ts';
+import type { BoolValue as _google_protobuf_BoolValue, BoolValue__Output as _google_protobuf_BoolValue__Output } from '../google/protobuf/BoolValue.ts';
+import type { NetworkInterface as _flow_NetworkInterface, NetworkInterface__Output as _flow_NetworkInterface__Output } from '../flow/NetworkInterface.ts';
+import type { TraceReason as _flow_TraceReason, TraceReason__Output as _flow_TraceReason__Output } from '../flow/TraceReason.ts';
+import type { Tunnel as _flow_Tunnel, Tunnel__Output as _flow_Tunnel__Output } from '../flow/Tunnel.ts';
+import type { Emitter as _flow_Emitter, Emitter__Output as _flow_Emitter__Output } from '../flow/Emitter.ts';
+import type { Policy as _flow_Policy, Policy__Output as _flow_Policy__Output } from '../flow/Policy.ts';
+
+export interface Flow {
+  'time'?: (_google_protobuf_Timestamp | null);
+  'verdict'?: (_flow_Verdict);
+  'dropReason'?: (number);
+  'ethernet'?: (_flow_Ethernet | null);
+  'IP'?: (_flow_IP | null);
+  'l4'?: (_flow_Layer4 | null);
+  'source'?: (_flow_Endpoint | null);
+  'destination'?: (_flow_Endpoint | null);
+  'Type'?: (_flow_FlowType);
+  'nodeName'?: (string);
+  'sourceNames'?: (string)[];
+  'destinationNames'?: (string)[];
+  'reply'?: (boolean);
+  'eventType'?: (_flow_CiliumEventType | null);
+  'sourceService'?: (_flow_Service | null);
+  'destinationService'?: (_flow_Service | null);
+  'trafficDirection'?: (_flow_TrafficDirection);
+  'policyMatchType'?: (number);
+  'traceObservationPoint'?: (number);
+  'dropReasonDesc'?: (number);
+  'isReply'?: (_google_protobuf_BoolValue | null);
+  'interface'?: (_flow_NetworkInterface | null);
+  'sockXlatePoint'?: (number);
+  'uuid'?: (string);
+  'traceReason'?: (_flow_TraceReason);
+  'nodeLabels'?: (string)[];
+  'tunnel'?: (_flow_Tunnel | null);
+  'emitter'?: (_flow_Emitter | null);
+  'egressAllowedBy'?: (_flow_Policy)[];
+  'ingressAllowedBy'?: (_flow_Policy)[];
+  'egressDeniedBy'?: (_flow_Policy)[];
+  'ingressDeniedBy'?: (_flow_Policy)[];
+  'Summary'?: (string);
+}
+
+export interface Flow__Output {
+  'time': (_google_protobuf_Timestamp__Output | null);
+  'verdict': (_flow_Verdict__Output);
+  'dropReason': (number);
+  'ethernet': (_flow_Ethernet__Output | null);
+  'IP': (_flow_IP__Output | null);
+  'l4': (_flow_Layer4__Output | null);
+  'source': (_flow_Endpoint__Output | null);
+  'destination': (_flow_Endpoint__Output | null);
+  'Type': (_flow_FlowType__Output);
+  'nodeName': (string);
+  'sourceNames': (string)[];
+  'destinationNames': (string)[];
+  'reply': (boolean);
+  'eventType': (_flow_CiliumEventType__Output | null);
+  'sourceService': (_flow_Service__Output | null);
+  'destinationService': (_flow_Service__Output | null);
+  'trafficDirection': (_flow_TrafficDirection__Output);
+  'policyMatchType': (number);
+  'traceObservationPoint': (number);
+  'dropReasonDesc': (number);
+  'isReply': (_google_protobuf_BoolValue__Output | null);
+  'interface': (_flow_NetworkInterface__Output | null);
+  'sockXlatePoint': (number);
+  'uuid': (string);
+  'traceReason': (_flow_TraceReason__Output);
+  'nodeLabels': (string)[];
+  'tunnel': (_flow_Tunnel__Output | null);
+  'emitter': (_flow_Emitter__Output | null);
+  'egressAllowedBy': (_flow_Policy__Output)[];
+  'ingressAllowedBy': (_flow_Policy__Output)[];
+  'egressDeniedBy': (_flow_Policy__Output)[];
+  'ingressDeniedBy': (_flow_Policy__Output)[];
+  'Summary': (string);
+}
