@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run, sleep } from './exec.ts';
+import { eventually, run, sleep } from './exec.ts';
 
 const REGISTRY = '/run/fairlead-clusters';
 const BPFFS = '/sys/fs/bpf';
@@ -66,13 +66,13 @@ export async function killCgroup(cgroup: string): Promise<void> {
 	throw new Error(`${cgroup}: processes ${processesOf(cgroup).join(' ')} do not end after SIGKILL`);
 }
 
-/** Removes a cgroup with its children; every process must have ended. */
-export function removeCgroup(cgroup: string): void {
+/** Removes a cgroup with its children; every process must have ended. The kernel may still be at tidying up after the last one. */
+export async function removeCgroup(cgroup: string): Promise<void> {
 	if (!existsSync(cgroup)) return;
 	for (const entry of readdirSync(cgroup, { withFileTypes: true })) {
-		if (entry.isDirectory()) removeCgroup(join(cgroup, entry.name));
+		if (entry.isDirectory()) await removeCgroup(join(cgroup, entry.name));
 	}
-	rmdirSync(cgroup);
+	await eventually(`cgroup ${cgroup} is removed`, () => rmdirSync(cgroup), { timeoutMs: 5000, intervalMs: 10 });
 }
 
 /** All network namespaces of a cluster: `NAME-…`. */
@@ -89,7 +89,7 @@ export async function removeScope(name: string): Promise<void> {
 	for (const entry of readdirSync(BPFFS)) {
 		if (entry.startsWith(`${name}-`)) rmSync(join(BPFFS, entry), { recursive: true, force: true });
 	}
-	removeCgroup(cgroup);
+	await removeCgroup(cgroup);
 	rmSync(join('/tmp', name), { recursive: true, force: true });
 	rmSync(join(REGISTRY, name), { force: true });
 }

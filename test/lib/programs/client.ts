@@ -128,7 +128,8 @@ function openUdp(): Promise<UdpSocket> {
 	const socket = createSocket(isIPv6(options.host) ? 'udp6' : 'udp4');
 	return deadline<UdpSocket>((resolve, reject) => {
 		socket.once('error', reject);
-		socket.connect(options.port, options.host, () => {
+		socket.connect(options.port, options.host, (error?: Error) => {
+			if (error) return reject(error);
 			const peer = socket.remoteAddress();
 			peers.add(`${peer.address} ${peer.port}`);
 			resolve(socket);
