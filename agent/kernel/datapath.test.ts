@@ -193,6 +193,20 @@ describe('upgrade and rollback', () => {
 		expect(await mapId('fl_ct4_1')).toBe(next);
 	});
 
+	it('takes back the flows of an upgrade that was killed half way', async () => {
+		await open();
+		await activate();
+		const own = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5 });
+		await agent.call('set', 'ct4', flowKey(3), own);
+		const id = await mapId('fl_ct4_1');
+		await agent.call('pinOther', other, { old_ct4: 'fl_ct4_2_next' }, mapsDir);
+		await open();
+		expect((await activate()).carried).toMatchObject([{ from: 'fl_ct4_2_next', copied: FLOWS - 1, lost: 0 }]);
+		expect(pins()).toEqual(finalPins);
+		expect(await mapId('fl_ct4_1')).toBe(id);
+		expect(await agent.call('get', 'ct4', flowKey(3))).toEqual(own);
+	});
+
 	it('keeps flows when configuration changes the size of their table', async () => {
 		await open();
 		await activate();

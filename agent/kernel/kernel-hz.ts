@@ -11,7 +11,8 @@ export function kernelHz(): number {
 	return configuredHz() ?? measuredHz();
 }
 
-function configuredHz(): number | undefined {
+/** CONFIG_HZ; undefined when the configuration is not readable. */
+export function configuredHz(): number | undefined {
 	const text = existsSync('/proc/config.gz')
 		? gunzipSync(readFileSync('/proc/config.gz')).toString('latin1')
 		: readIfThere(`/boot/config-${release()}`);
@@ -24,7 +25,7 @@ function readIfThere(path: string): string {
 }
 
 /** Compares the jiffies counter of /proc/timer_list with the clock; 250 when there is none. */
-function measuredHz(): number {
+export function measuredHz(): number {
 	const first = sample();
 	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SAMPLE_MS);
 	const second = sample();
