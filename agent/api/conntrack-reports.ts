@@ -1,18 +1,11 @@
 /**
- * From the raw conntrack table to entries for people. Pure and lazy: a table may hold hundreds of thousands.
+ * From an entry of the conntrack table to one for people. Pure.
  */
-import { CtDirection, CtEntry, CtFlags, CtKey } from '../../native/abi/generated.ts';
+import { CtDirection, type CtEntry, CtFlags, type CtKey } from '../../native/abi/generated.ts';
 import type { PeerName } from '../flows/flow.ts';
 import type { AddressResolver } from '../flows/names.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { ConntrackReport } from './state.ts';
-
-/** As BpfMap.dumpAsync gives it: `count` keys and values, one after the other. */
-export interface ConntrackDump {
-	readonly count: number;
-	readonly keys: Uint8Array;
-	readonly values: Uint8Array;
-}
 
 export interface ConntrackContext {
 	readonly names: Pick<AddressResolver, 'owner'>;
@@ -24,14 +17,6 @@ export interface ConntrackContext {
 
 /** Flags that `state` tells, or that only order the two ends. */
 const UNSHOWN = new Set<string>(['INITIATOR_IS_HI', 'ESTABLISHED', 'CLOSING']);
-
-export function* conntrackReports(dump: ConntrackDump, context: ConntrackContext): Generator<ConntrackReport> {
-	for (let i = 0; i < dump.count; i++) {
-		const key = CtKey.decode(dump.keys, i * CtKey.size);
-		const entry = CtEntry.decode(dump.values, i * CtEntry.size);
-		yield conntrackReport(key, entry, context);
-	}
-}
 
 export function conntrackReport(key: CtKey, entry: CtEntry, context: ConntrackContext): ConntrackReport {
 	const { flags } = entry;
