@@ -191,6 +191,26 @@ describe('routes and neighbours', () => {
 		expect(await apply(PLAN)).toEqual({ changes: [], failures: [] });
 	});
 
+	it('keep a next hop current although nobody asks for it and its MAC changes', { timeout: 40_000 }, async () => {
+		const far = `flrtfar${process.pid}`;
+		await ip('netns', 'add', far);
+		try {
+			await ip('link', 'set', 'far', 'netns', far);
+			await ip('-n', far, 'address', 'add', '192.0.2.2/24', 'dev', 'far');
+			await ip('-n', far, 'link', 'set', 'far', 'address', '02:00:00:00:00:11', 'up');
+			await node.call('setSysctl', 'net/ipv4/neigh/eth0/interval_probe_time_ms', '500');
+			await node.call('setSysctl', 'net/ipv4/neigh/eth0/base_reachable_time_ms', '500');
+			await ensure();
+			await apply(PLAN);
+			const mac = async (): Promise<unknown> => (await json('neigh', 'show', '192.0.2.2', 'dev', 'eth0'))[0]?.lladdr;
+			await expect.poll(mac, { timeout: 15_000 }).toBe('02:00:00:00:00:11');
+			await ip('-n', far, 'link', 'set', 'far', 'address', '02:00:00:00:00:22');
+			await expect.poll(mac, { timeout: 15_000 }).toBe('02:00:00:00:00:22');
+		} finally {
+			await ip('netns', 'del', far);
+		}
+	});
+
 	it('leaves routes of pods and of others alone', async () => {
 		await ensure();
 		await ip('route', 'add', '10.1.1.5/32', 'dev', 'fl_host', 'proto', '160');

@@ -17,6 +17,7 @@ let devices: Devices | undefined;
 const handlers: Record<string, (...args: never[]) => unknown> = {
 	ip: (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8', timeout: 10_000 }),
 	sysctl: (path: string) => sysctl.read(path.split('/')),
+	setSysctl: (path: string, value: string) => sysctl.apply([{ path: path.split('/'), value }]).length,
 	async ensure(plan: DevicePlan) {
 		devices = await executor.ensureDevices(plan);
 		return devices;
