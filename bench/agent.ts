@@ -82,7 +82,7 @@ async function measureIdle(progress: (text: string) => void): Promise<Figure[]> 
 	}
 }
 
-function valueOf<T>(parsed: { ok: true; value: T } | { ok: false }): T {
+function validOf<T>(parsed: { ok: true; value: T } | { ok: false }): T {
 	if (!parsed.ok) {
 		throw new Error('a generated object is not valid');
 	}
@@ -104,8 +104,8 @@ function manyServices(): ClusterView {
 			};
 		});
 		const key = `default/s${n}`;
-		services.set(key, valueOf(parseService(serviceObject(spec))));
-		slices.set(key, [valueOf(parseEndpointSlice(endpointSliceObject(spec, 'IPv4', endpoints)))]);
+		services.set(key, validOf(parseService(serviceObject(spec))));
+		slices.set(key, [validOf(parseEndpointSlice(endpointSliceObject(spec, 'IPv4', endpoints)))]);
 	}
 	return {
 		services,

@@ -88,7 +88,7 @@ describe('build and parse', () => {
 		const parsed = parse(build(...layers));
 		expect(parsed.problems).toEqual([]);
 		expect(parsed.layers.map((l) => l.kind)).toEqual(layers.map((l) => l.kind));
-		parsed.layers.forEach((got, i) => expect(got).toMatchObject({ ...layers[i] }));
+		expect(parsed.layers).toMatchObject(layers.map((layer) => ({ ...layer })));
 	});
 
 	it('reads back ARP', () => {
