@@ -72,11 +72,11 @@ export class EndpointManager {
 			this.#live.set(attachmentId(attachment), { ...attachment, ifindex, identity });
 		}
 		const erasedRows = this.#rows.eraseUnclaimed();
-		for (const record of released) this.#coolDown(record);
-		for (const attachment of adoption.dropped) {
-			this.#coolDown(await this.#deps.ledger.release(attachment, this.#now()));
-			await this.#deps.programs.detach(attachment.hostIfname);
+		for (const record of released) {
+			if (record.bootId === this.#deps.bootId) this.#coolDown(record);
+			else await this.#deps.ledger.forget(record);
 		}
+		for (const attachment of adoption.dropped) await this.#drop(attachment);
 		const leakedLinks = await this.#removeLeaks();
 		return {
 			adopted: adoption.adopted.length,
@@ -85,6 +85,14 @@ export class EndpointManager {
 			erasedRows,
 			problems: [...problems, ...adoption.problems],
 		};
+	}
+
+	/** The kernel has forgotten all of another boot, so those addresses are free at once: the same pods may need them now. */
+	async #drop(attachment: Attachment): Promise<void> {
+		const { ledger, programs, bootId } = this.#deps;
+		if (attachment.bootId === bootId) this.#coolDown(await ledger.release(attachment, this.#now()));
+		else await ledger.remove(attachment);
+		await programs.detach(attachment.hostIfname);
 	}
 
 	/**

@@ -12,8 +12,10 @@ import { type Attachment, type AttachmentKey, attachmentId, attachmentSchema, ow
 
 export interface ReleasedRecord {
 	readonly file: string;
-	/** Addresses were ours to give (not chained). */
+	/** Those that were ours to give (not chained). */
 	readonly addresses: readonly string[];
+	/** Boot of the attachment. */
+	readonly bootId: string;
 	readonly releasedAtMs: number;
 }
 
@@ -104,7 +106,7 @@ export class FileLedger implements Ledger {
 			await unlinkIfThere(temporary).catch(() => undefined);
 			throw writeError('write', attachment, path, cause);
 		} finally {
-			await file?.close();
+			file?.close().catch(() => undefined); // all that matters has been synced
 		}
 	}
 
@@ -173,7 +175,8 @@ class DirectorySync {
 }
 
 function releasedRecord(file: string, attachment: Attachment, releasedAtMs: number): ReleasedRecord {
-	return { file, addresses: attachment.mode === 'veth' ? attachment.addresses : [], releasedAtMs };
+	const { bootId, mode, addresses } = attachment;
+	return { file, bootId, addresses: mode === 'veth' ? addresses : [], releasedAtMs };
 }
 
 function writeError(verb: string, attachment: Attachment, path: string, cause: unknown): FairleadError {

@@ -13,6 +13,7 @@ export const GATEWAY: Readonly<Record<Family, Address>> = { 4: '169.254.1.1', 6:
 export const DEFAULT_ROUTE = { 4: '0.0.0.0/0', 6: '::/0' } as const;
 const HOST_LENGTH = { 4: 32, 6: 128 } as const;
 const LOOPBACK_IFINDEX = 1;
+const MAX_ALIAS_BYTES = 254;
 
 /** Interfaces that wait for removal; any number of them goes in one message. */
 export const REAP_GROUP = 0x666c_0001;
@@ -33,12 +34,17 @@ export function vethPair(attachment: Attachment, podNetnsFd: number): NetlinkMes
 
 /** The node's side, in the node's namespace. Can be repeated. */
 export function hostSide(attachment: Attachment, ifindex: number): NetlinkMessage[] {
-	const messages = [setLink({ ifindex }, { up: true, alias: `pod ${ownerOf(attachment)}` })];
+	const messages = [setLink({ ifindex }, { up: true, alias: aliasOf(attachment) })];
 	for (const address of attachment.addresses) {
 		messages.push(replaceNeighbour({ ifindex, address, mac: macBytes(attachment.mac), kind: 'permanent' }));
 		messages.push(replaceRoute({ dst: hostPrefix(address), ifindex }));
 	}
 	return messages;
+}
+
+/** For people in `ip link`; the kernel takes 255 bytes with the final NUL. Names of Kubernetes are ASCII. */
+function aliasOf(attachment: Attachment): string {
+	return `pod ${ownerOf(attachment)}`.slice(0, MAX_ALIAS_BYTES);
 }
 
 /** The pod's side, in the pod's namespace. */

@@ -48,7 +48,7 @@ export interface LinkChange {
 	readonly mtu?: number;
 	readonly mac?: Uint8Array;
 	readonly name?: string;
-	/** Text for people in `ip link`; up to 255 bytes. */
+	/** Text for people in `ip link`; up to 254 bytes. */
 	readonly alias?: string;
 	readonly group?: number;
 	readonly netns?: NetnsFd;

@@ -78,6 +78,50 @@ describe('attach', () => {
 		inPod(node.netns, 'ping', '-c1', '-W2', '-I', endpoint.hostIfname, 'fd77::1');
 	});
 
+	for (const [families, podCidrs] of [
+		['IPv4', ['10.77.0.0/24']],
+		['IPv6', ['fd77::/64']],
+		['both', ['10.77.0.0/24', 'fd77::/64']],
+	] as const) {
+		it(`lets pods reach each other by the node's routes alone (${families})`, async () => {
+			const other = await node.manager({ podCidrs });
+			for (const key of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
+				inPod(node.netns, 'sysctl', '-qw', `${key}=1`);
+			}
+			const [from, to] = [node.addPodNetns(), node.addPodNetns()];
+			await other.attach(request(from));
+			const { addresses } = await other.attach(request(to, { containerId: 'c2' }));
+			expect(addresses).toHaveLength(podCidrs.length);
+			for (const address of addresses) inPod(from, 'ping', '-c1', '-W2', address);
+		});
+	}
+
+	it('serves containers whose pod has the longest names', async () => {
+		const pod = { namespace: 'n'.repeat(63), name: 'p'.repeat(253), uid: '' };
+		const endpoint = await manager.attach(request(node.addPodNetns(), { pod, containerId: 'c'.repeat(1000) }));
+		await manager.detach(endpoint);
+	});
+
+	it('does one thing at a time for one container', async () => {
+		const netns = node.addPodNetns();
+		const results = await Promise.allSettled([
+			manager.attach(request(netns)),
+			manager.attach(request(netns)),
+			manager.detach(request(netns)),
+			manager.attach(request(netns)),
+			manager.detach(request(netns)),
+		]);
+		expect(results.map((result) => result.status)).toEqual([
+			'fulfilled',
+			'rejected',
+			'fulfilled',
+			'fulfilled',
+			'fulfilled',
+		]);
+		expect(manager.list()).toEqual([]);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+	});
+
 	it('writes the rows of the pod before its interface is up', async () => {
 		const names: string[] = [];
 		node.faults.arm(0, 'before');
@@ -250,25 +294,29 @@ describe('start', () => {
 		expect(node.mapRows()).toEqual({ endpoints: 1, ipcache: 2, ifaces: 1 });
 	});
 
-	it('drops attachments of another boot and keeps their addresses in cool-down', async () => {
+	it('drops attachments and cool-downs of another boot, whose addresses are free at once', async () => {
+		const early = await manager.attach(request(node.addPodNetns(), { containerId: 'early' }));
+		await manager.detach(early);
 		const netns = node.addPodNetns();
 		const endpoint = await manager.attach(request(netns));
 		const next = await node.manager({ bootId: 'boot-2' });
 		const report = await next.start();
 		expect(report.dropped.map((each) => each.containerId)).toEqual([endpoint.containerId]);
 		expect(next.list()).toEqual([]);
-		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 1 });
+		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 0 });
+		expect(readdirSync(node.ledgerDir)).toEqual([]);
 		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
 		await eventually(async () => expect(await node.veths()).toEqual([]));
 	});
 
-	it('drops attachments whose interface is gone', async () => {
+	it('drops attachments whose interface is gone, with a cool-down', async () => {
 		const netns = node.addPodNetns();
 		await manager.attach(request(netns));
 		node.removePodNetns(netns);
 		await eventually(async () => expect(await node.veths()).toEqual([]));
 		const next = await node.manager();
 		expect((await next.start()).dropped).toHaveLength(1);
+		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 1 });
 		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
 	});
 
