@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-sources=(cni/front/fairlead-cni.c cni/front/json.c)
+sources=(cni/front/*.c)
 warnings=(-std=gnu11 -Wall -Wextra -Werror -Wshadow -Wformat=2 -Wvla)
 output=dist/cni/fairlead-cni
 options=(-static -Os -s -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections -fdata-sections '-Wl,--gc-sections')

@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,17 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+#include "exchange.h"
 #include "json.h"
+#include "spool.h"
 
 enum {
 	MAX_STDIN = 4 << 20,
-	MAX_REPLY = 16 << 20,
-	RETRY_MS = 50,
 	STDIN_WAIT_MS = 10000,
 };
 
@@ -72,21 +69,7 @@ struct config {
 	long del_timeout_ms;
 };
 
-struct buffer {
-	char *data;
-	size_t length;
-	size_t capacity;
-};
-
 static char reply_version[16] = "1.1.0";
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void write_out(const char *data, size_t length)
 {
@@ -120,34 +103,8 @@ __attribute__((format(printf, 2, 3), noreturn)) static void die(enum cni_code co
 
 static void append(struct buffer *b, const void *data, size_t length)
 {
-	if (b->capacity - b->length < length) {
-		size_t capacity = (b->length + length) * 2;
-		char *grown = realloc(b->data, capacity);
-
-		if (!grown)
-			die(CNI_IO, "cannot handle the request: out of memory");
-		b->data = grown;
-		b->capacity = capacity;
-	}
-	if (length)
-		memcpy(b->data + b->length, data, length);
-	b->length += length;
-}
-
-/* 1 = ready, 0 = deadline passed */
-static int wait_for(int fd, short events, int64_t deadline)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-
-	for (;;) {
-		int64_t left = deadline - now_ms();
-		int n = poll(&p, 1, left > 0 ? (int)left : 0);
-
-		if (n > 0)
-			return 1;
-		if (n == 0 || errno != EINTR)
-			return 0;
-	}
+	if (buffer_append(b, data, length))
+		die(CNI_IO, "cannot handle the request: out of memory");
 }
 
 static void read_stdin(struct buffer *in)
@@ -338,156 +295,6 @@ static void build_request(struct buffer *request, const struct buffer *in)
 	request->data[3] = (char)n;
 }
 
-/* Waits for an absent agent until `give_up`, for a busy one until `deadline`. Returns -1 with errno. */
-static int connect_agent(const char *path, int64_t give_up, int64_t deadline)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, saved;
-
-	strcpy(address.sun_path, path);
-	for (;;) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (fd < 0)
-			return -1;
-		if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-			return fd;
-		saved = errno;
-		close(fd);
-		errno = saved;
-		if (saved != ENOENT && saved != ECONNREFUSED && saved != EAGAIN)
-			return -1;
-		if (now_ms() >= (saved == EAGAIN ? deadline : give_up))
-			return -1;
-		poll(NULL, 0, RETRY_MS);
-	}
-}
-
-static int send_all(int fd, const struct buffer *request, int64_t deadline)
-{
-	size_t sent = 0;
-
-	while (sent < request->length) {
-		ssize_t n;
-
-		if (!wait_for(fd, POLLOUT, deadline)) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		n = send(fd, request->data + sent, request->length - sent, MSG_NOSIGNAL);
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -1;
-		if (n > 0)
-			sent += (size_t)n;
-	}
-	return 0;
-}
-
-static int receive_exactly(int fd, char *into, size_t length, int64_t deadline)
-{
-	while (length) {
-		ssize_t n;
-
-		if (!wait_for(fd, POLLIN, deadline)) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		n = recv(fd, into, length, 0);
-		if (n == 0) {
-			errno = ECONNRESET;
-			return -1;
-		}
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -1;
-		if (n > 0) {
-			into += n;
-			length -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* Returns 0 with status byte and output in reply, or -1 with errno. */
-static int receive_reply(int fd, struct buffer *reply, int64_t deadline)
-{
-	unsigned char head[4];
-	size_t length;
-
-	if (receive_exactly(fd, (char *)head, 4, deadline))
-		return -1;
-	length = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
-	if (length < 1 || length > MAX_REPLY) {
-		errno = EPROTO;
-		return -1;
-	}
-	reply->data = malloc(length);
-	if (!reply->data)
-		return -1;
-	reply->length = length;
-	return receive_exactly(fd, reply->data, length, deadline);
-}
-
-static int make_directories(char *path)
-{
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(path, 0755) && errno != EEXIST)
-			return -1;
-		*p = '/';
-	}
-	return mkdir(path, 0700) && errno != EEXIST ? -1 : 0;
-}
-
-static int write_durably(int dir, const char *name, const char *data, size_t length)
-{
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return -1;
-	while (length) {
-		ssize_t n = write(fd, data, length);
-
-		if (n < 0 && errno != EINTR)
-			goto failed;
-		if (n > 0) {
-			data += n;
-			length -= (size_t)n;
-		}
-	}
-	if (fsync(fd))
-		goto failed;
-	return close(fd);
-failed:
-	close(fd);
-	unlinkat(dir, name, 0);
-	return -1;
-}
-
-/* The request as a file that the agent replays: written aside, synced, renamed, directory synced. */
-static int spool(char *path, const struct buffer *request)
-{
-	char name[64], temporary[80];
-	struct timespec t;
-	int dir, result = -1;
-
-	if (make_directories(path))
-		return -1;
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -1;
-	clock_gettime(CLOCK_REALTIME, &t);
-	snprintf(name, sizeof(name), "%011lld.%09ld-%ld.del", (long long)t.tv_sec, t.tv_nsec, (long)getpid());
-	snprintf(temporary, sizeof(temporary), ".%s.tmp", name);
-	if (!write_durably(dir, temporary, request->data + 4, request->length - 4)) {
-		result = renameat(dir, temporary, dir, name) || fsync(dir) ? -1 : 0;
-		if (result)
-			unlinkat(dir, temporary, 0);
-	}
-	close(dir);
-	return result;
-}
-
 /* What is done when the agent does not answer; errno says why. */
 __attribute__((noreturn)) static void without_agent(const struct verb *verb, struct config *config,
 						    const struct buffer *request, int64_t started, const char *doing)
@@ -499,7 +306,7 @@ __attribute__((noreturn)) static void without_agent(const struct verb *verb, str
 		    "Fairlead agent does not answer at %s: %s: %s after %lld ms; it is not running on this node, still "
 		    "starting or overloaded",
 		    config->socket_path, doing, strerror(why), (long long)(now_ms() - started));
-	if (spool(config->spool_dir, request))
+	if (spool_request(config->spool_dir, request))
 		die(CNI_TRY_AGAIN,
 		    "Fairlead agent does not answer at %s: %s: %s; and the deletion cannot be kept for later in %s: %s",
 		    config->socket_path, doing, strerror(why), config->spool_dir, strerror(errno));

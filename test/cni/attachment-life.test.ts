@@ -1,0 +1,266 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AttachRequest } from '../../agent/endpoints/endpoint-deps.ts';
+import type { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
+import { eventually, sh, TestNode } from './harness.ts';
+
+let node: TestNode;
+let manager: EndpointManager;
+
+beforeEach(async () => {
+	node = new TestNode();
+	manager = await node.manager();
+	await manager.start();
+});
+
+afterEach(async () => {
+	node.faults.arm(0, 'before');
+	await node.destroy();
+});
+
+const request = (netns: string, more: Partial<AttachRequest> = {}): AttachRequest => ({
+	containerId: 'c1',
+	ifname: 'eth0',
+	network: 'fairlead',
+	netns,
+	pod: { namespace: 'default', name: 'web', uid: 'u1' },
+	hostPorts: [],
+	...more,
+});
+
+const inPod = (netns: string, ...args: string[]): string => sh('nsenter', `--net=${netns}`, ...args);
+
+describe('start', () => {
+	it('takes over live attachments with their addresses, rows and programs', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(
+			request(netns, { hostPorts: [{ hostAddress: null, hostPort: 80, protocol: 'TCP', podPort: 8080 }] }),
+		);
+		node.attached.clear();
+		const next = await node.manager();
+		expect(await next.start()).toMatchObject({ adopted: 1, dropped: [], leakedLinks: [], problems: [] });
+		expect(next.list()).toEqual([endpoint]);
+		expect([...node.attached]).toEqual([endpoint.hostIfname]);
+		expect(next.hostPorts()).toHaveLength(1);
+		const other = await next.attach(request(node.addPodNetns(), { containerId: 'c2' }));
+		expect(other.addresses).not.toEqual(endpoint.addresses);
+		expect(other.index).not.toBe(endpoint.index);
+		await next.check({ ...endpoint, netns, addresses: endpoint.addresses });
+	});
+
+	it('writes rows again that are missing', async () => {
+		await manager.attach(request(node.addPodNetns()));
+		for (const map of ['ipcache', 'ifaces'] as const) {
+			for (const [key] of [...node.kernel.mapEntries(map)]) node.kernel.mapDelete(map, key);
+		}
+		await (await node.manager()).start();
+		expect(node.mapRows()).toEqual({ endpoints: 1, ipcache: 2, ifaces: 1 });
+	});
+
+	it('drops attachments and cool-downs of another boot, whose addresses are free at once', async () => {
+		const early = await manager.attach(request(node.addPodNetns(), { containerId: 'early' }));
+		await manager.detach(early);
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		const next = await node.manager({ bootId: 'boot-2' });
+		const report = await next.start();
+		expect(report.dropped.map((each) => each.containerId)).toEqual([endpoint.containerId]);
+		expect(next.list()).toEqual([]);
+		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 0 });
+		expect(readdirSync(node.ledgerDir)).toEqual([]);
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+	});
+
+	it('drops attachments whose interface is gone, with a cool-down', async () => {
+		const netns = node.addPodNetns();
+		await manager.attach(request(netns));
+		node.removePodNetns(netns);
+		await eventually(async () => expect(await node.veths()).toEqual([]));
+		const next = await node.manager();
+		expect((await next.start()).dropped).toHaveLength(1);
+		expect(next.usage()[0]).toMatchObject({ used: 0, coolingDown: 1 });
+		expect(node.mapRows()).toEqual({ endpoints: 0, ipcache: 0, ifaces: 0 });
+	});
+
+	it('removes interfaces of ours that no record names, and no others', async () => {
+		sh('ip', '-n', node.name, 'link', 'add', 'fl0123456789a', 'type', 'veth', 'peer', 'name', 'leakpeer');
+		sh('ip', '-n', node.name, 'link', 'add', 'veth0', 'type', 'veth', 'peer', 'name', 'veth1');
+		const next = await node.manager();
+		expect((await next.start()).leakedLinks).toEqual(['fl0123456789a']);
+		await eventually(async () => expect((await node.veths()).sort()).toEqual(['veth0', 'veth1']));
+	});
+
+	it('moves an unreadable record aside and says so', async () => {
+		writeFileSync(join(node.ledgerDir, 'broken.json'), '{"version":1,');
+		const next = await node.manager();
+		expect((await next.start()).problems).toMatchObject([{ code: 'LEDGER_INVALID' }]);
+		expect(readdirSync(node.ledgerDir)).toEqual(['broken.json.bad']);
+	});
+
+	it('keeps cool-downs over a restart until their time and until old state is gone', async () => {
+		node.clockMs = 1_000_000;
+		const more = { podCidrs: ['10.77.0.0/31'], coolDownMs: 10_000 };
+		const first = await node.manager(more);
+		const endpoint = await first.attach(request(node.addPodNetns()));
+		const other = await first.attach(request(node.addPodNetns(), { containerId: 'c2' }));
+		await first.detach(endpoint);
+		const forgotten: string[] = [];
+		let forget: () => void = () => undefined;
+		const gate = new Promise<void>((resolve) => {
+			forget = resolve;
+		});
+		const forgetAddresses = async (addresses: readonly string[]) => {
+			forgotten.push(...addresses);
+			await gate;
+		};
+		const next = await node.manager({ ...more, forgetAddresses });
+		await next.start();
+		const attempt = () => next.attach(request(node.addPodNetns(), { containerId: 'c3' }));
+		await expect(attempt()).rejects.toMatchObject({ code: 'ADDRESS_COOLING' });
+		node.clockMs += 10_001;
+		await expect(attempt()).rejects.toMatchObject({ code: 'ADDRESS_COOLING' });
+		forget();
+		await new Promise((resolve) => setImmediate(resolve));
+		expect((await attempt()).addresses).toEqual(endpoint.addresses);
+		expect(forgotten).toEqual(endpoint.addresses);
+		await next.sweep();
+		expect(readdirSync(node.ledgerDir).filter((name) => name.endsWith('.released'))).toEqual([]);
+		expect(other.addresses).toEqual(['10.77.0.1']);
+	});
+});
+
+describe('check', () => {
+	it('accepts an attachment as it was made, also with additions by others', async () => {
+		const netns = node.addPodNetns();
+		const endpoint = await manager.attach(request(netns));
+		inPod(netns, 'ip', 'addr', 'add', '192.0.2.1/32', 'dev', 'eth0');
+		inPod(netns, 'ip', 'route', 'add', '198.51.100.0/24', 'via', '169.254.1.1', 'dev', 'eth0', 'onlink');
+		await manager.check({ ...endpoint, netns, addresses: endpoint.addresses });
+	});
+
+	const damages: [string, (netns: string, hostIfname: string) => void, RegExp][] = [
+		[
+			'an address is missing',
+			(netns) => inPod(netns, 'ip', 'addr', 'del', '10.77.0.1/32', 'dev', 'eth0'),
+			/address 10.77.0.1 is missing/,
+		],
+		[
+			'the default route is missing',
+			(netns) => inPod(netns, 'ip', '-6', 'route', 'del', 'default'),
+			/default route via fe80::1/,
+		],
+		['the interface is down', (netns) => inPod(netns, 'ip', 'link', 'set', 'eth0', 'down'), /eth0 is down/],
+		[
+			'the interface is missing',
+			(netns) => inPod(netns, 'ip', 'link', 'del', 'eth0'),
+			/eth0 is missing.*is missing on the node/,
+		],
+		[
+			'the route on the node is missing',
+			() => inPod(node.netns, 'ip', 'route', 'del', '10.77.0.1'),
+			/route to 10.77.0.1/,
+		],
+	];
+	for (const [title, damage, message] of damages) {
+		it(`reports that ${title}`, async () => {
+			const netns = node.addPodNetns();
+			const endpoint = await manager.attach(request(netns));
+			damage(netns, endpoint.hostIfname);
+			const attempt = manager.check({ ...endpoint, netns, addresses: endpoint.addresses });
+			await expect(attempt).rejects.toMatchObject({
+				code: 'ENDPOINT_CHANGED',
+				message: expect.stringMatching(message),
+			});
+		});
+	}
+
+	it('reports a container that it does not know', async () => {
+		const attempt = manager.check({ containerId: 'x', ifname: 'eth0', netns: node.netns, addresses: [] });
+		await expect(attempt).rejects.toMatchObject({ code: 'ENDPOINT_UNKNOWN' });
+	});
+});
+
+describe('garbage', () => {
+	it('is collected by network and valid attachments only', async () => {
+		const keep = await manager.attach(request(node.addPodNetns(), { containerId: 'keep' }));
+		const other = await manager.attach(request(node.addPodNetns(), { containerId: 'other', network: 'another' }));
+		await manager.attach(request(node.addPodNetns(), { containerId: 'stale' }));
+		const report = await manager.collectGarbage('fairlead', [keep]);
+		expect(report.removed.map((each) => each.containerId)).toEqual(['stale']);
+		expect(report.problems).toEqual([]);
+		expect((await node.veths()).sort()).toEqual([keep.hostIfname, other.hostIfname].sort());
+	});
+
+	it('is found by the sweep when a namespace vanished without DEL', async () => {
+		const netns = node.addPodNetns();
+		const kept = await manager.attach(request(node.addPodNetns(), { containerId: 'kept' }));
+		await manager.attach(request(netns));
+		node.removePodNetns(netns);
+		await eventually(async () => expect(await node.veths()).toHaveLength(1));
+		expect((await manager.sweep()).map((each) => each.containerId)).toEqual(['c1']);
+		expect(manager.list()).toEqual([kept]);
+	});
+});
+
+describe('host ports', () => {
+	const port = (hostAddress: string | null, hostPort = 8080) => ({
+		hostAddress,
+		hostPort,
+		protocol: 'TCP' as const,
+		podPort: 80,
+	});
+
+	it('are listed for the planner and gone after detach', async () => {
+		const endpoint = await manager.attach(request(node.addPodNetns(), { hostPorts: [port(null)] }));
+		const expected = { owner: 'default/web', hostAddress: null, hostPort: 8080, protocol: 'TCP', podPort: 80 };
+		expect(manager.hostPorts()).toEqual([{ ...expected, podAddresses: endpoint.addresses }]);
+		await manager.detach(endpoint);
+		expect(manager.hostPorts()).toEqual([]);
+	});
+
+	it('are refused by name when another pod has them, and the pod gets nothing', async () => {
+		await manager.attach(request(node.addPodNetns(), { hostPorts: [port('192.0.2.1')] }));
+		const second = request(node.addPodNetns(), {
+			containerId: 'c2',
+			hostPorts: [port(null)],
+			pod: { namespace: 'default', name: 'b', uid: '' },
+		});
+		await expect(manager.attach(second)).rejects.toMatchObject({
+			code: 'HOST_PORT_TAKEN',
+			message: 'cannot map hostPort 8080/TCP to default/b: it is mapped to default/web',
+		});
+		expect(await node.veths()).toHaveLength(1);
+		await manager.attach({ ...second, hostPorts: [port('192.0.2.2')] });
+	});
+});
+
+describe('chained mode', () => {
+	it('serves the veth of a plugin before it and leaves it alone', async () => {
+		const netns = node.addPodNetns();
+		sh('ip', '-n', node.name, 'link', 'add', 'cali0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns.slice(11));
+		inPod(netns, 'ip', 'addr', 'add', '192.0.2.7/32', 'dev', 'eth0');
+		inPod(netns, 'ip', 'link', 'set', 'eth0', 'up');
+		sh('ip', '-n', node.name, 'link', 'set', 'cali0', 'up');
+		const endpoint = await manager.attach(request(netns, { chained: { addresses: ['192.0.2.7'] } }));
+		expect(endpoint).toMatchObject({ mode: 'chained', hostIfname: 'cali0', addresses: ['192.0.2.7'] });
+		expect([...node.attached]).toEqual(['cali0']);
+		expect(manager.usage()[0]?.used).toBe(0);
+		await manager.check({ ...endpoint, netns, addresses: ['192.0.2.7'] });
+		expect((await (await node.manager()).start()).adopted).toBe(1);
+		await manager.detach(endpoint);
+		expect(await node.veths()).toEqual(['cali0']);
+		expect(node.attached.size).toBe(0);
+	});
+
+	it('refuses interfaces without a side on the node', async () => {
+		const netns = node.addPodNetns();
+		inPod(netns, 'ip', 'link', 'add', 'eth0', 'type', 'vxlan', 'id', '7', 'dstport', '4789');
+		const attempt = manager.attach(request(netns, { chained: { addresses: ['192.0.2.7'] } }));
+		await expect(attempt).rejects.toMatchObject({
+			code: 'CHAIN_UNSUPPORTED',
+			message: expect.stringContaining('of kind vxlan'),
+		});
+	});
+});
