@@ -45,8 +45,10 @@ export interface EndpointDeps {
 	readonly coolDownMs: number;
 	/** How long removal of an interface may wait for others (default 250). */
 	readonly reapDelayMs?: number;
-	/** Removes what the kernel still knows of addresses (conntrack); they are not reused before it has returned. */
+	/** Removes what the kernel still knows of addresses (conntrack); they are not reused before it has succeeded. */
 	readonly forgetAddresses?: (addresses: readonly Address[]) => Promise<void>;
+	/** How long released addresses wait for others before forgetAddresses is called (default 1000). */
+	readonly forgetDelayMs?: number;
 	/**
 	 * Who a pod is for policy. Called before the interface comes up; may wait for the pod to be known (bounded by the
 	 * signal) and may refuse by throwing. Default: unknown pod.

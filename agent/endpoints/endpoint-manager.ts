@@ -7,6 +7,7 @@ import { setLink } from '../kernel/netlink.ts';
 import type { Address, Cidr } from '../model/address.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { HostPort } from '../model/host-port.ts';
+import { AddressForgetter } from './address-forgetter.ts';
 import { adoptAttachments, findLeakedLinks } from './adopt.ts';
 import { findChainedLink, makePair, type PodLink, wirePod } from './attach-steps.ts';
 import { type Attachment, type AttachmentKey, attachmentId, formatMac, hostIfnameOf, ownerOf } from './attachment.ts';
@@ -29,6 +30,8 @@ export interface LiveEndpoint extends Attachment {
 	readonly identity: EndpointIdentity;
 }
 
+const FORGET_RETRY_MS = 10_000;
+
 interface ConnectOptions {
 	readonly netns: PodNetns;
 	readonly chained: PodLink | undefined;
@@ -42,6 +45,7 @@ export class EndpointManager {
 	readonly #ipam: Ipam;
 	readonly #rows: EndpointRows;
 	readonly #reaper: LinkReaper;
+	readonly #forgetter: AddressForgetter;
 	readonly #locks = new KeyedMutex();
 	readonly #live = new Map<string, LiveEndpoint>();
 	/** Being attached right now: their names and ports are taken. */
@@ -59,6 +63,18 @@ export class EndpointManager {
 			netlink: deps.netlink,
 			delayMs: deps.reapDelayMs ?? 250,
 			onError: (error) => deps.log.warn({ error: errorMessage(error) }, 'removal of interfaces failed'),
+		});
+		this.#forgetter = this.#newForgetter();
+	}
+
+	#newForgetter(): AddressForgetter {
+		const { forgetAddresses, forgetDelayMs, log } = this.#deps;
+		return new AddressForgetter({
+			forget: async (addresses) => forgetAddresses?.(addresses),
+			onForgotten: (addresses) => this.#ipam.clean(addresses),
+			onError: (error) => log.warn({ error: errorMessage(error) }, 'old state of addresses not removed'),
+			delayMs: forgetDelayMs ?? 1000,
+			retryMs: FORGET_RETRY_MS,
 		});
 	}
 
@@ -276,10 +292,7 @@ export class EndpointManager {
 		// A clock that was set back must not lengthen the wait.
 		this.#ipam.release(addresses, Math.min(record.releasedAtMs, this.#now()) + this.#deps.coolDownMs);
 		this.#cooling.add(record);
-		this.#inBackground(async () => {
-			await this.#deps.forgetAddresses?.(addresses);
-			this.#ipam.clean(addresses);
-		}, 'old state of an address not removed');
+		this.#forgetter.add(addresses);
 	}
 
 	/** Removes the files of what cooled down. */
@@ -404,6 +417,7 @@ export class EndpointManager {
 	/** Finishes what is under way. Attachments stay as they are. */
 	async close(): Promise<void> {
 		await this.#reaper.flush();
+		await this.#forgetter.close();
 		await this.#background;
 		await this.#deps.ledger.close();
 	}

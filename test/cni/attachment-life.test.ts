@@ -122,8 +122,7 @@ describe('start', () => {
 		node.clockMs += 10_001;
 		await expect(attempt()).rejects.toMatchObject({ code: 'ADDRESS_COOLING' });
 		forget();
-		await new Promise((resolve) => setImmediate(resolve));
-		expect((await attempt()).addresses).toEqual(endpoint.addresses);
+		await eventually(async () => expect((await attempt()).addresses).toEqual(endpoint.addresses));
 		expect(forgotten).toEqual(endpoint.addresses);
 		await next.sweep();
 		expect(readdirSync(node.ledgerDir).filter((name) => name.endsWith('.released'))).toEqual([]);

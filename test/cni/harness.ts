@@ -150,6 +150,7 @@ export class TestNode {
 			bootId: 'boot-1',
 			coolDownMs: 30_000,
 			reapDelayMs: 20,
+			forgetDelayMs: 0,
 			log: {
 				info: () => undefined,
 				warn: (fields, message) => this.warnings.push(`${message} ${JSON.stringify(fields)}`),
