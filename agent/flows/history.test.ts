@@ -52,6 +52,12 @@ describe('FlowHistory', () => {
 		expect(history.get(0)?.destination.kind).toBe('unknown');
 	});
 
+	it('does not take the empty source address of an unbound socket for an outsider', () => {
+		const history = historyOf({});
+		history.push(flowRecord({ type: EventType.SOCK_CONNECT, src: '::' }), 0n);
+		expect(history.get(0)?.source).toMatchObject({ kind: 'unknown', address: '::' });
+	});
+
 	it('overwrites the oldest record and says which are left', () => {
 		const history = historyOf({}, 3);
 		for (let i = 0; i < 5; i++) history.push(flowRecord({ sport: i + 1 }), 0n);

@@ -5,7 +5,7 @@
 import { CtDirection, DropReason, EventType, FlowEvent, Hook } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { Flow, FlowKind, FlowPeer, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
-import type { AddressResolver } from './names.ts';
+import { type AddressResolver, UNKNOWN } from './names.ts';
 import { hasPorts } from './protocols.ts';
 
 const RECORD_BYTES = FlowEvent.size;
@@ -141,7 +141,8 @@ export class FlowHistory {
 
 	#peer(bytes: Uint8Array, port: number, event: FlowEvent, identity: number, known: PeerName | undefined): FlowPeer {
 		const address = addressOfBytes(bytes);
-		const name = known ?? this.#names.stranger(address);
+		// a socket that was not bound when it was translated has no source address yet
+		const name = known ?? (isZero(bytes) ? UNKNOWN : this.#names.stranger(address));
 		const { kind, namespace, name: own, labels } = name;
 		return { kind, namespace, name: own, labels, address, port: hasPorts(event.proto) ? port : 0, identity };
 	}

@@ -74,11 +74,16 @@ function portsOf(frontends: readonly Frontend__Output[]): string {
 	return [...new Set(frontends.map(({ port, protocol }) => `${port}/${protocol}`))].join(',');
 }
 
-/** Distinct backends over all frontends; those that only finish what they have are named apart. */
+/**
+ * Distinct backends over all ports and families: a pod counts once, an address without a known pod for itself. Those that
+ * only finish what they have are named apart.
+ */
 function backendCount(frontends: readonly Frontend__Output[]): string {
 	const states = new Map<string, string>();
-	for (const { protocol, backends } of frontends) {
-		for (const { address, port, state } of backends) states.set(`${protocol} ${address} ${port}`, state);
+	for (const { backends } of frontends) {
+		for (const { address, namespace, pod, state } of backends) {
+			states.set(pod === '' ? address : `${namespace}/${pod}`, state);
+		}
 	}
 	const terminating = [...states.values()].filter((state) => state === 'terminating').length;
 	const active = states.size - terminating;
