@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <memory>
+#include <tuple>
 
 namespace fairlead
 {
@@ -103,7 +104,7 @@ Napi::Value BytesToJs(Napi::Env env, Bytes &&bytes)
 	Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
 		env, owner->data(), size, [](Napi::Env, void *, Bytes *data) { std::unique_ptr<Bytes> last(data); },
 		owner.get());
-	owner.release();
+	std::ignore = owner.release();
 	return Napi::Uint8Array::New(env, size, buffer, 0);
 }
 

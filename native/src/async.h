@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "error.h"
@@ -83,7 +84,7 @@ Napi::Value RunAsync(Napi::Env env, const char *name, std::function<R()> work,
 	if (status != napi_ok)
 		throw Napi::Error::New(env, std::string(name) + ": cannot queue work");
 	Napi::Value promise = task->deferred.Promise();
-	task.release();
+	std::ignore = task.release();
 	return promise;
 }
 

@@ -71,13 +71,13 @@ SysError::SysError(std::string code, std::string syscall, const std::string &mes
 {
 }
 
-SysError &SysError::WithLog(std::string log, size_t tail_lines)
+SysError SysError::WithLog(std::string log, size_t tail_lines) &&
 {
 	std::string tail = LastLines(log, tail_lines);
 	if (!tail.empty())
 		tail_ = "\n" + tail;
 	log_ = std::move(log);
-	return *this;
+	return std::move(*this);
 }
 
 UniqueFd OwnFd(int fd, const char *syscall, const std::string &what)

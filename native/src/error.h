@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "fd.h"
 
@@ -21,11 +22,11 @@ public:
 	/// For refusals of our own that have no errno: `code` is what JavaScript sees.
 	SysError(std::string code, std::string syscall, const std::string &message);
 
-	SysError &WithLog(std::string log, size_t tail_lines);
-	SysError &WithDone(size_t done)
+	SysError WithLog(std::string log, size_t tail_lines) &&;
+	SysError WithDone(size_t done) &&
 	{
 		done_ = static_cast<double>(done);
-		return *this;
+		return std::move(*this);
 	}
 
 	int err() const { return err_; }

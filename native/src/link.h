@@ -9,7 +9,7 @@
 namespace fairlead
 {
 
-class LinkHandle : public Handle
+class LinkHandle final : public Handle
 {
 public:
 	LinkHandle(std::shared_ptr<Registry> registry, UniqueFd fd) : Handle(std::move(registry)), fd_(std::move(fd)) {}

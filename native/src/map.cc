@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <tuple>
 #include <utility>
 
 #include "async.h"
@@ -218,7 +219,7 @@ Napi::Value Mmap(const Napi::CallbackInfo &info)
 			std::unique_ptr<std::shared_ptr<Mapping>> last(data);
 		},
 		keeper.get());
-	keeper.release();
+	std::ignore = keeper.release();
 	map.set_mapping(std::move(mapping));
 	return buffer;
 }

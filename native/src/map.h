@@ -51,7 +51,7 @@ private:
 	size_t size_;
 };
 
-class MapHandle : public Handle
+class MapHandle final : public Handle
 {
 public:
 	MapHandle(std::shared_ptr<Registry> registry, UniqueFd fd)

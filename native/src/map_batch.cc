@@ -19,7 +19,7 @@ bool IsUnsupported(int rc)
 	return rc == -EINVAL || rc == -ENOTSUP || rc == -524;
 }
 
-void Append(FlatEntries &all, const MapShape &shape, const Bytes &keys, const Bytes &values, uint32_t count)
+void Append(FlatEntries &all, const MapShape &shape, const Bytes &keys, const Bytes &values, size_t count)
 {
 	all.keys.insert(all.keys.end(), keys.begin(), keys.begin() + static_cast<ptrdiff_t>(count * shape.key_size));
 	all.values.insert(all.values.end(), values.begin(),

@@ -86,7 +86,7 @@ public:
 			   sizeof kernel) < 0) {
 			throw SysError(errno, "sendto", "cannot send a netlink request");
 		}
-		nlmsghdr header;
+		nlmsghdr header{};
 		memcpy(&header, request.data(), sizeof header);
 		std::vector<Bytes> replies;
 		while (!Receive(header, replies)) {}
@@ -110,7 +110,7 @@ private:
 					       std::to_string(request.nlmsg_type));
 		bool complete = false;
 		for (size_t at = 0; at + sizeof(nlmsghdr) <= static_cast<size_t>(size);) {
-			nlmsghdr header;
+			nlmsghdr header{};
 			memcpy(&header, &datagram_[at], sizeof header);
 			if (header.nlmsg_len < sizeof header || at + header.nlmsg_len > static_cast<size_t>(size))
 				break;

@@ -28,7 +28,7 @@ struct ObjectCore {
 	Stage stage = Stage::kOpen; // JavaScript thread only
 };
 
-class ObjectHandle : public Handle
+class ObjectHandle final : public Handle
 {
 public:
 	ObjectHandle(std::shared_ptr<Registry> registry, std::shared_ptr<ObjectCore> core)

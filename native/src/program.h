@@ -11,7 +11,7 @@
 namespace fairlead
 {
 
-class ProgramHandle : public Handle
+class ProgramHandle final : public Handle
 {
 public:
 	/// @param name the full name of the C function, or "" for the kernel's, which is cut at 15 bytes

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "args.h"
@@ -112,7 +113,7 @@ void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Queue> *que
 
 using Wake = Napi::TypedThreadSafeFunction<std::shared_ptr<Queue>, std::nullptr_t, Deliver>;
 
-class RingHandle : public Handle
+class RingHandle final : public Handle
 {
 public:
 	RingHandle(std::shared_ptr<Registry> registry, UniqueFd map_fd, int poll_ms, size_t limit)
@@ -134,7 +135,7 @@ public:
 				  [](Napi::Env, void *, std::shared_ptr<Queue> *last) {
 					  std::unique_ptr<std::shared_ptr<Queue>> owner(last);
 				  });
-		context.release();
+		std::ignore = context.release();
 		// Hooks run last in, first out: the thread has ended before the environment takes the wake-up function
 		// away.
 		env_ = env;

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <tuple>
 #include <unordered_set>
 
 namespace fairlead
@@ -64,7 +65,7 @@ template <typename T> Napi::Value Wrap(Napi::Env env, std::unique_ptr<T> handle)
 {
 	Napi::External<Handle> external = Napi::External<Handle>::New(
 		env, handle.get(), [](Napi::Env, Handle *data) { std::unique_ptr<Handle> owner(data); });
-	handle.release();
+	std::ignore = handle.release();
 	return external;
 }
 
