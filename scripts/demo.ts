@@ -69,7 +69,7 @@ function explainKept(cluster: Cluster): void {
 
   nsenter --net=${client.netnsPath} curl -s http://10.96.0.80/       # a pod
   nsenter --net=${first.netnsPath} ip route                          # a node
-  nsenter --net=${cluster.client.netnsPath} curl -s http://172.30.1.12:8088/   # the outside client
+  nsenter --net=${cluster.client.netnsPath} curl -s http://172.30.1.12:30080/   # the outside client
 
   objects: ${cluster.objects.dir}      (change one and watch)
   logs:    ${first.agentLog}

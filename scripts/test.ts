@@ -54,11 +54,13 @@ const steps: readonly Step[] = [
 	check('types', 'tsc', '--noEmit', '-p', 'tsconfig.json'),
 	check('TypeScript format and lint', 'scripts/format.sh', '--check', 'ts'),
 	check('C and C++ format', 'scripts/format.sh', '--check', 'c'),
+	check('C++ lint', 'scripts/lint-native.sh'),
 	check('shell scripts', 'bash', '-c', 'shellcheck -x $(git ls-files "*.sh") .ci/run'),
 	check('lock file is complete', 'npm', 'ci', '--dry-run'),
 	tests('unit', 5 * minute),
 	tests('kernel', 8 * minute),
 	tests('cluster', 12 * minute),
+	{ name: 'native tests under sanitizers', command: ['scripts/native-asan.sh'], limitMs: 6 * minute },
 ];
 
 const say = (text: string): void => void writeSync(1, `${text}\n`);

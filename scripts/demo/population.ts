@@ -101,7 +101,6 @@ export async function populate(cluster: Cluster): Promise<Population> {
 			name: metadata.name,
 			clusterIPs: spec.clusterIPs,
 			ports: spec.ports.map(({ targetPort, ...port }) => ({ ...port, ...(targetPort ? { targetPort } : {}) })),
-			...(spec.selector ? { extra: { selector: spec.selector } } : {}),
 		});
 		if (!spec.selector) continue;
 		const selector = Object.entries(spec.selector);
@@ -117,7 +116,7 @@ export async function populate(cluster: Cluster): Promise<Population> {
 		return service;
 	}
 	function publish(service: string, backends: readonly Pod[]): void {
-		cluster.publish(serviceOf(service), backends);
+		cluster.publishEndpoints(serviceOf(service), backends);
 	}
 	const vip = (service: string, family: 'IPv4' | 'IPv6'): string =>
 		serviceOf(service).clusterIPs.find((ip) => ip.includes(':') === (family === 'IPv6')) ?? '';

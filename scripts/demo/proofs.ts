@@ -105,6 +105,13 @@ export async function proveOutside(demo: Demo): Promise<void> {
 		expectServers(report, ['client']);
 		return '50 connections';
 	});
+	await claim('the outside client reaches a NodePort of either node', async () => {
+		const reports = await Promise.all(
+			[1, 2].map((index) => ask(cluster.client, { mode: 'http', host: nodeAddress(index), port: 30080, count: 50 })),
+		);
+		for (const report of reports) expectServers(report, ['web-1', 'web-2']);
+		return `100 requests to port 30080, ${reports.map(spread).join('; ')}`;
+	});
 	await claim('the outside client reaches a hostPort', async () => {
 		const request = { mode: 'tcp', host: nodeAddress(2), port: 8088, count: 50 } as const;
 		const report = await ask(cluster.client, request);

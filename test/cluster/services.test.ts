@@ -115,6 +115,35 @@ describe('services of a cluster', () => {
 		}
 	});
 
+	it.each(['tcp', 'udp'] as const)('take %s from the outside client at a NodePort of either node', async (mode) => {
+		const nodePort = mode === 'tcp' ? 30080 : 30053;
+		cluster().publish(
+			{
+				name: `outside-${mode}`,
+				type: 'NodePort',
+				clusterIPs: mode === 'tcp' ? ['10.96.0.60', 'fd00:96::60'] : ['10.96.0.61', 'fd00:96::61'],
+				ports: [{ port: 80, targetPort: ECHO_PORT, nodePort, protocol: mode === 'tcp' ? 'TCP' : 'UDP' }],
+			},
+			[pods.a2, pods.b1],
+		);
+		for (const node of cluster().nodes) {
+			for (const host of [node.addresses.v4, node.addresses.v6]) {
+				await eventually(`NodePort ${host}`, async () => {
+					const report = await ask(cluster().client, {
+						mode,
+						host,
+						port: nodePort,
+						count: 32,
+						timeoutMs: 1000,
+						maxFailures: 1,
+					});
+					expect(report).toMatchObject({ ok: 32, failed: 0 });
+					expect(Object.keys(report.servers).sort()).toEqual(['a2', 'b1']);
+				});
+			}
+		}
+	});
+
 	it('reach a hostPort of a pod from the outside client and keep its address', async () => {
 		const pod = await cluster().createPod({
 			node: cluster().node(2),

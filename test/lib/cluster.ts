@@ -65,6 +65,9 @@ export interface PodOptions {
 	cgroup?: string;
 }
 
+/** What stands behind a Service: a pod, or an endpoint by address. */
+export type Backing = Pod | (EndpointSpec & { node?: undefined });
+
 export class Cluster {
 	readonly name: string;
 	readonly dir: string;
@@ -194,15 +197,20 @@ export class Cluster {
 		this.pods.splice(this.pods.indexOf(pod), 1);
 	}
 
-	/** Writes a Service and its EndpointSlices, as the control plane would for pods that it selects. */
-	publish(service: ServiceSpec, pods: readonly (Pod | (EndpointSpec & { node?: undefined }))[]): void {
+	/** Writes a Service and its EndpointSlices. */
+	publish(service: ServiceSpec, pods: readonly Backing[]): void {
+		this.publishEndpoints(service, pods);
+		this.objects.apply(serviceObject(service));
+	}
+
+	/** Writes the EndpointSlices of a Service, as the control plane would for pods that it selects. */
+	publishEndpoints(service: ServiceSpec, pods: readonly Backing[]): void {
 		const endpoints = pods.map(
 			(p): EndpointSpec => (p.node ? { name: p.name, nodeName: p.node.name, addresses: p.addresses } : p),
 		);
 		for (const family of new Set(service.clusterIPs.map(familyOf))) {
 			this.objects.apply(endpointSliceObject(service, family, endpoints));
 		}
-		this.objects.apply(serviceObject(service));
 	}
 
 	/** Ends of all agents' logs, for a failed test. */
