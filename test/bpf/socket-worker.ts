@@ -1,0 +1,161 @@
+/**
+ * Runs in a namespace and a cgroup of its own with the socket programs attached: real sockets, backends on the loopback
+ * device. Answers socket.test.ts.
+ */
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { BpfLink, type CgroupAttachType } from '../../native/index.ts';
+import { cgroupMount } from '../lib/cluster/scope.ts';
+import { makeDevices } from '../lib/dataplane/devices.ts';
+import { Objects } from '../lib/dataplane/objects.ts';
+import { flat, worldConfig, worldRows } from '../lib/dataplane/rows.ts';
+import type { Row, WorldFixture } from '../lib/dataplane/types.ts';
+import { serve } from '../lib/netns-process.ts';
+
+/** What a client saw: who it believes it talks to, what it was told; or why it failed. */
+export interface Seen {
+	readonly peer?: string;
+	readonly text?: string;
+	readonly error?: string;
+}
+
+const HOOKS = ['connect', 'sendmsg', 'recvmsg', 'getpeername'] as const;
+const TIMEOUT_MS = 2000;
+
+function peerText(address: string | undefined, port: number | undefined): string {
+	return `${address} ${port}`;
+}
+
+class Worker {
+	readonly #objects: Objects;
+	readonly #links: BpfLink[] = [];
+	readonly #cgroup: string;
+	readonly #mount = cgroupMount();
+
+	private constructor(objects: Objects) {
+		this.#objects = objects;
+		this.#cgroup = join(this.#mount, `fldp-sock-${process.pid}`);
+		mkdirSync(this.#cgroup);
+		writeFileSync(join(this.#cgroup, 'cgroup.procs'), String(process.pid));
+		for (const family of [4, 6] as const) {
+			for (const hook of HOOKS) {
+				this.#attach(`sock_${hook}${family}`, `${hook}${family}`);
+			}
+		}
+		this.#attach('sock_release', 'sock_release');
+	}
+
+	#attach(program: string, type: CgroupAttachType): void {
+		this.#links.push(BpfLink.attachCgroup(this.#objects.program(program), this.#cgroup, type));
+	}
+
+	static async start(world: WorldFixture, addresses: readonly string[]): Promise<Worker> {
+		const devices = makeDevices(world);
+		const lines = addresses.map((a) => `addr add ${a}/${a.includes(':') ? '128 nodad' : '32'} dev lo\n`);
+		execFileSync('ip', ['-batch', '-'], { input: lines.join(''), timeout: 5000 });
+		const objects = await Objects.load({ objects: ['sock_lb'], config: worldConfig(world, devices) });
+		for (const [map, rows] of Object.entries(worldRows(world, devices))) {
+			const { keys, values } = flat(rows);
+			if (rows.length > 0 && objects.maps.has(map)) {
+				await objects.map(map).updateBatch(keys, values);
+			}
+		}
+		return new Worker(objects);
+	}
+
+	/** A TCP and a UDP server that answer with their own address and port. */
+	listen(address: string, port: number): Promise<void> {
+		const server = createServer((socket) => socket.end(peerText(socket.localAddress, socket.localPort)));
+		const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+		udp.on('message', (_, from) => udp.send(peerText(address, port), from.port, from.address));
+		return new Promise((done) => {
+			server.listen(port, address, () => udp.bind(port, address, done));
+		});
+	}
+
+	tcp(address: string, port: number): Promise<Seen> {
+		return new Promise((done) => {
+			const socket = connect({ host: address, port, timeout: TIMEOUT_MS });
+			let text = '';
+			let peer = '';
+			socket.on('connect', () => {
+				peer = peerText(socket.remoteAddress, socket.remotePort);
+			});
+			socket.on('data', (data) => {
+				text += data.toString();
+			});
+			socket.on('end', () => done({ peer, text }));
+			socket.on('timeout', () => socket.destroy(new Error('timeout')));
+			socket.on('error', (error: NodeJS.ErrnoException) => done({ error: error.code ?? error.message }));
+		});
+	}
+
+	/** Sends one datagram and waits for the answer. */
+	udp(address: string, port: number, connected: boolean): Promise<Seen> {
+		const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+		const seen = new Promise<Seen>((done) => {
+			const timer = setTimeout(() => done({ error: 'timeout' }), TIMEOUT_MS);
+			const finish = (value: Seen) => {
+				clearTimeout(timer);
+				done(value);
+			};
+			const failed = (error: NodeJS.ErrnoException | null) => error && finish({ error: error.code ?? error.message });
+			socket.on('error', failed);
+			socket.on('message', (data, from) => {
+				const peer: Pick<AddressInfo, 'address' | 'port'> = connected ? socket.remoteAddress() : from;
+				finish({ peer: peerText(peer.address, peer.port), text: data.toString() });
+			});
+			if (!connected) {
+				socket.send('?', port, address, failed);
+				return;
+			}
+			socket.connect(port, address, ((error?: Error) => {
+				if (error) {
+					failed(error);
+				} else {
+					socket.send('?', failed);
+				}
+			}) as () => void);
+		});
+		return seen.finally(() => socket.close());
+	}
+
+	entries(map: string): Row[] {
+		return this.#objects
+			.map(map)
+			.entries()
+			.map(([key, value]) => ({ key, value }));
+	}
+
+	set(map: string, key: Uint8Array, value: Uint8Array): void {
+		this.#objects.map(map).set(key, value);
+	}
+
+	close(): void {
+		for (const link of this.#links) {
+			link.close();
+		}
+		this.#objects.close();
+		writeFileSync(join(this.#mount, 'cgroup.procs'), String(process.pid));
+		rmdirSync(this.#cgroup);
+	}
+}
+
+let worker: Worker | undefined;
+
+async function handle(method: string, args: readonly unknown[]): Promise<unknown> {
+	if (method === 'start') {
+		worker = await Worker.start(args[0] as WorldFixture, args[1] as string[]);
+		return undefined;
+	}
+	if (!worker) {
+		throw new Error('the worker has not been started');
+	}
+	const called = worker[method as keyof Worker] as (...rest: readonly unknown[]) => unknown;
+	return await called.apply(worker, [...args]);
+}
+
+serve(handle, () => worker?.close());
