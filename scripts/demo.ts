@@ -67,9 +67,9 @@ function explainKept(cluster: Cluster): void {
   alias fl1='${first.cliCommand().join(' ')}'
   fl1 status; fl1 service list; fl1 endpoint list; fl1 ct list; fl1 observe --follow
 
-  nsenter --net=${client.netnsPath} curl -s http://10.96.0.80/       # a pod
-  nsenter --net=${first.netnsPath} ip route                          # a node
-  nsenter --net=${cluster.client.netnsPath} curl -s http://172.30.1.12:30080/   # the outside client
+  nsenter --net=${client.netnsPath} curl -s http://10.96.0.80/          # from a pod
+  nsenter --net=${first.netnsPath} ip route                                         # on a node
+  nsenter --net=${cluster.client.netnsPath} curl -s http://172.30.1.12:30080/                # from outside
 
   objects: ${cluster.objects.dir}      (change one and watch)
   logs:    ${first.agentLog}
@@ -98,7 +98,8 @@ async function main(): Promise<boolean> {
 		progress('nothing of the demo is left');
 		return true;
 	}
-	let finished = false;
+	let kept: Cluster | undefined;
+	let held = false;
 	const interrupted = (): void => {
 		progress('interrupted, removing everything');
 		void Cluster.remove(NAME).finally(() => process.exit(130));
@@ -111,15 +112,16 @@ async function main(): Promise<boolean> {
 		await proveChanges(demo);
 		await proveThroughput(demo);
 		await showFlows(demo);
-		finished = true;
-		if (options.keep) explainKept(demo.cluster);
+		held = summary(`2 nodes, routing ${options.routing}, ${options.ipv6 ? 'IPv6' : 'IPv4'}`);
+		if (options.keep) kept = demo.cluster;
 	} finally {
-		if (!(options.keep && finished)) {
+		if (kept) explainKept(kept);
+		else {
 			progress('removing the demo');
 			await Cluster.remove(NAME);
 		}
 	}
-	return summary(`2 nodes, routing ${options.routing}, ${options.ipv6 ? 'IPv6' : 'IPv4'}`);
+	return held;
 }
 
 try {
