@@ -18,14 +18,15 @@ enum ct_direction {
 enum ct_flags {
 	CT_FLAG_INITIATOR_IS_HI = 1, /* the initiator is the `hi` side of the key */
 	CT_FLAG_SVC_FORWARD = 2,     /* key is {client, VIP}; forward packets get xlate as destination */
-	CT_FLAG_SVC_REPLY = 4,	     /* key is {client, backend}; replies get xlate as source */
-	CT_FLAG_MASQUERADE = 8,	     /* forward packets get the node's address and snat_port as source; see struct nat_entry */
-	CT_FLAG_ESTABLISHED = 16,    /* a reply has been seen */
-	CT_FLAG_CLOSING = 32,	     /* RST, or FIN from both sides */
+	CT_FLAG_SVC_REPLY = 4,       /* key is {client, backend}; replies get xlate as source */
+	CT_FLAG_MASQUERADE =
+		8, /* forward packets get the node's address and snat_port as source; see struct nat_entry */
+	CT_FLAG_ESTABLISHED = 16, /* a reply has been seen */
+	CT_FLAG_CLOSING = 32,     /* RST, or FIN from both sides */
 	CT_FLAG_FIN_FORWARD = 64,
 	CT_FLAG_FIN_REPLY = 128,
-	CT_FLAG_VIA_HOST = 256,	   /* replies go back to the node's stack through the host device */
-	CT_FLAG_EXTERNAL = 512,	   /* entered by an external address (NodePort, hostPort, ...) */
+	CT_FLAG_VIA_HOST = 256, /* replies go back to the node's stack through the host device */
+	CT_FLAG_EXTERNAL = 512, /* entered by an external address (NodePort, hostPort, ...) */
 };
 
 /* Key of fl_ct4_1. */
@@ -37,7 +38,8 @@ struct ct4_key {
 	__u8 proto; /* enum l4_proto, or any IP protocol with both ports 0 */
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct ct4_key) == 16, "with 48 bytes of the kernel's element header the value starts on a cache line");
+_Static_assert(sizeof(struct ct4_key) == 16,
+	       "with 48 bytes of the kernel's element header the value starts on a cache line");
 
 /* Key of fl_ct6_1, and of fl_nat_1 for both families. */
 struct ct_key {
@@ -66,20 +68,21 @@ struct ct_entry {
 	__u16 pad;
 	struct peer_ref peer[2]; /* [0] the initiator, [1] the responder after translation */
 	__u32 last_seen;
-	__u32 backend;	    /* index into backends of a service flow, else 0 */
-	__u32 packets[2];   /* by enum ct_direction; wraps */
-	__u64 bytes[2];	    /* by enum ct_direction; IP bytes */
+	__u32 backend;            /* index into backends of a service flow, else 0 */
+	__u32 packets[2];         /* by enum ct_direction; wraps */
+	__u64 bytes[2];           /* by enum ct_direction; IP bytes */
 	__u32 backend_generation; /* of the backends row when it was chosen */
 	__u32 svc_id;
 	__u32 created;
-	__u32 egress_gen;     /* policy generation of the initiator's verdict */
-	__u32 egress_cookie;  /* rule that decided, 0 = no policy */
-	__u32 ingress_gen;    /* the same for the responder */
+	__u32 egress_gen;    /* policy generation of the initiator's verdict */
+	__u32 egress_cookie; /* rule that decided, 0 = no policy */
+	__u32 ingress_gen;   /* the same for the responder */
 	__u32 ingress_cookie;
 	__u32 pad2[9]; /* up to whole cache lines */
 };
 _Static_assert(sizeof(struct ct_entry) == 128, "an element of fl_ct4_1 is three whole cache lines");
-_Static_assert(__builtin_offsetof(struct ct_entry, backend_generation) == 64, "established packets stay in the first line");
+_Static_assert(__builtin_offsetof(struct ct_entry, backend_generation) == 64,
+	       "established packets stay in the first line");
 
 /* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
 struct nat_entry {
@@ -108,7 +111,7 @@ struct frag_entry {
 	__u16 seen;  /* units received; no range overlaps another, so seen == total means complete */
 	__u16 total; /* units of the whole datagram; 0 = the last fragment has not come */
 	__u16 pad;
-	__u32 created; /* low 32 bits of jiffies */
+	__u32 created;  /* low 32 bits of jiffies */
 	__u16 start[6]; /* LIMIT_FRAG_RANGES */
 	__u16 end[6];
 };

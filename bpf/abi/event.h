@@ -8,7 +8,7 @@
 enum event_type {
 	EVENT_TYPE_FLOW_NEW = 1,
 	EVENT_TYPE_DROP = 2,
-	EVENT_TYPE_FLOW_CLOSE = 3, /* CT_FLAG_CLOSING was set */
+	EVENT_TYPE_FLOW_CLOSE = 3,   /* CT_FLAG_CLOSING was set */
 	EVENT_TYPE_SOCK_CONNECT = 4, /* a socket was translated at connect or sendmsg */
 	EVENT_TYPE_NAT_EXHAUSTED = 5,
 };
@@ -27,17 +27,17 @@ enum hook {
 };
 
 struct flow_event {
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u8 type;     /* enum event_type */
-	__u8 reason;   /* enum drop_reason */
-	__u8 hook;     /* enum hook */
-	__u8 proto;    /* enum l4_proto */
+	__u64 time_ns;  /* CLOCK_MONOTONIC */
+	__u8 type;      /* enum event_type */
+	__u8 reason;    /* enum drop_reason */
+	__u8 hook;      /* enum hook */
+	__u8 proto;     /* enum l4_proto */
 	__u8 direction; /* enum ct_direction */
 	__u8 tcp_flags; /* low byte of the TCP flags; ICMP: type */
 	__u8 icmp_code;
 	__u8 family; /* 4 or 6 */
 	__u8 src[16];
-	__u8 dst[16];	   /* after translation */
+	__u8 dst[16];      /* after translation */
 	__u8 orig_dst[16]; /* before translation; all zero = not translated */
 	__be16 sport;
 	__be16 dport;
@@ -49,14 +49,14 @@ struct flow_event {
 	__u32 dst_identity;
 	__u32 rule_cookie;
 	__u32 svc_id;
-	__u64 bytes[2];	  /* FLOW_CLOSE: by enum ct_direction */
+	__u64 bytes[2]; /* FLOW_CLOSE: by enum ct_direction */
 	__u32 packets[2];
 };
 _Static_assert(sizeof(struct flow_event) == 120, "flow_event has a pinned layout");
 
 /* Index of the metrics map (PERCPU_ARRAY of u64). */
 enum metric {
-	METRIC_EVENTS_LOST = 0,	 /* ring buffer full */
+	METRIC_EVENTS_LOST = 0,    /* ring buffer full */
 	METRIC_EVENTS_LIMITED = 1, /* suppressed by the rate limit of their reason */
 	METRIC_CT_CREATED = 2,
 	METRIC_CT_CLOSED = 3,

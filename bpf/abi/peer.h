@@ -7,13 +7,13 @@
 #include <linux/types.h>
 
 enum peer_kind {
-	PEER_KIND_UNKNOWN = 0,	  /* not known: cluster address without an owner */
-	PEER_KIND_LOCAL_POD = 1,  /* index = row of endpoint_table */
-	PEER_KIND_REMOTE_POD = 2, /* index = row of node_table */
-	PEER_KIND_HOST = 3,	  /* an address of this node */
+	PEER_KIND_UNKNOWN = 0,     /* not known: cluster address without an owner */
+	PEER_KIND_LOCAL_POD = 1,   /* index = row of endpoint_table */
+	PEER_KIND_REMOTE_POD = 2,  /* index = row of node_table */
+	PEER_KIND_HOST = 3,        /* an address of this node */
 	PEER_KIND_REMOTE_NODE = 4, /* an address of another node; index = row of node_table */
-	PEER_KIND_WORLD = 5,	  /* outside the cluster, masqueraded if masquerading is on */
-	PEER_KIND_NATIVE = 6,	  /* outside, but never masqueraded (ip-masq exceptions) */
+	PEER_KIND_WORLD = 5,       /* outside the cluster, masqueraded if masquerading is on */
+	PEER_KIND_NATIVE = 6,      /* outside, but never masqueraded (ip-masq exceptions) */
 };
 
 /* A reference that can go stale: `gen` must equal that of the row it names. */
@@ -52,18 +52,18 @@ enum identity {
 };
 
 enum endpoint_flags {
-	ENDPOINT_FLAG_READY = 1,     /* attached and addressed; packets are dropped before */
+	ENDPOINT_FLAG_READY = 1,    /* attached and addressed; packets are dropped before */
 	ENDPOINT_FLAG_ISOLATED = 2, /* nothing but the node may talk to it */
 };
 
 /* Row of endpoint_table. `addr4`/`addr6` are what the pod may use as source; all zero = family not used. */
 struct endpoint {
-	__u32 ifindex; /* host side of the veth pair; 0 = row is free */
-	__u8 gen;      /* changes whenever the row is reused */
-	__u8 flags;    /* enum endpoint_flags */
-	__u8 mac[6];	  /* of the pod's interface */
+	__u32 ifindex;    /* host side of the veth pair; 0 = row is free */
+	__u8 gen;         /* changes whenever the row is reused */
+	__u8 flags;       /* enum endpoint_flags */
+	__u8 mac[6];      /* of the pod's interface */
 	__u8 host_mac[6]; /* of the host side */
-	__u16 id;	  /* own index, for events */
+	__u16 id;         /* own index, for events */
 	__u32 identity;
 	__u32 policy_set; /* 0 = no policy selects it */
 	__u32 pad;
@@ -82,8 +82,8 @@ struct node {
 	__u8 tunnel[16];   /* outer destination of encapsulated packets */
 	__u8 nexthop6[16]; /* link next hop for IPv6; all zero = none */
 	__be32 nexthop4;   /* link next hop for IPv4; 0 = none */
-	__u32 ifindex;	   /* uplink (direct) or overlay device (tunnel); 0 = row is free */
-	__u16 mtu;	   /* largest IP packet that reaches it without fragmentation, in bytes */
+	__u32 ifindex;     /* uplink (direct) or overlay device (tunnel); 0 = row is free */
+	__u16 mtu;         /* largest IP packet that reaches it without fragmentation, in bytes */
 	__u8 gen;
 	__u8 flags; /* enum node_flags */
 	__u32 identity;

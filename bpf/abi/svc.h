@@ -7,16 +7,16 @@
 #include "limits.h"
 
 enum svc_scope {
-	SVC_SCOPE_CLUSTER = 0, /* ClusterIP: from pods and the node itself */
+	SVC_SCOPE_CLUSTER = 0,  /* ClusterIP: from pods and the node itself */
 	SVC_SCOPE_EXTERNAL = 1, /* NodePort, externalIP, load balancer VIP, hostPort */
 };
 
 enum svc_flags {
-	SVC_FLAG_ADDRESS_ONLY = 1,  /* entry with port 0 and proto 0: the address is a VIP, the port is not defined */
+	SVC_FLAG_ADDRESS_ONLY = 1,   /* entry with port 0 and proto 0: the address is a VIP, the port is not defined */
 	SVC_FLAG_LOCAL_INTERNAL = 2, /* internalTrafficPolicy: Local */
 	SVC_FLAG_LOCAL_EXTERNAL = 4, /* externalTrafficPolicy: Local */
-	SVC_FLAG_AFFINITY = 8,	     /* sessionAffinity: ClientIP */
-	SVC_FLAG_MAGLEV = 16,	     /* slots are a Maglev table: index by hash of the flow */
+	SVC_FLAG_AFFINITY = 8,       /* sessionAffinity: ClientIP */
+	SVC_FLAG_MAGLEV = 16,        /* slots are a Maglev table: index by hash of the flow */
 	SVC_FLAG_HOST_PORT = 32,     /* a pod's hostPort */
 	SVC_FLAG_ANY_ENDPOINTS = 64, /* endpoints exist somewhere: an empty list drops instead of rejecting */
 };
@@ -54,7 +54,7 @@ struct slot_chunk {
 };
 
 enum backend_flags {
-	BACKEND_FLAG_LIVE = 1,	      /* may receive new connections */
+	BACKEND_FLAG_LIVE = 1,        /* may receive new connections */
 	BACKEND_FLAG_TERMINATING = 2, /* serves what it has */
 };
 
@@ -62,8 +62,8 @@ enum backend_flags {
 struct backend {
 	__u8 addr[16];
 	__be16 port;
-	__u8 proto; /* enum l4_proto */
-	__u8 flags; /* enum backend_flags */
+	__u8 proto;       /* enum l4_proto */
+	__u8 flags;       /* enum backend_flags */
 	__u32 generation; /* changes whenever the row is reused */
 };
 _Static_assert(sizeof(struct backend) == 24, "backend rows have a pinned layout");

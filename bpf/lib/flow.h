@@ -122,7 +122,8 @@ NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_
 }
 
 /* Both entries of a service flow: `entry` ends as the forward one. 0 or a reason. */
-INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct_entry *entry, const struct lb_choice *choice)
+INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct_entry *entry,
+			       const struct lb_choice *choice)
 {
 	__u16 flags = entry->flags;
 	int err;
@@ -198,7 +199,8 @@ INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct 
  * Decides a new flow and inserts its entries. scratch->made is what this packet needs for forward() in direction
  * CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
  */
-NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin, struct scratch *scratch)
+NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin,
+			 struct scratch *scratch)
 {
 	struct ct_entry *entry = &scratch->made;
 	struct pkt *inner = &scratch->inner;
@@ -250,6 +252,7 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD) || dir != CT_DIR_FORWARD)
 		return 1;
 	if (p->proto == L4_PROTO_TCP)
-		return !(p->tcp_flags & TCP_SYN) || lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE);
+		return !(p->tcp_flags & TCP_SYN) ||
+		       lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE);
 	return lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE | BACKEND_FLAG_TERMINATING);
 }

@@ -96,7 +96,8 @@ INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
 }
 
 /* To another node: through the overlay device, or over the shared link with the kernel's neighbour entry. */
-INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir,
+			   enum hook hook)
 {
 	struct node *node = node_of(entry->peer[(dir ^ 1) & 1]);
 	struct bpf_redir_neigh next = {};
@@ -169,7 +170,8 @@ NOINLINE int forward_route(struct __sk_buff *skb, const struct pkt *p, const add
 }
 
 /* Out of the cluster; the node's routing table says where. */
-INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir,
+			    enum hook hook)
 {
 	int translated = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD), route, err;
 	addr_t dst = translated ? *addr_of((void *)entry->xlate_addr) : p->dst;
@@ -194,7 +196,8 @@ INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct c
 }
 
 /* To the node itself. What left through the host device comes back by it, so that rp_filter and netfilter see one path. */
-INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir,
+			   enum hook hook)
 {
 	int err = forward_translate(skb, p, entry, dir);
 	struct mac mac = mac_config(cfg_host_mac);

@@ -21,7 +21,7 @@ struct lb_choice {
 	addr_t addr;
 	__be16 port;
 	__u16 pad;
-	__u32 backend; /* index into backends */
+	__u32 backend;    /* index into backends */
 	__u32 generation; /* of that row */
 	__u32 svc_id;
 };
@@ -55,7 +55,8 @@ INLINE int lb_read_backend(const struct svc_entry *svc, enum lb_client client, _
 	struct backend *backend;
 
 	if (len == 0)
-		return local && (flags & SVC_FLAG_ANY_ENDPOINTS) ? -DROP_REASON_NO_LOCAL_BACKEND : -DROP_REASON_NO_BACKEND;
+		return local && (flags & SVC_FLAG_ANY_ENDPOINTS) ? -DROP_REASON_NO_LOCAL_BACKEND
+								 : -DROP_REASON_NO_BACKEND;
 	__u32 slot = base + seed % len, chunk_index = slot / LIMIT_SLOTS_PER_CHUNK;
 
 	chunk = bpf_map_lookup_elem(&fl_slots_1, &chunk_index);

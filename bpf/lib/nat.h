@@ -67,7 +67,8 @@ INLINE int nat_is_candidate(const struct pkt *p)
 	__u32 port = bpf_ntohs(p->dport);
 	addr_t node = node_addr(p->family);
 
-	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max && addr_equal(&p->dst, &node);
+	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max &&
+	       addr_equal(&p->dst, &node);
 }
 
 /* Gives a reply its initiator back as destination. 0 = done, 1 = not one of ours, negative reason. */

@@ -96,8 +96,8 @@ NOINLINE int handle_pod_nd(struct __sk_buff *skb, const struct pkt *p, const str
 	addr_t target, gateway = gateway_ipv6();
 
 	switch (p->tcp_flags) { /* ICMPv6 type */
-	case 133: /* router solicitation */
-	case 131: /* MLD */
+	case 133:               /* router solicitation */
+	case 131:               /* MLD */
 	case 132:
 	case 143:
 		return VERDICT_NEXT;

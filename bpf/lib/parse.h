@@ -12,9 +12,9 @@
 #include "common.h"
 
 enum pkt_flags {
-	PKT_FRAGMENT = 1,	/* any part of a fragmented datagram */
+	PKT_FRAGMENT = 1,       /* any part of a fragmented datagram */
 	PKT_LATER_FRAGMENT = 2, /* without L4 header; ports come from fl_frags_1 */
-	PKT_DONT_FRAGMENT = 4,	/* IPv4 DF, and always for IPv6 */
+	PKT_DONT_FRAGMENT = 4,  /* IPv4 DF, and always for IPv6 */
 	PKT_ICMP_ERROR = 8,
 };
 
@@ -41,7 +41,7 @@ struct pkt {
 	__be16 sport; /* ICMP echo: both ports are the identifier; other protocols without ports: 0 */
 	__be16 dport;
 	__u8 proto;
-	__u8 family;	/* 4 or 6 */
+	__u8 family;    /* 4 or 6 */
 	__u8 tcp_flags; /* low byte; ICMP: type */
 	__u8 icmp_code;
 	__u16 l4_off; /* from the start of the frame */
@@ -152,7 +152,8 @@ NOINLINE int frag_track(struct pkt *p, __u32 id, __u32 offset, __u32 len, __u32 
 	*addr_of(key.dst) = p->dst;
 	frag = bpf_map_lookup_elem(&fl_frags_1, &key);
 	if (offset == 0) {
-		struct frag_entry first = {.sport = p->sport, .dport = p->dport, .count = 1, .seen = end, .created = jiffies32()};
+		struct frag_entry first = {
+			.sport = p->sport, .dport = p->dport, .count = 1, .seen = end, .created = jiffies32()};
 
 		/* A second first fragment is an overlap, unless the identification is in use again. */
 		if (frag && first.created - frag->created < FRAG_TIMEOUT_S * cfg_hz)
@@ -279,7 +280,7 @@ struct ipv6_fragment {
 
 struct ipv6_extension {
 	__u8 next;
-	__u8 len; /* in units of 8 bytes, the first not counted */
+	__u8 len;  /* in units of 8 bytes, the first not counted */
 	__u8 type; /* routing header */
 	__u8 left;
 };

@@ -62,7 +62,8 @@ NOINLINE int related_parse(struct __sk_buff *skb, const struct pkt *p, struct qu
 }
 
 /* Replaces bytes of the quote (length 2, 4 or 16) and adapts the outer ICMP checksum. 0 or a negative reason. */
-INLINE int related_store(struct __sk_buff *skb, const struct pkt *p, __u32 off, const void *from, const void *to, __u32 len)
+INLINE int related_store(struct __sk_buff *skb, const struct pkt *p, __u32 off, const void *from, const void *to,
+			 __u32 len)
 {
 	__u64 sum = 0;
 
@@ -78,7 +79,8 @@ INLINE int related_store(struct __sk_buff *skb, const struct pkt *p, __u32 off, 
 }
 
 /* Replaces address and port of one side of the quoted packet. */
-NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct quoted *q, const addr_t *to, __u32 side_port)
+NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct quoted *q, const addr_t *to,
+			     __u32 side_port)
 {
 	enum rewrite_side side = side_port & 1;
 	__be16 port = side_port >> 16, old = side == REWRITE_SOURCE ? q->pkt.sport : q->pkt.dport;

@@ -106,7 +106,8 @@ struct icmp_answer {
 };
 
 /* Writes the ICMP part behind an IP header of `ip_header` bytes; its checksum is complete. */
-NOINLINE int answer_icmp_body(struct __sk_buff *skb, const struct pkt *p, const struct icmp_error *error, const addr_t *src)
+NOINLINE int answer_icmp_body(struct __sk_buff *skb, const struct pkt *p, const struct icmp_error *error,
+			      const addr_t *src)
 {
 	struct icmp_answer answer __attribute__((aligned(8))) = {};
 	__u32 quote = p->l4_off - ETH_LEN + 8, ip_header = p->family == 4 ? IPV4_MIN_LEN : IPV6_LEN;
@@ -259,7 +260,7 @@ NOINLINE int answer_too_big(struct __sk_buff *skb, const struct pkt *p, __u32 mt
 /* Hook and route in one word, because a function of a BPF program takes five arguments. */
 INLINE __u32 hook_route(enum hook hook)
 {
-	enum answer_route route = hook == HOOK_FROM_POD	      ? ANSWER_PEER
+	enum answer_route route = hook == HOOK_FROM_POD       ? ANSWER_PEER
 				  : hook == HOOK_FROM_OVERLAY ? ANSWER_TUNNEL
 							      : ANSWER_DEVICE;
 

@@ -38,7 +38,7 @@ INLINE __u32 csum_addr_delta(const addr_t *from, const addr_t *to)
 
 	for (int i = 0; i < 2; i++) {
 		sum += (__u32)~from->w[i];
-		sum += (__u32)~(from->w[i] >> 32);
+		sum += (__u32) ~(from->w[i] >> 32);
 		sum += (__u32)to->w[i];
 		sum += (__u32)(to->w[i] >> 32);
 	}
@@ -47,10 +47,8 @@ INLINE __u32 csum_addr_delta(const addr_t *from, const addr_t *to)
 
 /* x^(8 * 2^k) modulo the CRC32c polynomial, bit-reflected: what appending 2^k zero bytes multiplies a CRC by. */
 static const __u32 crc32c_zeros[16] = {
-	0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c,
-	0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
-	0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a,
-	0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
+	0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
+	0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
 };
 
 INLINE __u32 crc32c_multiply(__u32 a, __u32 b)
@@ -134,7 +132,8 @@ INLINE __u32 l4_csum_offset(__u8 proto)
 }
 
 /* The same through the helper, which looks at skb->ip_summed itself. */
-NOINLINE int csum_adjust_by_helper(struct __sk_buff *skb, const struct pkt *p, __u32 off, __u32 addr_delta, __u32 port_delta)
+NOINLINE int csum_adjust_by_helper(struct __sk_buff *skb, const struct pkt *p, __u32 off, __u32 addr_delta,
+				   __u32 port_delta)
 {
 	__u64 flags = p->proto == L4_PROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	__u64 addr_flags = flags | BPF_F_PSEUDO_HDR | (cfg_has_csum_ipv6 && p->family == 6 ? CSUM_F_IPV6 : 0);
@@ -167,7 +166,7 @@ INLINE int csum_adjust(struct __sk_buff *skb, const struct pkt *p, __u32 off, __
 	}
 	if (p->proto == L4_PROTO_UDP && *field == 0)
 		return 0;
-	*field = csum_fold16(csum_fold32((__u64)(__u16)~*field + addr_delta + port_delta));
+	*field = csum_fold16(csum_fold32((__u64)(__u16) ~*field + addr_delta + port_delta));
 	if (p->proto == L4_PROTO_UDP && *field == 0)
 		*field = 0xffff;
 	return 0;
@@ -252,7 +251,7 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 		*addr = *to;
 	}
 	if (port && port != *old_port) {
-		port_delta = csum_fold32((__u64)(__u16)~*old_port + port);
+		port_delta = csum_fold32((__u64)(__u16) ~*old_port + port);
 		*old_port = port;
 		err = later ? 0 : rewrite_port(skb, p, side, port, &csum_off);
 		if (err)

@@ -9,26 +9,26 @@ const volatile __u32 cfg_uplink_ifindex = 0;
 const volatile __u32 cfg_overlay_ifindex = 0; /* VXLAN device; 0 = no tunnels */
 const volatile __u32 cfg_host_ifindex = 0;    /* node's side of the host device pair (fl_host); 0 = none */
 const volatile __u32 cfg_vni = 0;
-const volatile __u16 cfg_vxlan_port = 8472;   /* UDP, host byte order */
-const volatile __u16 cfg_snat_port_min = 0;   /* first and last masquerade port, host byte order; 0 = no masquerade */
+const volatile __u16 cfg_vxlan_port = 8472; /* UDP, host byte order */
+const volatile __u16 cfg_snat_port_min = 0; /* first and last masquerade port, host byte order; 0 = no masquerade */
 const volatile __u16 cfg_snat_port_max = 0;
 const volatile __u16 cfg_pod_mtu = 1500;
 const volatile __u16 cfg_uplink_mtu = 1500;
-const volatile __u8 cfg_node_addr4[16] = {};  /* ::ffff:a.b.c.d; all zero = family not in use */
+const volatile __u8 cfg_node_addr4[16] = {}; /* ::ffff:a.b.c.d; all zero = family not in use */
 const volatile __u8 cfg_node_addr6[16] = {};
-const volatile __u8 cfg_pod_net4[16] = {};    /* this node's pod CIDR and its mask; all zero = family not in use */
+const volatile __u8 cfg_pod_net4[16] = {}; /* this node's pod CIDR and its mask; all zero = family not in use */
 const volatile __u8 cfg_pod_mask4[16] = {};
 const volatile __u8 cfg_pod_net6[16] = {};
 const volatile __u8 cfg_pod_mask6[16] = {};
-const volatile __u8 cfg_host_mac[6] = {};     /* of fl_host */
-const volatile __u8 cfg_overlay_mac[6] = {};  /* the same on every node */
-const volatile __u8 cfg_events = 1;	      /* write flow events */
+const volatile __u8 cfg_host_mac[6] = {};    /* of fl_host */
+const volatile __u8 cfg_overlay_mac[6] = {}; /* the same on every node */
+const volatile __u8 cfg_events = 1;          /* write flow events */
 const volatile __u8 cfg_masquerade4 = 0;
 const volatile __u8 cfg_masquerade6 = 0;
-const volatile __u8 cfg_sock_lb = 1;	      /* the socket programs are attached */
-const volatile __u8 cfg_has_set_retval = 1;   /* bpf_set_retval exists (kernel 5.18) */
-const volatile __u8 cfg_has_kern_ctx = 0;     /* bpf_cast_to_kern_ctx exists (kernel 6.2) */
-const volatile __u8 cfg_has_coarse_time = 0;  /* bpf_ktime_get_coarse_ns exists (kernel 5.11) */
-const volatile __u8 cfg_has_csum_ipv6 = 0;    /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
-const volatile __u32 cfg_hz = 250;	      /* jiffies per second */
-const volatile __u32 cfg_event_rate = 100;    /* events per second, CPU and drop reason */
+const volatile __u8 cfg_sock_lb = 1;         /* the socket programs are attached */
+const volatile __u8 cfg_has_set_retval = 1;  /* bpf_set_retval exists (kernel 5.18) */
+const volatile __u8 cfg_has_kern_ctx = 0;    /* bpf_cast_to_kern_ctx exists (kernel 6.2) */
+const volatile __u8 cfg_has_coarse_time = 0; /* bpf_ktime_get_coarse_ns exists (kernel 5.11) */
+const volatile __u8 cfg_has_csum_ipv6 = 0;   /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
+const volatile __u32 cfg_hz = 250;           /* jiffies per second */
+const volatile __u32 cfg_event_rate = 100;   /* events per second, CPU and drop reason */

@@ -13,4 +13,5 @@ int clock_jiffies(struct __sk_buff *skb)
 	return (int)bpf_jiffies64();
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

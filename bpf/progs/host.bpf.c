@@ -44,4 +44,5 @@ int from_host_device(struct __sk_buff *skb)
 	return forward(skb, p, entry, dir, HOOK_FROM_HOST_DEVICE);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

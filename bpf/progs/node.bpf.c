@@ -38,4 +38,5 @@ int from_uplink(struct __sk_buff *skb)
 	return ingress(skb, scratch, check_uplink_sender, HOOK_FROM_UPLINK);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

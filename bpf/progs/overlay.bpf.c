@@ -37,7 +37,8 @@ INLINE int check_overlay_sender(struct __sk_buff *skb, struct peer_ref from)
 	if (node && addr_equal(addr_of(node->tunnel), &outer))
 		return 0;
 	peer_resolve(&outer, &sender);
-	return sender.peer.kind == PEER_KIND_REMOTE_NODE ? -DROP_REASON_TUNNEL_INNER_SOURCE : -DROP_REASON_TUNNEL_SOURCE;
+	return sender.peer.kind == PEER_KIND_REMOTE_NODE ? -DROP_REASON_TUNNEL_INNER_SOURCE
+							 : -DROP_REASON_TUNNEL_SOURCE;
 }
 
 SEC("tc")
@@ -100,4 +101,5 @@ int to_overlay(struct __sk_buff *skb)
 	return err < 0 ? drop(skb, p, DROP_REASON_TUNNEL_KEY, HOOK_TO_OVERLAY) : VERDICT_NEXT;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

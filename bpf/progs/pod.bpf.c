@@ -22,7 +22,8 @@ INLINE struct endpoint *endpoint_of_iface(struct __sk_buff *skb, struct peer_ref
 
 INLINE int source_is_owned(const struct pkt *p, struct endpoint *endpoint)
 {
-	return p->family == 4 ? addr_equal(&p->src, addr_of(endpoint->addr4)) : addr_equal(&p->src, addr_of(endpoint->addr6));
+	return p->family == 4 ? addr_equal(&p->src, addr_of(endpoint->addr4))
+			      : addr_equal(&p->src, addr_of(endpoint->addr6));
 }
 
 INLINE int source_mac_is_owned(struct __sk_buff *skb, const struct endpoint *endpoint)
@@ -197,4 +198,5 @@ int to_pod(struct __sk_buff *skb)
 	return err < 0 ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

@@ -53,7 +53,8 @@ NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const st
 /* Remembers what the socket believes it talks to. An entry that is already there is left alone. */
 NOINLINE int sock_remember(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
 {
-	struct sock_rev_key key __attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(ctx), .port = choice->port};
+	struct sock_rev_key key
+		__attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(ctx), .port = choice->port};
 	struct sock_rev_entry entry __attribute__((aligned(8))) = {.port = ctx->user_port, .svc_id = choice->svc_id};
 	struct sock_rev_entry *old;
 
@@ -85,7 +86,8 @@ INLINE int sock_refuse(int reason)
 }
 
 /* 1 = `choice` holds the new destination; otherwise *verdict is the answer. */
-INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_connect, struct lb_choice *choice, int *verdict)
+INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_connect, struct lb_choice *choice,
+			  int *verdict)
 {
 	__u32 seed;
 	int result;
@@ -120,7 +122,8 @@ INLINE int sock_forward4(struct bpf_sock_addr *ctx, int is_connect)
 
 INLINE addr_t sock_addr6(const struct bpf_sock_addr *ctx)
 {
-	return (addr_t){.w = {(__u64)ctx->user_ip6[1] << 32 | ctx->user_ip6[0], (__u64)ctx->user_ip6[3] << 32 | ctx->user_ip6[2]}};
+	return (addr_t){.w = {(__u64)ctx->user_ip6[1] << 32 | ctx->user_ip6[0],
+			      (__u64)ctx->user_ip6[3] << 32 | ctx->user_ip6[2]}};
 }
 
 INLINE void sock_set_addr6(struct bpf_sock_addr *ctx, const addr_t *addr)
@@ -232,7 +235,8 @@ int sock_getpeername6(struct bpf_sock_addr *ctx)
 SEC("cgroup/sock_release")
 int sock_release(struct bpf_sock *sk)
 {
-	struct sock_rev_key key __attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(sk), .port = sk->dst_port};
+	struct sock_rev_key key
+		__attribute__((aligned(8))) = {.cookie = bpf_get_socket_cookie(sk), .port = sk->dst_port};
 	addr_t addr = sk->family == 2 ? addr_from_ipv4(sk->dst_ip4)
 				      : (addr_t){.w = {(__u64)sk->dst_ip6[1] << 32 | sk->dst_ip6[0],
 						       (__u64)sk->dst_ip6[3] << 32 | sk->dst_ip6[2]}};
@@ -243,4 +247,5 @@ int sock_release(struct bpf_sock *sk)
 	return SOCK_ALLOW;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";
