@@ -1,11 +1,11 @@
 /**
- * The agent's gRPC server on a unix socket: Fairlead's own API, and the observer API that the stock Hubble CLI speaks
- * (`hubble --server unix:///run/fairlead/agent.sock observe`).
+ * The agent's API socket. gRPC and its message definitions are loaded when the first client connects: they are a seventh
+ * of the memory of an idle agent, and most nodes are never asked.
  */
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { loadAgentApi, loadHealthApi, loadObserverApi } from '../../proto/load.ts';
-import { createHandlers, type HandlerOptions } from './handlers.ts';
-import { createHealthHandlers, createObserverHandlers } from './hubble-handlers.ts';
+import type { Socket } from 'node:net';
+import { FairleadError } from '../model/errors.ts';
+import type { GrpcServer } from './grpc-server.ts';
+import type { HandlerOptions } from './handlers.ts';
 import { listenPrivate, type PrivateSocketOptions } from './socket.ts';
 
 export interface ApiServerOptions
@@ -20,35 +20,37 @@ export interface ApiServer {
 	close(): Promise<void>;
 }
 
-/** How long calls may take to end by themselves when the server closes. */
-const GRACE_MS = 200;
-
 /** Serves until closed. @throws SOCKET_BUSY, LISTEN_FAILED */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-	const server = new Server({ 'grpc.max_receive_message_length': 1024 * 1024 });
-	const stopping = new AbortController();
-	const served = { ...options, stopping: stopping.signal };
-	server.addService(loadAgentApi().Agent.service, { ...createHandlers(served) });
-	server.addService(loadObserverApi().Observer.service, { ...createObserverHandlers(served) });
-	server.addService(loadHealthApi().Health.service, { ...createHealthHandlers(served) });
-	// connections are checked before gRPC sees them, which its own listener has no hook for
-	const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-	const { peerCredentials, allowedUids, onRefused } = options;
+	let loading: Promise<GrpcServer> | undefined;
+	let closed = false;
+	const serve = async (connection: Socket): Promise<void> => {
+		try {
+			loading ??= import('./grpc-server.ts').then(({ createGrpcServer }) => createGrpcServer(options));
+			const server = await loading;
+			if (closed) connection.destroy();
+			else server.serve(connection);
+		} catch (cause) {
+			// such as files that were replaced under a running agent; the next client tries again
+			loading = undefined;
+			connection.destroy();
+			options.onError('connect', new FairleadError('LISTEN_FAILED', 'cannot load the API server', { cause }));
+		}
+	};
+	const { socketPath: path, peerCredentials, allowedUids, onRefused } = options;
 	const socket = await listenPrivate({
-		path: options.socketPath,
+		path,
 		peerCredentials,
 		...(allowedUids === undefined ? {} : { allowedUids }),
 		onRefused,
-		onConnection: (connection) => injector.injectConnection(connection),
+		onConnection: (connection) => void serve(connection),
 	});
 	return {
 		close: async () => {
-			const closed = socket.close();
-			stopping.abort();
-			injector.drain(GRACE_MS);
-			await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
-			server.forceShutdown();
-			await closed;
+			closed = true;
+			const done = socket.close();
+			await (await loading)?.close();
+			await done;
 		},
 	};
 }

@@ -20,6 +20,7 @@ export interface PrivateSocketOptions {
 	readonly peerCredentials: (fd: number) => PeerCredentials;
 	/** Users that may connect; uid 0 unless said otherwise. */
 	readonly allowedUids?: readonly number[];
+	/** Gets the connection paused: call `resume` when its data is wanted. */
 	readonly onConnection: (socket: Socket) => void;
 	/** Called for connections that were refused, with the reason. */
 	readonly onRefused: (reason: string) => void;
@@ -42,7 +43,8 @@ export async function listenPrivate(options: PrivateSocketOptions): Promise<Priv
 			path,
 		});
 	}
-	const server = createServer((socket) => accept(options, socket));
+	// nothing may be read before the owner of the connection is there
+	const server = createServer({ pauseOnConnect: true }, (socket) => accept(options, socket));
 	// made under another name and renamed: the final name never has another mode and never points to nothing
 	const draft = `${path}.${process.pid}`;
 	try {
