@@ -1,64 +1,194 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
-import { startTraffic, type Traffic } from '../lib/cluster.ts';
-import { ECHO_PORT, type EchoPods, HOST_ECHO_PORT, populate, VIP } from '../lib/echo-cluster.ts';
+import { type ClusterNode, eventually, type Pod, run, sleep, startTraffic, type Traffic } from '../lib/cluster.ts';
+import { HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
 import { makeOtherVersion, type OtherVersion } from '../lib/other-version.ts';
 
-/** Each way once, on both nodes, twice over. */
-const ROUNDS = 2;
+const ROOT = join(import.meta.dirname, '..', '..');
+const NODE = join(ROOT, 'node_modules/.bin/node');
+const NEAR = { IPv4: '10.96.0.21', IPv6: 'fd00:96::21' };
+const FAR = { IPv4: '10.96.0.22', IPv6: 'fd00:96::22' };
+const OUTSIDE = '172.31.0.10';
+const PORTS = [
+	{ name: 'tcp', port: 80, targetPort: 7000, protocol: 'TCP' },
+	{ name: 'udp', port: 53, targetPort: 7000, protocol: 'UDP' },
+	{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' },
+] as const;
+const INTERVAL_MS = 20;
+/** More packets than a connection of one request has. */
+const MANY_PACKETS = 30;
+/** Entries of connections that last for the whole test, on node 1: two per translated one. */
+const LASTING_ENTRIES = { IPv4: 2 * 4 + 4 + 1, IPv6: 2 * 2 };
 
-describe('an upgrade and a rollback that change the layout of conntrack', () => {
-	let other: OtherVersion;
-	let pods: EchoPods;
-	beforeAll(() => {
-		other = makeOtherVersion();
+interface Entry {
+	protocol: string;
+	source: string;
+	sourcePort: number;
+	destination: string;
+	destinationPort: number;
+	translated: string;
+	translatedPort: number;
+	snatPort: number;
+	packetsForward: number;
+	packetsReply: number;
+	age: string;
+}
+
+/** An entry of `fairlead ct list`, and when its connection began. */
+interface Connection {
+	readonly name: string;
+	readonly packets: number;
+	readonly beganMs: number;
+}
+
+describe('replacing the agent by another version', () => {
+	const versions = {} as Record<'programs' | 'layout', OtherVersion>;
+	/** On node 1: `hooked` is translated by the socket hook, `foreign` is in a cgroup that the hook does not see. */
+	let hooked: Pod;
+	let foreign: Pod;
+	let traffic: Record<string, Traffic> = {};
+
+	beforeAll(async () => {
+		versions.programs = await makeOtherVersion('programs');
+		versions.layout = await makeOtherVersion('layout');
 	}, 120_000);
-	afterAll(() => other?.remove());
+	afterAll(() => {
+		for (const version of Object.values(versions)) version.remove();
+	});
 	const cluster = useCluster({ routing: 'vxlan' }, async (made) => {
-		pods = await populate(made);
+		const [first, second] = [made.node(1), made.node(2)];
+		const outOfSight = join(first.nodeCgroup, '..', 'foreign');
+		const [a, x, near, far] = await Promise.all([
+			made.createPod({ node: first, name: 'hooked' }),
+			made.createPod({ node: first, name: 'foreign', cgroup: outOfSight }),
+			made.createPod({ node: first, name: 'near' }),
+			made.createPod({ node: second, name: 'far' }),
+		]);
+		[hooked, foreign] = [a, x];
+		made.publish({ name: 'near', clusterIPs: Object.values(NEAR), ports: [...PORTS] }, [near]);
+		made.publish({ name: 'far', clusterIPs: Object.values(FAR), ports: [...PORTS] }, [far]);
+		await Promise.all([near, far].flatMap((pod) => [pod.startEcho(), pod.startNginx(8080)]));
+		await startHostEcho(made.client);
+		traffic = startAll();
+		await eventually('all lasting connections are at work', async () => {
+			expect(await lasting(first, ROOT)).toHaveLength(LASTING_ENTRIES.IPv4 + LASTING_ENTRIES.IPv6);
+		});
 	});
 
-	/** Connections that last from before the first upgrade until after the last rollback. */
+	/** From before the first upgrade until after the rollback: lasting connections and new ones. */
 	function startAll(): Record<string, Traffic> {
-		const { a1, b1, b2 } = pods;
-		const intervalMs = 20;
-		const stream = (from: typeof a1, log: string, host: string, port: number): Traffic =>
-			startTraffic(from, log, { mode: 'stream', host, port, intervalMs });
-		return {
-			'stream to a ClusterIP': stream(a1, 's1', VIP.IPv4, 80),
-			'stream to a ClusterIP over IPv6': stream(b2, 's2', VIP.IPv6, 80),
-			'stream to a pod of the other node': stream(a1, 's3', b1.address('IPv4'), ECHO_PORT),
-			'masqueraded stream to the outside': stream(a1, 's4', '172.31.0.10', HOST_ECHO_PORT),
-			'datagrams of one socket': startTraffic(a1, 'u1', { mode: 'udp-stream', host: VIP.IPv4, port: 53, intervalMs }),
-			'new connections to a ClusterIP': startTraffic(b2, 't1', { mode: 'tcp', host: VIP.IPv4, port: 80, intervalMs }),
+		const started: Record<string, Traffic> = {};
+		const start = (from: Pod, mode: 'stream' | 'udp-stream' | 'udp' | 'http', host: string, port: number): void => {
+			const name = `${mode} from ${from.name} to ${host}`;
+			started[name] = startTraffic(from, `${mode}-${host}`, { mode, host, port, intervalMs: INTERVAL_MS });
 		};
-	}
-
-	async function replaceAgents(root: string | undefined): Promise<void> {
-		for (const node of cluster().nodes) {
-			await node.killAgent();
-			node.startAgent(root);
-			await node.waitReady();
+		for (const pod of [hooked, foreign]) {
+			for (const { IPv4: address } of [NEAR, FAR]) {
+				start(pod, 'stream', address, 80);
+				start(pod, 'udp-stream', address, 53);
+			}
+			start(pod, 'http', pod === hooked ? NEAR.IPv4 : FAR.IPv4, 8080);
+			start(pod, 'udp', pod === hooked ? FAR.IPv4 : NEAR.IPv4, 53);
 		}
+		start(foreign, 'stream', FAR.IPv6, 80);
+		start(foreign, 'udp-stream', NEAR.IPv6, 53);
+		start(hooked, 'stream', OUTSIDE, HOST_ECHO_PORT);
+		return started;
 	}
 
+	/** What `fairlead ct list` of a version says about connections that last, in a fixed order. */
+	async function lasting(node: ClusterNode, root: string): Promise<Connection[]> {
+		const { stdout } = await run([
+			NODE,
+			join(root, 'cli/main.ts'),
+			'--socket',
+			node.socket,
+			'ct',
+			'list',
+			'-o',
+			'json',
+		]);
+		const entries = stdout
+			.trim()
+			.split('\n')
+			.map((line) => JSON.parse(line) as Entry);
+		return entries
+			.map((entry) => ({
+				name:
+					`${entry.protocol} ${entry.source} ${entry.sourcePort} to ${entry.destination} ${entry.destinationPort}` +
+					` as ${entry.translated} ${entry.translatedPort} ${entry.snatPort}`,
+				packets: entry.packetsForward + entry.packetsReply,
+				beganMs: Date.now() - Number.parseFloat(entry.age) * 1000,
+			}))
+			.filter(({ packets }) => packets >= MANY_PACKETS)
+			.sort((a, b) => (a.name < b.name ? -1 : 1));
+	}
+
+	/** SIGKILL, then the other version on the same directories. */
+	async function replaceAgents(root: string): Promise<void> {
+		await Promise.all(
+			cluster().nodes.map(async (node) => {
+				await node.killAgent();
+				node.startAgent(root);
+				await node.waitReady();
+			}),
+		);
+	}
+
+	async function expectCarriedOver(before: readonly Connection[], root: string): Promise<Connection[]> {
+		await sleep(10 * INTERVAL_MS);
+		const after = await lasting(cluster().node(1), root);
+		expect(after.map(({ name }) => name)).toEqual(before.map(({ name }) => name));
+		after.forEach((one, index) => {
+			expect(one.packets, one.name).toBeGreaterThan(before[index]!.packets);
+			expect(Math.abs(one.beganMs - before[index]!.beganMs), one.name).toBeLessThan(1500);
+		});
+		return after;
+	}
+
+	const pins = (node: ClusterNode): string[] => readdirSync(join(node.bpffsDir, 'maps'));
 	const conntrackPins = (): string[][] =>
 		cluster().nodes.map((node) =>
-			readdirSync(join(node.bpffsDir, 'maps'))
+			pins(node)
 				.filter((pin) => /^fl_(ct|nat)/.test(pin))
 				.sort(),
 		);
 
-	it('carries every live connection over, there and back', { timeout: 240_000 }, async () => {
-		const traffic = startAll();
-		for (let round = 0; round < ROUNDS; round++) {
-			await replaceAgents(other.root);
-			expect(conntrackPins()).toEqual([0, 1].map(() => ['fl_ct4_2', 'fl_ct6_2', 'fl_nat_2']));
-			await replaceAgents(undefined);
-			expect(conntrackPins()).toEqual([0, 1].map(() => ['fl_ct4_1', 'fl_ct6_1', 'fl_nat_1']));
-		}
+	/** Tags of the programs at the pods of node 1: a hash over their instructions. */
+	async function podProgramTags(): Promise<string[]> {
+		const { stdout } = await run(['bpftool', '-j', 'link', 'show', '-f']);
+		const links = JSON.parse(stdout) as { prog_id: number; pinned?: string[] }[];
+		const directory = join(cluster().node(1).bpffsDir, 'links', 'pod_');
+		const ids = links.filter(({ pinned }) => pinned?.some((path) => path.startsWith(directory)));
+		const tags = ids.map(async ({ prog_id }) => {
+			const shown = await run(['bpftool', '-j', 'prog', 'show', 'id', String(prog_id)]);
+			return (JSON.parse(shown.stdout) as { tag: string }).tag;
+		});
+		return [...new Set(await Promise.all(tags))].sort();
+	}
+
+	it('goes through other programs, another conntrack layout and back without one error', {
+		timeout: 120_000,
+	}, async () => {
+		const first = await lasting(cluster().node(1), ROOT);
+		const tags = await podProgramTags();
+		expect(tags).toHaveLength(2);
+
+		await replaceAgents(versions.programs.root);
+		expect(await podProgramTags()).not.toEqual(tags);
+		const second = await expectCarriedOver(first, versions.programs.root);
+
+		await replaceAgents(versions.layout.root);
+		expect(conntrackPins()).toEqual([0, 1].map(() => ['fl_ct4_2', 'fl_ct6_2', 'fl_nat_2']));
+		const third = await expectCarriedOver(second, versions.layout.root);
+
+		await replaceAgents(ROOT);
+		expect(conntrackPins()).toEqual([0, 1].map(() => ['fl_ct4_1', 'fl_ct6_1', 'fl_nat_1']));
+		expect(await podProgramTags()).toEqual(tags);
+		await expectCarriedOver(third, ROOT);
+
 		for (const [name, one] of Object.entries(traffic)) {
 			const report = await one.stop();
 			expect(report.errors, name).toEqual({});

@@ -1,17 +1,34 @@
 /**
- * Another version of Fairlead, made from this one: conntrack and masquerade tables have other names and their entries another
- * order of fields and one field more. Built as any version is: codecs generated, programs compiled.
+ * Other versions of Fairlead, made from this one and built as any version is: codecs generated, programs compiled.
+ *
+ * `programs`: what pods send runs through other instructions; maps are the same.
+ * `layout`: conntrack and masquerade tables have other names, and a conntrack entry has a field in its middle that this version
+ * does not know, a wider field, and fields in another order.
  */
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 
+export type VersionKind = 'programs' | 'layout';
+
+export interface OtherVersion {
+	/** Its checkout: agent/main.ts is the agent, cli/main.ts is `fairlead`. */
+	readonly root: string;
+	remove(): void;
+}
+
+const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..');
+const NODE = join(ROOT, 'node_modules/.bin/node');
 const COPIED = [
 	'agent',
 	'bpf',
+	'cli',
 	'cni',
+	'dist/bpf',
 	'native/abi',
 	'native/facade',
 	'native/index.ts',
@@ -22,51 +39,69 @@ const COPIED = [
 const LINKED = ['node_modules', 'native/build', 'dist/cni'];
 const BUILD_LIMIT_MS = 120_000;
 
-/** Lines of bpf/abi/ct.h that change places. */
-const SWAPPED = [
-	['\t__u32 last_seen;\n\t__u32 backend;', '\t__u32 backend;\n\t__u32 last_seen;'],
-	['\t__u32 created;\n\t__u32 egress_gen;', '\t__u32 egress_gen;\n\t__u32 created;'],
-	['\t__u32 pad2[9];', '\t__u32 only_here;\n\t__u32 pad2[8];'],
-] as const;
+/** Replacements by file; each must apply. */
+type Edits = Readonly<Record<string, readonly (readonly [before: string, after: string])[]>>;
 
-export interface OtherVersion {
-	/** Its checkout; agent/main.ts is the agent. */
-	readonly root: string;
-	remove(): void;
-}
+const EDITS: Record<VersionKind, Edits> = {
+	programs: {
+		'bpf/progs/pod.bpf.c': [
+			[
+				'*found = bpf_map_lookup_elem(&fl_ifaces_1, &ifindex);',
+				'*found = bpf_get_smp_processor_id() < 65536 ? bpf_map_lookup_elem(&fl_ifaces_1, &ifindex) : 0;',
+			],
+		],
+	},
+	layout: {
+		'bpf/abi/ct.h': [
+			['\t__u16 flags;\n\t__u16 pad;\n\tstruct peer_ref', '\t__u32 flags;\n\tstruct peer_ref'],
+			['\t__u32 last_seen;\n\t__u32 backend;', '\t__u32 backend;\n\t__u32 last_seen;'],
+			['\t__u64 bytes[2];', '\t__u64 only_here;\n\t__u64 bytes[2];'],
+			['\t__u32 created;\n\t__u32 egress_gen;', '\t__u32 egress_gen;\n\t__u32 created;'],
+			['\t__u32 pad2[9];', '\t__u32 pad2[7];'],
+			['backend_generation) == 64', 'backend_generation) == 72'],
+		],
+	},
+};
 
-export function makeOtherVersion(): OtherVersion {
-	const root = mkdtempSync(join(tmpdir(), 'fairlead-other-'));
+/** The checkout of another version. @throws Error with the compiler's messages */
+export async function makeOtherVersion(kind: VersionKind): Promise<OtherVersion> {
+	const root = mkdtempSync(join(tmpdir(), `fairlead-${kind}-`));
+	const remove = (): void => rmSync(root, { recursive: true, force: true });
 	try {
-		for (const path of COPIED) cpSync(join(ROOT, path), join(root, path), { recursive: true });
-		mkdirSync(join(root, 'dist'));
-		for (const path of LINKED) symlinkSync(join(ROOT, path), join(root, path));
-		changeLayout(join(root, 'bpf'));
-		for (const script of ['scripts/gen.ts', 'scripts/build-bpf.ts']) {
-			execFileSync(join(ROOT, 'node_modules/.bin/node'), [script], {
-				cwd: root,
-				timeout: BUILD_LIMIT_MS,
-				stdio: 'pipe',
-			});
+		// With their times: only what is changed below is compiled again.
+		const options = { recursive: true, preserveTimestamps: true };
+		await Promise.all(COPIED.map((path) => cp(join(ROOT, path), join(root, path), options)));
+		for (const path of LINKED) {
+			mkdirSync(dirname(join(root, path)), { recursive: true });
+			symlinkSync(join(ROOT, path), join(root, path));
+		}
+		if (kind === 'layout') renameMaps(join(root, 'bpf'));
+		for (const [path, edits] of Object.entries(EDITS[kind])) edit(join(root, path), edits);
+		for (const script of [...(kind === 'layout' ? ['scripts/gen.ts'] : []), 'scripts/build-bpf.ts']) {
+			await run(NODE, [script], { cwd: root, timeout: BUILD_LIMIT_MS });
 		}
 	} catch (error) {
-		rmSync(root, { recursive: true, force: true });
+		remove();
 		throw error;
 	}
-	return { root, remove: () => rmSync(root, { recursive: true, force: true }) };
+	return { root, remove };
 }
 
-function changeLayout(bpf: string): void {
+function renameMaps(bpf: string): void {
 	for (const path of readdirSync(bpf, { recursive: true, encoding: 'utf8' })) {
 		if (!/\.[ch]$/.test(path)) continue;
 		const text = readFileSync(join(bpf, path), 'utf8');
-		writeFileSync(join(bpf, path), text.replaceAll(/\bfl_(ct4|ct6|nat)_1\b/g, 'fl_$1_2'));
+		const renamed = text.replaceAll(/\bfl_(ct4|ct6|nat)_1\b/g, 'fl_$1_2');
+		if (renamed !== text) writeFileSync(join(bpf, path), renamed);
 	}
-	const header = join(bpf, 'abi/ct.h');
-	let text = readFileSync(header, 'utf8').replaceAll(/(__u\w+ \w+(?:\[\d+\])?;)[ \t]*\/\*[^\n]*\*\/\n/g, '$1\n');
-	for (const [before, after] of SWAPPED) {
-		if (!text.includes(before)) throw new Error(`${header} has changed: it has no '${before}'`);
+}
+
+/** Comments at the ends of fields do not count. */
+function edit(path: string, edits: readonly (readonly [string, string])[]): void {
+	let text = readFileSync(path, 'utf8').replaceAll(/(__u\w+ \w+(?:\[\d+\])?;)[ \t]*\/\*[^\n]*\*\/\n/g, '$1\n');
+	for (const [before, after] of edits) {
+		if (text.split(before).length !== 2) throw new Error(`${path} has changed: '${before}' is not in it exactly once`);
 		text = text.replace(before, after);
 	}
-	writeFileSync(header, text);
+	writeFileSync(path, text);
 }
