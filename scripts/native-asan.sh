@@ -25,13 +25,14 @@ mkdir -p "$reports"
 printf 'leak:^napi_create_promise$\nleak:^napi_create_external$\n' >"$out/lsan.supp"
 
 # Node.js and the programs that tests start leak by design at exit: of the leak reports only those that name the addon count.
+# LeakSanitizer crashes now and then on thread-local storage of Node.js threads that are ending; the addon keeps no heap there.
 status=0
 (($#)) || set -- native/*.test.ts
 NODE_OPTIONS="--import=$PWD/scripts/native-asan-preload.mjs" \
 	FAIRLEAD_ADDON=$PWD/$out/Release/fairlead.node \
 	LD_PRELOAD="$asan $stdcxx" \
-	ASAN_OPTIONS="abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=0:log_path=$reports/asan:log_exe_name=1" \
-	LSAN_OPTIONS="exitcode=0:suppressions=$PWD/$out/lsan.supp:print_suppressions=0" \
+	ASAN_OPTIONS="abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=0:intercept_tls_get_addr=0:log_path=$reports/asan:log_exe_name=1" \
+	LSAN_OPTIONS="exitcode=0:use_tls=0:suppressions=$PWD/$out/lsan.supp:print_suppressions=0" \
 	UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
 	vitest run --project kernel --testTimeout=180000 --hookTimeout=180000 "$@" || status=$?
 
