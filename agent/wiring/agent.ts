@@ -31,6 +31,7 @@ import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
 import { ClusterStore } from '../sources/store.ts';
 import { Dataplane } from './dataplane.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
+import { tidyMemory } from './memory.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { Pods } from './pods.ts';
 import { ServicePlanner } from './services.ts';
@@ -50,6 +51,10 @@ export interface AgentOptions {
 const REFRESH_MS = 30_000;
 const COLLECT_MS = 30_000;
 const SWEEP_MS = 60_000;
+/** Somebody else may have written to the service maps; comparing all of them is not free. */
+const RESYNC_MS = 600_000;
+/** Until what a start or a comparison has left behind is collected; by then pods that wait have been served. */
+const TIDY_AFTER_MS = 5_000;
 const RING_POLL_MS = 100;
 const NODE_POLL_MS = 200;
 
@@ -255,6 +260,11 @@ export class Agent {
 		});
 		this.#every(REFRESH_MS, () => this.#nodeLoop.request());
 		this.#every(SWEEP_MS, () => void pods.sweep());
+		this.#every(RESYNC_MS, () => {
+			services.resync();
+			this.#tidySoon();
+		});
+		this.#tidySoon();
 		this.#every(COLLECT_MS, () => {
 			pods
 				.collectFlows()
@@ -264,6 +274,10 @@ export class Agent {
 
 	#every(periodMs: number, task: () => void): void {
 		this.#timers.push(setInterval(task, periodMs));
+	}
+
+	#tidySoon(): void {
+		setTimeout(tidyMemory, TIDY_AFTER_MS).unref();
 	}
 
 	#onChange(change: ClusterChange, dataplane: Dataplane, services: ServicePlanner): void {

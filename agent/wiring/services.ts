@@ -83,6 +83,11 @@ export class ServicePlanner {
 		this.#hand(plans);
 	}
 
+	/** Compares the maps with what is wanted soon, and repairs what somebody else has changed. */
+	resync(): void {
+		this.#loop.resync();
+	}
+
 	close(): Promise<void> {
 		return this.#loop.close();
 	}

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { addressOfBytes } from '../model/address.ts';
+import { podNet } from './dataplane.ts';
+import { cgroup2Mount } from './machine.ts';
+import { primaryAddresses } from './node-facts.ts';
+
+const mask = (podCidrs: string[], family: 4 | 6) => Buffer.from(podNet(podCidrs, family).mask).toString('hex');
+
+describe('constants of the programs', () => {
+	it.each([
+		['10.244.1.0/24', 4, '10.244.1.0', `${'ff'.repeat(15)}00`],
+		['10.244.0.0/20', 4, '10.244.0.0', `${'ff'.repeat(14)}f000`],
+		['fd00:244:1::/64', 6, 'fd00:244:1::', `${'ff'.repeat(8)}${'00'.repeat(8)}`],
+		['fd00:244::/52', 6, 'fd00:244::', `${'ff'.repeat(6)}f000${'00'.repeat(8)}`],
+	] as const)('hold network and mask of %s', (cidr, family, network, expectedMask) => {
+		expect(addressOfBytes(podNet([cidr], family).net)).toBe(network);
+		expect(mask([cidr], family)).toBe(expectedMask);
+	});
+
+	it('leave a family without pod addresses at zero', () => {
+		expect(mask(['10.244.1.0/24'], 6)).toBe('00'.repeat(16));
+	});
+});
+
+describe('facts of the node', () => {
+	const uplink = {
+		addresses: [
+			{ address: '192.0.2.7', prefixLength: 24 },
+			{ address: '2001:db8::7', prefixLength: 64 },
+		],
+	};
+
+	it('take the first address of each family from the Node object, in its order', () => {
+		const internalIps = ['2001:db8::1', '192.0.2.1', '192.0.2.2'];
+		expect(primaryAddresses({ internalIps }, uplink)).toEqual(['2001:db8::1', '192.0.2.1']);
+	});
+
+	it('take those of the uplink when the Node object has none', () => {
+		expect(primaryAddresses({ internalIps: [] }, uplink)).toEqual(['192.0.2.7', '2001:db8::7']);
+	});
+
+	it('find cgroup v2 beside cgroup v1', () => {
+		const mounts = 'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
+		expect(cgroup2Mount(mounts)).toBe('/sys/fs/cgroup/unified');
+		expect(cgroup2Mount('tmpfs /tmp tmpfs rw 0 0\n')).toBeUndefined();
+	});
+});
