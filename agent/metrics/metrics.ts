@@ -2,11 +2,12 @@
  * Prometheus metrics. What the kernel counts is read when somebody scrapes; what happens in the agent is recorded by
  * calls. Labels have bounded values: never the name of a pod or service.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Registry as MetricRegistry } from 'prom-client';
 import type { DropTotal, MetricName } from '../flows/counters.ts';
 import { dropReasonName } from '../flows/drop-reasons.ts';
 import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
+import { Counter, Gauge, Histogram, Registry } from './prom-client.ts';
 
 export interface MapUse {
 	/** Without prefix and version. */
@@ -82,7 +83,7 @@ type Sample = readonly [labels: Record<string, string>, value: number];
 
 /** A counter whose value is kept elsewhere. */
 function addCounter(
-	registry: Registry,
+	registry: MetricRegistry,
 	name: string,
 	help: string,
 	labelNames: string[],
@@ -101,7 +102,7 @@ function addCounter(
 }
 
 function addGauge(
-	registry: Registry,
+	registry: MetricRegistry,
 	name: string,
 	help: string,
 	labelNames: string[],
@@ -119,7 +120,7 @@ function addGauge(
 	});
 }
 
-function addAgent(registry: Registry, { version, source }: MetricsOptions): void {
+function addAgent(registry: MetricRegistry, { version, source }: MetricsOptions): void {
 	const info: Sample[] = [[{ version, node_version: process.versions.node }, 1]];
 	addGauge(registry, 'fairlead_build_info', 'Version of the agent; always 1', ['version', 'node_version'], () => info);
 	addGauge(registry, 'fairlead_ready', '1 when the dataplane is attached and agrees with the desired state', [], () => [
@@ -128,7 +129,7 @@ function addAgent(registry: Registry, { version, source }: MetricsOptions): void
 	addGauge(registry, 'fairlead_endpoints', 'Pods attached to this node', [], () => [[{}, source.endpoints()]]);
 }
 
-function addDatapath(registry: Registry, source: MetricsSource): void {
+function addDatapath(registry: MetricRegistry, source: MetricsSource): void {
 	addCounter(registry, 'fairlead_dropped_packets_total', 'Packets dropped by reason', ['reason'], () =>
 		source.drops().map(({ reason, packets }) => [{ reason: dropReasonName(reason) }, Number(packets)]),
 	);
@@ -148,7 +149,7 @@ function addDatapath(registry: Registry, source: MetricsSource): void {
 	}
 }
 
-function addFlows(registry: Registry, source: MetricsSource): void {
+function addFlows(registry: MetricRegistry, source: MetricsSource): void {
 	addCounter(registry, 'fairlead_flow_events_total', 'Flow events received from the kernel', [], () => [
 		[{}, source.flows().seen],
 	]);
@@ -164,7 +165,7 @@ function addFlows(registry: Registry, source: MetricsSource): void {
 	]);
 }
 
-function addMaps(registry: Registry, source: MetricsSource): void {
+function addMaps(registry: MetricRegistry, source: MetricsSource): void {
 	addGauge(registry, 'fairlead_map_entries', 'Entries in use by BPF map', ['map'], () =>
 		source.maps().flatMap(({ name, entries }): Sample[] => (entries === undefined ? [] : [[{ map: name }, entries]])),
 	);
@@ -177,7 +178,7 @@ function addMaps(registry: Registry, source: MetricsSource): void {
 }
 
 /** The library's own set would start timers that wake an idle agent a hundred times a second. */
-function addProcess(registry: Registry): void {
+function addProcess(registry: MetricRegistry): void {
 	const startedS = Date.now() / 1000 - process.uptime();
 	addCounter(registry, 'process_cpu_seconds_total', 'CPU time of the agent', [], () => {
 		const { user, system } = process.cpuUsage();
