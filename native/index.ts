@@ -25,5 +25,6 @@ export {
 	possibleCpus,
 	probe,
 	programIds,
+	trimMemory,
 	xdpMode,
 } from './facade/system.ts';

@@ -160,14 +160,15 @@ export interface Addon {
 	linkIds(): number[];
 	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
 	possibleCpus(): number;
+	trimMemory(): void;
 	probe(): KernelFeatures;
 }
 
-/** Works from source (native/facade) and from dist/native/facade, which shares the source tree's build directory. */
+/** Works from source (native/facade) and from a bundle in dist/agent, which shares the source tree's build directory. */
 function addonPath(): string {
 	const override = process.env.FAIRLEAD_ADDON;
 	if (override !== undefined) return override;
-	const places = ['../build/Release/fairlead.node', '../../../native/build/Release/fairlead.node'];
+	const places = ['../build/Release/fairlead.node', '../../native/build/Release/fairlead.node'];
 	const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
 	const found = paths.find((path) => existsSync(path));
 	if (found === undefined)

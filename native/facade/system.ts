@@ -37,6 +37,11 @@ export function possibleCpus(): number {
 	return addon.possibleCpus();
 }
 
+/** Gives memory that malloc has freed but kept back to the kernel; takes milliseconds. */
+export function trimMemory(): void {
+	addon.trimMemory();
+}
+
 /** Ids of all maps, programs and links on this machine. */
 export function mapIds(): number[] {
 	return addon.mapIds();

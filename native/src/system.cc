@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/membarrier.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -123,6 +124,13 @@ Napi::Value PossibleCpus(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), cpus);
 }
 
+/// Gives pages that malloc keeps for later back to the kernel.
+Napi::Value TrimMemory(const Napi::CallbackInfo &info)
+{
+	malloc_trim(0);
+	return info.Env().Undefined();
+}
+
 } // namespace
 
 void ExportSystem(Napi::Object exports)
@@ -137,6 +145,7 @@ void ExportSystem(Napi::Object exports)
 	Export<Ids<bpf_link_get_next_id>>(exports, "linkIds");
 	Export<XdpMode>(exports, "xdpMode");
 	Export<PossibleCpus>(exports, "possibleCpus");
+	Export<TrimMemory>(exports, "trimMemory");
 }
 
 } // namespace fairlead
