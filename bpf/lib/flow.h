@@ -53,7 +53,21 @@ INLINE int flow_choose(const struct pkt *p, const struct flow_origin *origin, st
 	return lb_choose(&p->dst, lb_port_proto(p->dport, p->proto), origin->client, bpf_get_prandom_u32(), choice);
 }
 
-/* Is a packet with this origin and destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */
+/*
+ * Destinations that no router forwards to: multicast, broadcast and reserved, loopback, unspecified, IPv6 link-local. Left to
+ * the stack after masquerading, such a packet would reach the node's own sockets with the node's address as source.
+ */
+INLINE int is_unroutable(const struct pkt *p)
+{
+	__u32 first = addr_ipv4(&p->dst) & 0xff;
+
+	if (p->family == 4)
+		return first >= 224 || first == 127 || first == 0;
+	return (p->dst.w[0] & 0xff) == 0xff || (p->dst.w[0] & 0xc0ff) == 0x80fe ||
+	       (p->dst.w[0] == 0 && (p->dst.w[1] == 0 || p->dst.w[1] == 0x0100000000000000));
+}
+
+/* Is a packet with this origin and (translated) destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */
 INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, struct peer_ref to, int service)
 {
 	__u32 zero = 0;
@@ -63,7 +77,7 @@ INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, str
 		return -DROP_REASON_MIGRATING;
 	if (origin->client == LB_CLIENT_OUTSIDE && service == LB_NOT_A_SERVICE && to.kind != PEER_KIND_LOCAL_POD)
 		return FLOW_NOT_OURS;
-	if (to.kind == PEER_KIND_UNKNOWN || is_multicast(p))
+	if (to.kind == PEER_KIND_UNKNOWN || is_unroutable(p))
 		return -DROP_REASON_NO_ROUTE;
 	if (origin->hook != HOOK_FROM_POD || !is_node_address(to.kind))
 		return 0;
@@ -216,7 +230,7 @@ NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow
 		inner->dport = choice.port;
 	}
 	peer_resolve(&inner->dst, &to);
-	err = flow_check(p, origin, to.peer, service);
+	err = flow_check(inner, origin, to.peer, service);
 	if (err)
 		return err;
 	flow_fill(entry, p, origin, to.peer, &choice);

@@ -360,6 +360,9 @@ INLINE int parse_ipv6(struct __sk_buff *skb, struct pkt *p)
 	p->family = 6;
 	__builtin_memcpy(&p->src, &ip->saddr, 16);
 	__builtin_memcpy(&p->dst, &ip->daddr, 16);
+	/* Never on the wire (RFC 4291 section 2.5.5.2), and here it would be taken for IPv4. */
+	if (addr_is_ipv4(&p->src) || addr_is_ipv4(&p->dst))
+		return -DROP_REASON_INVALID_PACKET;
 	p->flags |= PKT_DONT_FRAGMENT;
 	p->proto = ip->nexthdr;
 	p->ttl = ip->hop_limit;

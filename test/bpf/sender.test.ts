@@ -27,6 +27,7 @@ import {
 	POD_B,
 	POD_NOT_READY,
 	podFrame,
+	SERVICE,
 	TestNode,
 	V6,
 } from './world.ts';
@@ -82,9 +83,20 @@ describe.each(FAMILIES)('source of a pod, IPv$family', (x) => {
 		}
 	});
 
-	it('drops multicast', async () => {
-		const sent = podFrame(POD_A, ip(x.a, x.family === 4 ? '239.1.1.1' : 'ff0e::1'), udp({ sport: 1, dport: 2 }));
-		expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.NO_ROUTE);
+	it('drops what no router forwards: multicast, loopback, unspecified and link-local destinations', async () => {
+		const targets =
+			x.family === 4
+				? ['239.1.1.1', '255.255.255.255', '240.0.0.1', '127.0.0.1', '0.0.0.0']
+				: ['ff0e::1', 'ff02::1', '::1', '::', 'fe80::99', 'fe80::1'];
+		for (const target of targets) {
+			const sent = podFrame(POD_A, ip(x.a, target), udp({ sport: 1, dport: 2 }));
+			expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.NO_ROUTE);
+		}
+	});
+
+	it('drops encapsulated traffic to a node also when a service would translate it there', async () => {
+		const sent = podFrame(POD_A, ip(x.a, x.vip), udp({ sport: 1, dport: SERVICE.vxlan }), raw(new Uint8Array(40)));
+		expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.TUNNEL_FROM_POD);
 	});
 
 	it('drops addresses of the cluster that nobody has', async () => {

@@ -127,6 +127,8 @@ export const SERVICE = {
 	dns: 53,
 	emptyUdp: 86,
 	sctp: 5000,
+	/** Its backend is another node's VXLAN port. */
+	vxlan: 4789,
 	undefined: 9999,
 } as const;
 
@@ -147,6 +149,7 @@ function services(x: Addresses): ServiceFixture[] {
 		{ ...tcp, port: SERVICE.local, backends: [tunnel], flags: LOCAL_INTERNAL | ANY_ENDPOINTS },
 		{ address: x.vip, proto: PROTO.UDP, port: SERVICE.dns, backends: [{ ...web, port: BACKEND_PORT.dns }] },
 		{ address: x.vip, proto: PROTO.UDP, port: SERVICE.emptyUdp, backends: [] },
+		{ address: x.vip, proto: PROTO.UDP, port: SERVICE.vxlan, backends: [{ address: x.node2, port: 8472 }] },
 		{ address: x.vip, proto: PROTO.SCTP, port: SERVICE.sctp, backends: [{ ...web, port: BACKEND_PORT.sctp }] },
 		{ address: x.external, proto: PROTO.TCP, port: 80, external: true, backends: [web] },
 		{ ...nodePort, port: NODE_PORT.web, backends: [web] },
