@@ -96,6 +96,30 @@ describe('carrying live flows into another layout', () => {
 		expect(entry(FLOWS)).toEqual(replaced);
 	});
 
+	it('takes the later of two connections that used the same ports', async () => {
+		const run = carry();
+		await run.firstPass(true);
+		target().set(
+			key(0),
+			CtEntry.encode({ ...entry(0)!, created: 900, lastSeen: 6500, flags: CtFlags.CLOSING, svcId: 42 }),
+		);
+		other.program('go_on').testRun({ data: PACKET });
+		await run.secondPass();
+		const flags = CtFlags.INITIATOR_IS_HI | CtFlags.ESTABLISHED;
+		expect(entry(0)).toMatchObject({ created: 1000, lastSeen: 6000, flags, svcId: 0 });
+	});
+
+	it('takes the counts of the entry that was seen last', async () => {
+		const run = carry();
+		await run.firstPass(true);
+		target().set(key(0), CtEntry.encode({ ...entry(0)!, packets: [9, 9], lastSeen: 5500, svcId: 42 }));
+		target().set(key(FLOWS), CtEntry.encode({ ...entry(1)!, created: 1000 + FLOWS, packets: [9, 9], lastSeen: 6500 }));
+		other.program('go_on').testRun({ data: PACKET });
+		await run.secondPass();
+		expect(entry(0)).toMatchObject({ packets: [0, 2], lastSeen: 6000, svcId: 0 });
+		expect(entry(FLOWS)).toMatchObject({ packets: [9, 9], lastSeen: 6500 });
+	});
+
 	it('fills up a map that an interrupted run has begun', async () => {
 		await carry().firstPass(true);
 		target().delete(key(3));

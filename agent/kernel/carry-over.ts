@@ -1,8 +1,8 @@
 /**
  * Copies the entries of an old map into one of another layout while both are in use.
  * First pass: everything, before the new programs see a packet. Second pass, after they took over: what the old
- * programs added or changed since. Entries the new programs made win; of an entry both know, flags are united and the
- * newer time stamp stays. Works in both directions of an upgrade, because the old map's BTF names its fields.
+ * programs added or changed since. Of two entries of one key the later stays, and flags of the same connection are
+ * united. Works in both directions of an upgrade, because the old map's BTF names its fields.
  */
 import { sizeOf, type TypeLayout } from '../../native/abi/layout.ts';
 import { BPF_NOEXIST, type BpfMap, NativeError } from '../../native/index.ts';
@@ -226,12 +226,12 @@ function entryHasher(entries: FlatEntries): (index: number) => number {
 	};
 }
 
-/** Unites `value` (older) into `present`; false = nothing to change. */
+/** Brings `present` up to date with `value`, an entry of the same key; false = nothing to change. */
 type MergeFields = (present: Uint8Array, value: Uint8Array) => boolean;
 
 /**
- * Of a layout with `created`, `last_seen` and `flags`: entries of the same connection unite. Without them the entry
- * that is present stays.
+ * Which of two entries of one key stays: that of the later connection (`created`), of the same one that seen last
+ * (`last_seen`), and at equality the one that is present. Flags of the same connection unite. An entry without these fields stays.
  */
 function mergeFields(layout: TypeLayout): MergeFields {
 	const fields = layout.kind === 'struct' ? layout.fields : [];
@@ -239,26 +239,37 @@ function mergeFields(layout: TypeLayout): MergeFields {
 		const field = fields.find((each) => each.name === name && each.type.kind === 'uint');
 		return field === undefined ? undefined : { offset: field.offset, size: sizeOf(field.type) };
 	};
-	const [created, lastSeen, flags] = [number('created'), number('last_seen'), number('flags')];
-	if (created?.size !== 4 || lastSeen?.size !== 4 || flags === undefined || flags.size > 4) return () => false;
-	const bits = flags.size * 8;
+	const later = (name: string) => {
+		const field = number(name);
+		if (field?.size !== 4) return () => 0;
+		// Low halves of a clock: what is less than half its range ahead is later.
+		return (a: DataView, b: DataView) => (a.getUint32(field.offset, true) - b.getUint32(field.offset, true)) | 0;
+	};
+	const [created, lastSeen] = [later('created'), later('last_seen')];
+	const flags = number('flags');
+	const bits = flags === undefined || flags.size > 4 ? 0 : flags.size * 8;
+	const flagsAt = flags?.offset ?? 0;
 	return (present, value) => {
-		const [to, from] = [present, value].map((bytes) => new DataView(bytes.buffer, bytes.byteOffset)) as [
-			DataView,
-			DataView,
-		];
-		if (to.getUint32(created.offset, true) !== from.getUint32(created.offset, true)) return false;
-		const united = readBits(to, flags.offset, bits) | readBits(from, flags.offset, bits);
-		const older = from.getUint32(lastSeen.offset, true);
-		const newer = (older - to.getUint32(lastSeen.offset, true)) | 0;
-		if (united === readBits(to, flags.offset, bits) && newer <= 0) return false;
-		writeBits(to, flags.offset, bits, united);
-		if (newer > 0) to.setUint32(lastSeen.offset, older, true);
+		const to = new DataView(present.buffer, present.byteOffset, present.byteLength);
+		const from = new DataView(value.buffer, value.byteOffset, value.byteLength);
+		const connection = created(from, to);
+		if (connection < 0) return false;
+		if (connection > 0) {
+			present.set(value);
+			return true;
+		}
+		const known = readBits(to, flagsAt, bits);
+		const united = known | readBits(from, flagsAt, bits);
+		const newer = lastSeen(from, to) > 0;
+		if (!newer && united === known) return false;
+		if (newer) present.set(value);
+		writeBits(to, flagsAt, bits, united);
 		return true;
 	};
 }
 
 function readBits(view: DataView, offset: number, bits: number): number {
+	if (bits === 0) return 0;
 	if (bits === 8) return view.getUint8(offset);
 	return bits === 16 ? view.getUint16(offset, true) : view.getUint32(offset, true) | 0;
 }
@@ -266,5 +277,5 @@ function readBits(view: DataView, offset: number, bits: number): number {
 function writeBits(view: DataView, offset: number, bits: number, value: number): void {
 	if (bits === 8) view.setUint8(offset, value);
 	else if (bits === 16) view.setUint16(offset, value, true);
-	else view.setUint32(offset, value >>> 0, true);
+	else if (bits === 32) view.setUint32(offset, value >>> 0, true);
 }
