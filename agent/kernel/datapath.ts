@@ -11,7 +11,13 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatapathConfig, type MapName, Maps, RuntimeState } from '../../native/abi/generated.ts';
-import { type BpfMap, type CgroupAttachType, type KernelFeatures, possibleCpus } from '../../native/index.ts';
+import {
+	type BpfMap,
+	type BpfProgram,
+	type CgroupAttachType,
+	type KernelFeatures,
+	possibleCpus,
+} from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import { BpfKernel } from './bpf-kernel.ts';
@@ -289,9 +295,11 @@ export class Datapath {
 
 	/** Attaches all. @throws ATTACH_FAILED for an attachment that may not fail */
 	#swap(wanted: AttachmentTable, mayFail: (name: string) => boolean): SwapReport {
-		const counts: Record<LinkChange, number> = { attached: 0, replaced: 0 };
+		const replaced = this.#replaceAll(wanted);
+		const counts: Record<LinkChange, number> = { attached: 0, replaced: replaced.size };
 		const failed: { name: string; message: string }[] = [];
 		for (const [name, attachment] of wanted) {
+			if (replaced.has(name)) continue;
 			try {
 				counts[this.#attach(name, attachment)]++;
 			} catch (error) {
@@ -300,6 +308,17 @@ export class Datapath {
 			}
 		}
 		return { ...counts, failed };
+	}
+
+	#replaceAll(wanted: AttachmentTable): Set<string> {
+		const swaps = new Map<string, { program: BpfProgram; target: LinkTarget }>();
+		for (const [name, { program, target }] of wanted) {
+			const found = this.#programs.find(program);
+			if (found !== undefined) swaps.set(name, { program: found, target });
+		}
+		const replaced = this.#links.replaceAll(swaps);
+		for (const [name, attachment] of wanted) if (replaced.has(name)) this.#attached.set(name, attachment);
+		return replaced;
 	}
 
 	#attach(name: string, attachment: Attachment): LinkChange {

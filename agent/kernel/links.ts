@@ -69,6 +69,29 @@ export class Links {
 		}
 	}
 
+	/**
+	 * Swaps programs inside pinned attachments, one right after the other: all that takes time is done before the first, so that
+	 * hardly a packet meets old programs on its way and new ones on its way back.
+	 * @returns names of those swapped; attach() is for the others: nothing pinned, another device, or clsact
+	 */
+	replaceAll(wanted: ReadonlyMap<string, { readonly program: BpfProgram; readonly target: LinkTarget }>): Set<string> {
+		const pinned = new Set(this.#entries());
+		const opened: { name: string; link: BpfLink; program: BpfProgram }[] = [];
+		const replaced = new Set<string>();
+		try {
+			for (const [name, { program, target }] of wanted) {
+				if (!pinned.has(name) || (target.kind === 'tc' && !this.#useTcx)) continue;
+				const link = BpfLink.openPinned(join(this.#directory, name));
+				opened.push({ name, link, program });
+				if (target.kind === 'tc' && link.info.ifindex !== target.ifindex) opened.pop()?.link.close();
+			}
+			for (const { name, link, program } of opened) if (swapped(link, program)) replaced.add(name);
+			return replaced;
+		} finally {
+			for (const { link } of opened) link.close();
+		}
+	}
+
 	/** Ends an attachment. @returns false when there was none */
 	detach(name: string): boolean {
 		const pins = this.#entries().filter((entry) => nameOf(entry) === name);
@@ -136,6 +159,17 @@ function nameOf(entry: string): string {
 	return MARKER.exec(entry)?.[1] ?? entry;
 }
 
+/** @returns false when the cgroup or device is gone: its link is defunct */
+function swapped(link: BpfLink, program: BpfProgram): boolean {
+	try {
+		link.update(program);
+		return true;
+	} catch (error) {
+		if (error instanceof NativeError && ['ENOLINK', 'ENODEV'].includes(error.code)) return false;
+		throw error;
+	}
+}
+
 /** @returns false when nothing is pinned there, or the pin's device is gone or another one */
 function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): boolean {
 	let link: BpfLink;
@@ -150,11 +184,7 @@ function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): 
 			unlinkSync(path);
 			return false;
 		}
-		link.update(program);
-		return true;
-	} catch (error) {
-		// A cgroup or device that was removed leaves a defunct link behind.
-		if (!(error instanceof NativeError) || !['ENOLINK', 'ENODEV'].includes(error.code)) throw error;
+		if (swapped(link, program)) return true;
 		unlinkSync(path);
 		return false;
 	} finally {
