@@ -196,7 +196,7 @@ describe('upgrade and rollback', () => {
 	it('takes back the flows of an upgrade that was killed half way', async () => {
 		await open();
 		await activate();
-		const own = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5 });
+		const own = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5, created: 5000 });
 		await agent.call('set', 'ct4', flowKey(3), own);
 		const id = await mapId('fl_ct4_1');
 		await agent.call('pinOther', other, { old_ct4: 'fl_ct4_2_next' }, mapsDir);
