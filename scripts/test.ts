@@ -42,7 +42,7 @@ const root = join(import.meta.dirname, '..');
 const reportDir = join(root, 'build', 'reports');
 const minute = 60_000;
 
-const check = (name: string, ...command: string[]): Step => ({ name: `check ${name}`, command, limitMs: 3 * minute });
+const check = (name: string, ...command: string[]): Step => ({ name: `check ${name}`, command, limitMs: 8 * minute });
 const tests = (project: string, limitMs: number): Step => ({
 	name: `${project} tests`,
 	command: ['vitest', 'run', '--project', project, '--reporter=dot', '--reporter=json'],
