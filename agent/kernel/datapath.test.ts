@@ -22,6 +22,9 @@ const request: OpenRequest = { objectDir: BPF_OUTPUT, bpffsDir, cgroupRoot };
 const [UPLINK, POD, PEER] = [3, 5, 4];
 const attachments = { uplinks: [UPLINK], endpoints: [{ ifindex: POD, pinName: 'a' }] };
 
+/** Other sizes are another layout to carry flows into. */
+const RESIZED = { ct4: 8192, ct6: 8192, nat: 8192 };
+
 let scratch: string;
 let other: string;
 let agent: NetnsProcess;
@@ -66,6 +69,9 @@ const finalPins = Object.values(Maps)
 	.sort();
 const flowKey = (i: number): Uint8Array =>
 	Ct4Key.encode({ lo: 0x0a000001, hi: 0x0a010000 + i, loPort: 80, hiPort: 10000 + i, proto: 6 });
+
+const flow = (fields: Partial<CtEntry>): Uint8Array =>
+	CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), ...fields });
 
 describe('start and restart', () => {
 	it('makes all maps, attaches everything, and a second start swaps programs inside the same links', async () => {
@@ -205,6 +211,36 @@ describe('upgrade and rollback', () => {
 		expect(pins()).toEqual(finalPins);
 		expect(await mapId('fl_ct4_1')).toBe(id);
 		expect(await agent.call('get', 'ct4', flowKey(3))).toEqual(own);
+	});
+
+	it.each([
+		['in the first copy', 'goes on', RESIZED, 'fl_ct4_1', 'fl_ct4_1'],
+		['before the first link', 'goes on', RESIZED, 'fl_ct4_1', 'fl_ct4_1'],
+		['amid the links', 'goes on', RESIZED, 'fl_ct4_1', 'fl_ct4_1_next'],
+		['amid the links', 'goes back', {}, 'fl_ct4_1_next', 'fl_ct4_1'],
+		['after the second copy', 'goes back', {}, 'fl_ct4_1_next', 'fl_ct4_1_next'],
+		['amid the pins', 'goes on', RESIZED, 'fl_ct4_1', 'fl_ct4_1'],
+		['amid the pins', 'goes back', {}, 'fl_ct4_1', 'fl_ct4_1'],
+	] as const)('loses no flow to a kill %s when the next agent %s', async (point, _what, mapSizes, again, fresh) => {
+		await open();
+		await activate();
+		await agent.call('set', 'ct4', flowKey(1), flow({ created: 100, svcId: 1 }));
+		await agent.call('set', 'ct4', flowKey(2), flow({ created: 100, svcId: 1 }));
+		const attached = links();
+		await open({ mapSizes: RESIZED });
+		await agent.call('dieAt', point);
+		await expect(activate()).rejects.toThrow(/ended: SIGKILL/);
+		agent.restart();
+		// While there is no agent, programs write to the maps they know: ports are used again, and a flow appears.
+		await agent.call('setPinned', join(mapsDir, again), flowKey(2), flow({ created: 200, svcId: 2 }));
+		await agent.call('setPinned', join(mapsDir, fresh), flowKey(3), flow({ created: 200, svcId: 3 }));
+		await open({ mapSizes });
+		expect(await activate()).toMatchObject({ attached: 0, removed: [], failed: [] });
+		const found = [1, 2, 3].map((i) => agent.call<Uint8Array>('get', 'ct4', flowKey(i)));
+		expect((await Promise.all(found)).map((entry) => CtEntry.decode(entry).svcId)).toEqual([1, 2, 3]);
+		expect(pins()).toEqual(finalPins);
+		expect(links()).toEqual(attached);
+		expect(RuntimeState.decode(await agent.call('get', 'runtime', new Uint8Array(4)))).toMatchObject({ migrating: 0 });
 	});
 
 	it('keeps flows when configuration changes the size of their table', async () => {

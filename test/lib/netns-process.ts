@@ -24,8 +24,9 @@ export const NODE = resolve(import.meta.dirname, '../../node_modules/.bin/node')
 let started = 0;
 
 export class NetnsProcess {
-	readonly #child: ChildProcess;
+	readonly #script: string;
 	readonly #namespace: string;
+	#child: ChildProcess;
 	readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
 	#nextId = 1;
 
@@ -33,17 +34,28 @@ export class NetnsProcess {
 	constructor(script: string) {
 		this.#namespace = `fldp${process.pid}x${started++}`;
 		execFileSync('ip', ['netns', 'add', this.#namespace], { timeout: COMMAND_TIMEOUT_MS });
-		this.#child = spawn('nsenter', [`--net=/run/netns/${this.#namespace}`, NODE, script], {
+		this.#script = script;
+		this.#child = this.#start();
+	}
+
+	/** Starts the script again in the same namespace, after its end. */
+	restart(): void {
+		this.#child = this.#start();
+	}
+
+	#start(): ChildProcess {
+		const child = spawn('nsenter', [`--net=/run/netns/${this.#namespace}`, NODE, this.#script], {
 			stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
 			serialization: 'advanced',
 		});
-		this.#child.on('message', (answer: Answer) => this.#settle(answer));
-		this.#child.on('exit', (code, signal) => {
+		child.on('message', (answer: Answer) => this.#settle(answer));
+		child.on('exit', (code, signal) => {
 			for (const { reject } of this.#waiting.values()) {
 				reject(new Error(`process in namespace ${this.#namespace} ended: ${signal ?? code}`));
 			}
 			this.#waiting.clear();
 		});
+		return child;
 	}
 
 	#settle(answer: Answer): void {

@@ -2,9 +2,10 @@
  * A stand-in for the agent inside a network namespace: opens the dataplane with the real programs, as often as the test asks.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
+import fs, { readdirSync, readlinkSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import type { Maps } from '../../../native/abi/generated.ts';
+import { type Maps, RuntimeState } from '../../../native/abi/generated.ts';
 import { BpfLink, BpfMap, BpfObject, clsact, probe, type Where } from '../../../native/index.ts';
 import { serve } from '../../../test/lib/netns-process.ts';
 import { type Attachments, type Datapath, type DatapathSettings, openDatapath } from '../datapath.ts';
@@ -77,6 +78,9 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 	get: (map: keyof typeof Maps, key: Uint8Array) => datapath?.kernel.mapGet(map, key),
 	count: (map: keyof typeof Maps) => [...(datapath?.kernel.mapEntries(map) ?? [])].length,
 	close: () => datapath?.close(),
+	dieAt: (point: KillPoint) => KILL_POINTS[point](),
+	setPinned: (path: string, key: Uint8Array, value: Uint8Array) =>
+		withClosed(BpfMap.openPinned(path), (map) => map.set(key, value)),
 	mapId: (path: string) => withClosed(BpfMap.openPinned(path), (map) => map.info.id),
 	link: (path: string) => withClosed(BpfLink.openPinned(path), (link) => link.info),
 	clsact: (ifindex: number, where: Where) => clsact.programId(ifindex, where, { priority: 1, handle: 0xf1 }),
@@ -99,6 +103,51 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 		map.close();
 	},
 };
+
+export type KillPoint =
+	| 'in the first copy'
+	| 'before the first link'
+	| 'amid the links'
+	| 'after the second copy'
+	| 'amid the pins';
+
+const die = (): void => {
+	process.kill(process.pid, 'SIGKILL');
+};
+
+/** Has activate() end this process at a certain point, as SIGKILL from outside would. */
+const KILL_POINTS: Record<KillPoint, () => void> = {
+	'in the first copy': () => dieIn(BpfMap.prototype, 'updateBatch', () => true),
+	'before the first link': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 1)),
+	'amid the links': () => dieIn(BpfLink.prototype, 'update', countdown(3)),
+	'after the second copy': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 0)),
+	'amid the pins': () => {
+		dieIn(fs, 'renameSync', countdown(2));
+		syncBuiltinESMExports();
+	},
+};
+
+/** Replaces a method by one that ends the process when `now` says so, before it does anything. */
+function dieIn(owner: object, method: string, now: (...args: unknown[]) => boolean): void {
+	const original = Reflect.get(owner, method) as (...args: unknown[]) => unknown;
+	Reflect.set(owner, method, function (this: unknown, ...args: unknown[]): unknown {
+		if (now(...args)) die();
+		return Reflect.apply(original, this, args);
+	});
+}
+
+function kernelOf(): object {
+	if (datapath === undefined) throw new Error('nothing is open');
+	return datapath.kernel;
+}
+
+const migrates = (map: unknown, row: unknown, migrating: number): boolean =>
+	map === 'runtime' && RuntimeState.decode(row as Uint8Array).migrating === migrating;
+
+function countdown(calls: number): () => boolean {
+	let left = calls;
+	return () => --left === 0;
+}
 
 function descriptor(fd: string): string {
 	try {
