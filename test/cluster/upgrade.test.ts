@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
@@ -17,6 +17,8 @@ const PORTS = [
 	{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' },
 ] as const;
 const INTERVAL_MS = 20;
+/** What a jiffy and rounding may add to an age. */
+const CLOCK_MS = 20;
 /** More packets than a connection of one request has. */
 const MANY_PACKETS = 30;
 /** Entries of connections that last for the whole test, on node 1: two per translated one. */
@@ -40,7 +42,8 @@ interface Entry {
 interface Connection {
 	readonly name: string;
 	readonly packets: number;
-	readonly beganMs: number;
+	/** Not before, and not after; milliseconds since the epoch. */
+	readonly began: readonly [number, number];
 }
 
 describe('replacing the agent by another version', () => {
@@ -100,6 +103,7 @@ describe('replacing the agent by another version', () => {
 
 	/** What `fairlead ct list` of a version says about connections that last, in a fixed order. */
 	async function lasting(node: ClusterNode, root: string): Promise<Connection[]> {
+		const asked = Date.now();
 		const { stdout } = await run([
 			NODE,
 			join(root, 'cli/main.ts'),
@@ -110,6 +114,7 @@ describe('replacing the agent by another version', () => {
 			'-o',
 			'json',
 		]);
+		const answered = Date.now();
 		const entries = stdout
 			.trim()
 			.split('\n')
@@ -120,18 +125,24 @@ describe('replacing the agent by another version', () => {
 					`${entry.protocol} ${entry.source} ${entry.sourcePort} to ${entry.destination} ${entry.destinationPort}` +
 					` as ${entry.translated} ${entry.translatedPort} ${entry.snatPort}`,
 				packets: entry.packetsForward + entry.packetsReply,
-				beganMs: Date.now() - Number.parseFloat(entry.age) * 1000,
+				began: [asked, answered].map((ms) => ms - Number.parseFloat(entry.age) * 1000) as [number, number],
 			}))
 			.filter(({ packets }) => packets >= MANY_PACKETS)
 			.sort((a, b) => (a.name < b.name ? -1 : 1));
 	}
 
-	/** SIGKILL, then the other version on the same directories. */
-	async function replaceAgents(root: string): Promise<void> {
+	/** SIGKILL, then the other version on the same directories; `amid` on node 1 kills that one too when its maps are there. */
+	async function replaceAgents(root: string, amid?: string): Promise<void> {
 		await Promise.all(
 			cluster().nodes.map(async (node) => {
 				await node.killAgent();
 				node.startAgent(root);
+				if (amid !== undefined && node.index === 1) {
+					await eventually(`${amid} is there`, () => expect(pins(node)).toContain(amid), { intervalMs: 2 });
+					await node.killAgent();
+					expect(pins(node)).toContain(amid);
+					node.startAgent(root);
+				}
 				await node.waitReady();
 			}),
 		);
@@ -143,7 +154,9 @@ describe('replacing the agent by another version', () => {
 		expect(after.map(({ name }) => name)).toEqual(before.map(({ name }) => name));
 		after.forEach((one, index) => {
 			expect(one.packets, one.name).toBeGreaterThan(before[index]!.packets);
-			expect(Math.abs(one.beganMs - before[index]!.beganMs), one.name).toBeLessThan(1500);
+			const { began } = before[index]!;
+			expect(one.began[0], one.name).toBeLessThan(began[1] + CLOCK_MS);
+			expect(one.began[1], one.name).toBeGreaterThan(began[0] - CLOCK_MS);
 		});
 		return after;
 	}
@@ -180,7 +193,7 @@ describe('replacing the agent by another version', () => {
 		expect(await podProgramTags()).not.toEqual(tags);
 		const second = await expectCarriedOver(first, versions.programs.root);
 
-		await replaceAgents(versions.layout.root);
+		await replaceAgents(versions.layout.root, 'fl_nat_2_next');
 		expect(conntrackPins()).toEqual([0, 1].map(() => ['fl_ct4_2', 'fl_ct6_2', 'fl_nat_2']));
 		const third = await expectCarriedOver(second, versions.layout.root);
 
