@@ -2,6 +2,7 @@
 /*
  * Every map. Names carry the layout version: a changed layout gets a new number, and the agent carries state over.
  * max_entries are defaults; the agent sets the configured sizes before load.
+ * The agent maps slots, backends and twice the events: their sizes count as its resident memory.
  */
 #pragma once
 #include <linux/bpf.h>
@@ -32,7 +33,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 32768);
 	__type(key, __u32);
 	__type(value, struct slot_chunk);
 } fl_slots_1 SEC(".maps");
@@ -40,7 +41,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 131072);
 	__type(key, __u32);
 	__type(value, struct backend);
 } fl_backends_1 SEC(".maps");
@@ -143,7 +144,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 * 1024 * 1024);
+	__uint(max_entries, 1024 * 1024);
 } fl_events_1 SEC(".maps");
 
 struct {
