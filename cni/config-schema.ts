@@ -2,7 +2,7 @@
  * The network configuration on standard input, as runtimes hand it over. Unknown keys are ignored, as the
  * specification wants; keys whose promise we could not keep are refused by name.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Address, parseAddress } from '../agent/model/address.ts';
 import { CNI_VERSIONS } from './versions.ts';
 

@@ -1,7 +1,7 @@
 /**
  * From environment and standard input to a typed request. Everything that is missing or wrong is reported at once.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { PodRef, PortMapping } from '../agent/endpoints/attachment.ts';
 import { errorMessage } from '../agent/model/errors.ts';
 import { CniCode, CniError } from './cni-error.ts';

@@ -1,7 +1,7 @@
 /**
  * The one schema of the agent's configuration. A key exists here or nowhere: file, environment and flags are derived.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { cidr } from '../model/fields.ts';
 
 const port = z.int().min(1).max(65535);

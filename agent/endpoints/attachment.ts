@@ -2,7 +2,7 @@
  * An attachment: one interface of one container on this node, as the ledger remembers it. Plain values.
  */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Who an attachment is for, in the runtime's words. */
 export interface AttachmentKey {

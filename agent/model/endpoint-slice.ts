@@ -2,7 +2,7 @@
  * discovery.k8s.io/v1 EndpointSlice, trimmed. Condition defaults are applied here: no `ready` or `serving` is true,
  * no `terminating` is false (pkg/proxy/endpointslicecache.go of Kubernetes).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Address } from './address.ts';
 import { familyOf, parseAddress } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';

@@ -2,7 +2,7 @@
  * Building blocks for reading Kubernetes objects: optional fields may be absent or null, problems carry the field path
  * as people write it (`spec.ports[0].port`).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
 import { parseAddress, parseCidr } from './address.ts';
 

@@ -1,7 +1,7 @@
 /**
  * v1 Node and v1 Namespace, trimmed.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
 import { parseAddress } from './address.ts';
 import type { Parsed } from './fields.ts';

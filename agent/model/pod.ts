@@ -1,7 +1,7 @@
 /**
  * v1 Pod, trimmed.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Address } from './address.ts';
 import type { Parsed } from './fields.ts';
 import { address, list, namespacedMeta, optional, parseWith } from './fields.ts';

@@ -1,7 +1,7 @@
 /**
  * v1 Service, trimmed to what a node's dataplane uses.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';
 import { address, cidr, list, namespacedMeta, optional, optionalPort, parseWith, port, protocol } from './fields.ts';
