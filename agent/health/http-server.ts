@@ -1,8 +1,11 @@
 /**
  * A small HTTP server for probes and scrapes: GET and HEAD on exact paths, nothing else.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { errorMessage, FairleadError } from '../model/errors.ts';
+
+// An import of node:http reads all its exports, among them WebSocket, which loads an HTTP client of several megabytes.
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface HttpAnswer {
 	readonly status: number;
