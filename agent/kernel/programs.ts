@@ -1,5 +1,6 @@
 /**
- * Loads the programs into shared maps. The first object makes the maps that do not exist; all others use the same.
+ * Loads the programs into shared maps: first the maps that do not exist are made, then all objects are loaded at once, each
+ * on a thread of its own, because the verifier is what a start waits for.
  */
 import { join } from 'node:path';
 import { type DatapathConfig, encodeDatapathConfig, Maps } from '../../native/abi/generated.ts';
@@ -32,12 +33,14 @@ export class Programs {
 	 */
 	static async load(objectDir: string, config: DatapathConfig, maps: PinnedMaps): Promise<Programs> {
 		const programs = new Programs();
-		try {
-			for (const name of neededObjects(config))
-				await programs.#loadObject(join(objectDir, `${name}.bpf.o`), config, maps);
-		} catch (error) {
+		const paths = neededObjects(config).map((name) => join(objectDir, `${name}.bpf.o`));
+		for (const path of paths) await named(path, () => makeMaps(path, maps));
+		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, config, maps)));
+		// all must have ended before any can be closed
+		const failed = (await Promise.allSettled(loads)).find((each) => each.status === 'rejected');
+		if (failed !== undefined) {
 			programs.close();
-			throw error;
+			throw failed.reason;
 		}
 		return programs;
 	}
@@ -52,26 +55,44 @@ export class Programs {
 	}
 
 	async #loadObject(path: string, config: DatapathConfig, maps: PinnedMaps): Promise<void> {
-		try {
-			const object = BpfObject.open(path);
-			this.#objects.push(object);
-			for (const [name, value] of Object.entries(encodeDatapathConfig(config))) object.setRodata(name, value);
-			const made = shareMaps(object, maps);
-			await object.load();
-			for (const fullName of made) adoptMap(object, fullName, maps);
-			for (const name of object.programNames) this.#programs.set(name, object.program(name));
-		} catch (cause) {
-			if (!(cause instanceof NativeError)) throw cause;
-			throw new FairleadError('PROGRAM_LOAD', `cannot load ${path}: ${cause.message}`, {
-				cause,
-				object: path,
-				log: cause.log,
-			});
-		}
+		const object = BpfObject.open(path);
+		this.#objects.push(object);
+		for (const [name, value] of Object.entries(encodeDatapathConfig(config))) object.setRodata(name, value);
+		shareMaps(object, maps);
+		await object.load();
+		for (const name of object.programNames) this.#programs.set(name, object.program(name));
 	}
 }
 
-/** Gives an object the maps that exist. @returns those it will make; maps that are not ours stay private to it */
+/** Runs a step with an object file. @throws FairleadError PROGRAM_LOAD for what the kernel or libbpf refuses */
+async function named(path: string, step: () => Promise<void>): Promise<void> {
+	try {
+		await step();
+	} catch (cause) {
+		if (!(cause instanceof NativeError)) throw cause;
+		throw new FairleadError('PROGRAM_LOAD', `cannot load ${path}: ${cause.message}`, {
+			cause,
+			object: path,
+			log: cause.log,
+		});
+	}
+}
+
+/** Makes the maps of an object that do not exist yet, with its type information, but loads no program. */
+async function makeMaps(path: string, maps: PinnedMaps): Promise<void> {
+	const object = BpfObject.open(path);
+	try {
+		const missing = shareMaps(object, maps);
+		if (missing.length === 0) return;
+		for (const program of object.programNames) object.setAutoload(program, false);
+		await object.load();
+		for (const fullName of missing) adoptMap(object, fullName, maps);
+	} finally {
+		object.close();
+	}
+}
+
+/** Gives an object the maps that exist. @returns those it would make; maps that are not ours stay private to it */
 function shareMaps(object: BpfObject, maps: PinnedMaps): string[] {
 	return object.mapNames.filter((fullName) => {
 		const name = mapNameOf(fullName);
