@@ -10,4 +10,4 @@ PATH=$PWD/node_modules/.bin:$PATH
 step bpf dist/bpf "bpf scripts/build-bpf.ts" node scripts/build-bpf.ts
 step addon native/build/Release/fairlead.node "native/src native/CMakeLists.txt package-lock.json" cmake-js -d native compile
 step cni dist/cni/fairlead-cni "cni/front scripts/build-cni.sh" scripts/build-cni.sh
-step javascript dist/agent "agent cli cni native proto tsconfig.json tsconfig.build.json package.json package-lock.json" tsc -p tsconfig.build.json
+step javascript dist/agent/run.js "agent cli cni native/abi native/facade native/index.ts proto scripts/bundle.ts package.json package-lock.json" node scripts/bundle.ts

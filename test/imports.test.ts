@@ -98,7 +98,7 @@ describe('import arrows', () => {
 			'agent/routing/',
 			'agent/flows/',
 			'agent/api/',
-			'agent/main.ts',
+			'agent/run.ts',
 			'native/',
 			'cni/',
 		];

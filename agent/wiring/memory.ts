@@ -6,7 +6,7 @@ import { trimMemory } from '../../native/index.ts';
 
 /** Collects garbage and unused memory of malloc. Blocks for tens of milliseconds: only where nobody waits. */
 export function tidyMemory(): void {
-	// there with --expose-gc, which main.ts sets
+	// There with --expose-gc, which main.ts sets. Other flavors keep the compiled code of the start and half-empty pages.
 	globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 	trimMemory();
 }
