@@ -8,6 +8,7 @@ import { Objects } from '../test/lib/dataplane/objects.ts';
 import type { Ifindexes } from '../test/lib/dataplane/rows.ts';
 import { flat, ifindexOf, indexKey, worldConfig, worldRows } from '../test/lib/dataplane/rows.ts';
 import { serve } from '../test/lib/netns-process.ts';
+import { Random } from '../test/lib/packet/mutate.ts';
 import type { Layer } from '../test/lib/packet.ts';
 import { addressText, build, eth, ip, layerOf, parse, raw, tcp, u32 } from '../test/lib/packet.ts';
 import type { BackendPlace, Family } from './tc-world.ts';
@@ -29,6 +30,11 @@ export interface Scenario {
 	/** A power of two. */
 	readonly flows: number;
 	readonly backends?: BackendPlace;
+	/**
+	 * Packets visit the flows in another order than they were opened in: entries made in turn lie in turn in memory, and the
+	 * CPU fetches ahead.
+	 */
+	readonly shuffled?: boolean;
 }
 
 /** Nanoseconds per packet of one run each. */
@@ -36,6 +42,14 @@ export interface Sample {
 	readonly programNs: number;
 	readonly emptyNs: number;
 	readonly note: string;
+}
+
+interface Prepared {
+	readonly feed: Feed;
+	/** Every packet opens a flow. */
+	readonly opens: boolean;
+	readonly verdict: number;
+	readonly rewritten: 'source' | 'destination' | undefined;
 }
 
 interface Feed {
@@ -61,11 +75,26 @@ function frame(layers: readonly Layer[]): Uint8Array {
 	return build(...layers, raw(new Uint8Array(FRAME_BYTES - head.length)));
 }
 
+/** The same packets in another, always the same order (Fisher–Yates). */
+function shuffled(feed: Feed): Feed {
+	const random = new Random(1);
+	const frames = [...feed.frames];
+	for (let i = frames.length - 1; i > 0; i--) {
+		const other = random.next(i + 1);
+		const [a, b] = [frames[i], frames[other]];
+		if (a && b) {
+			frames[i] = b;
+			frames[other] = a;
+		}
+	}
+	return { ...feed, frames };
+}
+
 class Worker {
 	readonly #devices: Ifindexes;
 	readonly #objects: Objects;
 	readonly #ring: RingBuffer;
-	readonly #scenarios = new Map<string, Scenario>();
+	readonly #prepared = new Map<string, Prepared>();
 
 	private constructor(devices: Ifindexes, objects: Objects) {
 		this.#devices = devices;
@@ -82,7 +111,11 @@ class Worker {
 				: []),
 		]);
 		const devices = makeDevices(world);
-		const objects = await Objects.load({ objects: ['pod', 'node', driver], config: worldConfig(world, devices) });
+		const objects = await Objects.load({
+			objects: ['pod', 'node', driver],
+			config: worldConfig(world, devices),
+			mapSizes: world.mapSizes ?? {},
+		});
 		for (const [map, rows] of Object.entries(worldRows(world, devices))) {
 			const { keys, values } = flat(rows);
 			if (rows.length > 0 && objects.maps.has(map)) {
@@ -128,7 +161,7 @@ class Worker {
 	}
 
 	/** Runs one packet and refuses to measure a program that does something else than expected. */
-	#check(feed: Feed, verdict: number, rewritten: 'source' | 'destination' | undefined): void {
+	#check({ feed, verdict, rewritten }: Prepared): void {
 		this.#run(feed, 0, 1);
 		const got = this.#test(feed, 1);
 		const sent = ipOf(feed.frames[0] ?? new Uint8Array());
@@ -150,33 +183,44 @@ class Worker {
 		}
 	}
 
-	prepare(id: string, scenario: Scenario): void {
-		this.#scenarios.set(id, scenario);
+	/** Opens the flows of a scenario once; their entries stay. */
+	async prepare(id: string, scenario: Scenario): Promise<void> {
+		const prepared = await this.#prepare(scenario);
+		this.#prepared.set(id, scenario.shuffled ? { ...prepared, feed: shuffled(prepared.feed) } : prepared);
+	}
+
+	async #prepare(scenario: Scenario): Promise<Prepared> {
+		switch (scenario.kind) {
+			case 'new':
+				return { feed: clientFeed(scenario, 'S'), opens: true, verdict: REDIRECT, rewritten: 'destination' };
+			case 'passthrough':
+				return { feed: passFeed(scenario), opens: false, verdict: NEXT, rewritten: undefined };
+			case 'podtopod':
+				await this.#warm(podFeed(scenario, 'S'));
+				return { feed: podFeed(scenario, 'A'), opens: false, verdict: REDIRECT, rewritten: undefined };
+			case 'established':
+				await this.#warm(clientFeed(scenario, 'S'));
+				return { feed: clientFeed(scenario, 'A'), opens: false, verdict: REDIRECT, rewritten: 'destination' };
+			case 'reply': {
+				const open = clientFeed({ ...scenario, backends: 'onepod' }, 'S');
+				await this.#warm(open);
+				return { feed: this.#replyFeed(open), opens: false, verdict: REDIRECT, rewritten: 'source' };
+			}
+		}
 	}
 
 	/** One interleaved pair of runs. */
 	async sample(id: string): Promise<Sample> {
-		const scenario = this.#scenarios.get(id);
-		if (!scenario) {
+		const prepared = this.#prepared.get(id);
+		if (!prepared) {
 			throw new Error(`${id} was not prepared`);
 		}
-		await this.#clearFlows();
-		switch (scenario.kind) {
-			case 'new':
-				return this.#sampleNew(clientFeed(scenario, 'S'));
-			case 'passthrough':
-				return this.#steady(passFeed(scenario), NEXT, undefined);
-			case 'podtopod':
-				await this.#warm(podFeed(scenario, 'S'));
-				return this.#steady(podFeed(scenario, 'A'), REDIRECT, undefined);
-			case 'established':
-				await this.#warm(clientFeed(scenario, 'S'));
-				return this.#steady(clientFeed(scenario, 'A'), REDIRECT, 'destination');
-			case 'reply': {
-				await this.#warm(clientFeed({ ...scenario, backends: 'onepod' }, 'S'));
-				return this.#steady(this.#replyFeed(scenario), REDIRECT, 'source');
-			}
+		await this.#load(prepared.feed);
+		if (prepared.opens) {
+			await this.#clearFlows();
+			return this.#sampleNew(prepared.feed);
 		}
+		return this.#steady(prepared);
 	}
 
 	async #warm(feed: Feed): Promise<void> {
@@ -187,16 +231,14 @@ class Worker {
 		}
 	}
 
-	async #steady(feed: Feed, verdict: number, rewritten: 'source' | 'destination' | undefined): Promise<Sample> {
-		await this.#load(feed);
-		this.#check(feed, verdict, rewritten);
-		const emptyNs = this.#run(feed, 1, REPEAT);
-		const programNs = this.#run(feed, 0, REPEAT);
+	#steady(prepared: Prepared): Sample {
+		this.#check(prepared);
+		const emptyNs = this.#run(prepared.feed, 1, REPEAT);
+		const programNs = this.#run(prepared.feed, 0, REPEAT);
 		return { programNs, emptyNs, note: '' };
 	}
 
 	async #sampleNew(feed: Feed): Promise<Sample> {
-		await this.#load(feed);
 		let programNs = 0;
 		let emptyNs = 0;
 		let chunks = 0;
@@ -216,14 +258,15 @@ class Worker {
 		};
 	}
 
-	/** ACKs of the backends over IPv4, as the conntrack entries of the warmed flows say. */
-	#replyFeed(scenario: Scenario): Feed {
+	/** ACKs of the backends over IPv4, as the conntrack entries of the flows that `open` made say. */
+	#replyFeed(open: Feed): Feed {
+		const services = new Set(open.frames.map((f) => ipOf(f).dst));
 		const frames: Uint8Array[] = [];
 		const backend = pod(2);
 		for (const [key, value] of this.#objects.map('ct4').entries()) {
 			const k = Ct4Key.decode(key);
 			const e = CtEntry.decode(value);
-			if (!(e.flags & CtFlags.SVC_REPLY)) {
+			if (!(e.flags & CtFlags.SVC_REPLY) || !services.has(addressText(e.xlateAddr))) {
 				continue;
 			}
 			const initiatorHi = (e.flags & CtFlags.INITIATOR_IS_HI) !== 0;
@@ -237,10 +280,10 @@ class Worker {
 				]),
 			);
 		}
-		if (frames.length !== scenario.flows) {
-			throw new Error(`${frames.length} flows have an entry, ${scenario.flows} were made`);
+		if (frames.length < open.frames.length) {
+			throw new Error(`${frames.length} flows have an entry, ${open.frames.length} were made`);
 		}
-		return { program: 'from_pod', device: backend.device, frames };
+		return { program: 'from_pod', device: backend.device, frames: frames.slice(0, open.frames.length) };
 	}
 
 	close(): void {
@@ -312,7 +355,7 @@ async function handle(method: string, args: readonly unknown[]): Promise<unknown
 		throw new Error('the worker has not been started');
 	}
 	return method === 'prepare'
-		? worker.prepare(args[0] as string, args[1] as Scenario)
+		? await worker.prepare(args[0] as string, args[1] as Scenario)
 		: await worker.sample(args[0] as string);
 }
 

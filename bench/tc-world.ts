@@ -85,6 +85,7 @@ export function benchWorld(services: readonly ServiceFixture[]): WorldFixture {
 			},
 		],
 		services,
+		mapSizes: { backends: 262_144 },
 		config: { event_rate: 1_000_000, has_kern_ctx: 1, has_csum_ipv6: 1, has_coarse_time: 1 },
 	};
 }

@@ -39,13 +39,18 @@ const FIGURES: readonly TcFigure[] = [
 	},
 	{
 		id: 'tc.established.32k.ns',
-		what: 'pod program, established packets of 32,768 flows over 10,000 services',
+		what: 'pod program, established packets of 32,768 flows in turn over 10,000 services',
 		target: { atMost: 210 },
 		scenario: { ...tcp4, kind: 'established', services: 10_000, flows: 32_768 },
 	},
 	{
+		id: 'tc.established.32k.random.ns',
+		what: 'the same, flows in random order instead of in turn',
+		scenario: { ...tcp4, kind: 'established', services: 10_000, flows: 32_768, shuffled: true },
+	},
+	{
 		id: 'tc.established.32k.1svc.ns',
-		what: 'the same over 1 service',
+		what: 'in turn, over 1 service',
 		scenario: { ...tcp4, kind: 'established', flows: 32_768 },
 	},
 	{
@@ -138,6 +143,16 @@ async function measureGroup(driver: string, group: readonly TcFigure[], services
 	}
 }
 
+/** Figures that may share a process: the same services, and those that open flows apart, since they clear the table. */
+function groupsOf(figures: readonly TcFigure[]): readonly TcFigure[][] {
+	const groups = new Map<string, TcFigure[]>();
+	for (const figure of figures) {
+		const key = `${figure.scenario.services} ${figure.scenario.kind === 'new' ? figure.id : ''}`;
+		groups.set(key, [...(groups.get(key) ?? []), figure]);
+	}
+	return [...groups.values()];
+}
+
 export const tcSuite: Suite = {
 	name: 'tc programs',
 	figures: FIGURES,
@@ -147,12 +162,10 @@ export const tcSuite: Suite = {
 			const driver = join(directory, 'driver.bpf.o');
 			await compileBpf({ source: resolve(import.meta.dirname, 'driver.bpf.c'), output: driver });
 			const out: Figure[] = [];
-			for (const services of [1, 10_000]) {
-				const group = FIGURES.filter((f) => ids.has(f.id) && f.scenario.services === services);
-				if (group.length > 0) {
-					progress(`${group.length} figures with ${services} services, ${ROUNDS} rounds`);
-					out.push(...(await measureGroup(driver, group, services)));
-				}
+			for (const group of groupsOf(FIGURES.filter((f) => ids.has(f.id)))) {
+				const services = group[0]?.scenario.services ?? 1;
+				progress(`${group.map((f) => f.id).join(' ')}: ${services} services, ${ROUNDS} rounds`);
+				out.push(...(await measureGroup(driver, group, services)));
 			}
 			return FIGURES.flatMap((f) => out.filter((o) => o.id === f.id));
 		} finally {

@@ -20,6 +20,8 @@ export const PEER = { UNKNOWN: 0, LOCAL_POD: 1, REMOTE_POD: 2, HOST: 3, REMOTE_N
 export const SCOPE = { CLUSTER: 0, EXTERNAL: 1 } as const;
 const SLOTS_PER_CHUNK = 16;
 const ADDRESS_ONLY = 1;
+/** SVC_FLAG_LOCAL_INTERNAL and SVC_FLAG_LOCAL_EXTERNAL. */
+const LOCAL_POLICIES = 2 | 4;
 const BACKEND_LIVE = 1;
 const ENDPOINT_READY = 1;
 
@@ -140,7 +142,8 @@ class ServiceRows {
 			});
 			return index;
 		});
-		const local = indexes.filter((_, i) => service.backends[i]?.local);
+		const usesLocal = ((service.flags ?? 0) & LOCAL_POLICIES) !== 0;
+		const local = usesLocal ? indexes.filter((_, i) => service.backends[i]?.local) : [];
 		const id = this.#nextId++;
 		this.services.push({
 			key: SvcKey.encode({
@@ -182,6 +185,9 @@ class ServiceRows {
 	}
 
 	#extent(indexes: readonly number[]): number {
+		if (indexes.length === 0) {
+			return 0;
+		}
 		const base = this.#nextChunk * SLOTS_PER_CHUNK;
 		for (let at = 0; at < indexes.length; at += SLOTS_PER_CHUNK) {
 			this.#slots.set(this.#nextChunk++, indexes.slice(at, at + SLOTS_PER_CHUNK));
