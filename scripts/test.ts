@@ -57,10 +57,10 @@ const steps: readonly Step[] = [
 	check('C++ lint', 'scripts/lint-native.sh'),
 	check('shell scripts', 'bash', '-c', 'shellcheck -x $(git ls-files "*.sh") .ci/run'),
 	check('lock file is complete', 'npm', 'ci', '--dry-run'),
-	tests('unit', 5 * minute),
-	tests('kernel', 8 * minute),
-	tests('cluster', 12 * minute),
-	{ name: 'native tests under sanitizers', command: ['scripts/native-asan.sh'], limitMs: 6 * minute },
+	tests('unit', 10 * minute),
+	tests('kernel', 15 * minute),
+	tests('cluster', 30 * minute),
+	{ name: 'native tests under sanitizers', command: ['scripts/native-asan.sh'], limitMs: 12 * minute },
 ];
 
 const say = (text: string): void => void writeSync(1, `${text}\n`);
