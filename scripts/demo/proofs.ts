@@ -147,6 +147,7 @@ export async function proveChanges(demo: Demo): Promise<void> {
 			startTraffic(other, 'new', { mode: 'tcp', host, port: 7, intervalMs: 5 }),
 			startTraffic(client, 'datagrams', { mode: 'udp-stream', host, port: 7, intervalMs: 5 }),
 		];
+		await Promise.all(traffic.map((one) => one.flowing()));
 		for (let kill = 1; kill <= 5; kill++) {
 			progress(`kill -9 of both agents, ${kill} of 5`);
 			for (const node of cluster.nodes) {

@@ -39,9 +39,9 @@ it('counts answers and failures of every kind of traffic', async () => {
 		}
 	}
 	const traffic = startTraffic(node, 'lost', { mode: 'tcp', host: CLIENT.v4, port: HOST_ECHO_PORT, timeoutMs: 200 });
-	await sleep(300);
+	await traffic.flowing();
 	await cluster.client.run(['ip', 'link', 'set', 'eth0', 'down']);
-	await sleep(600);
+	await sleep(1000);
 	const report = await traffic.stop();
 	expect(report.ok).toBeGreaterThan(0);
 	expect(report.failed).toBeGreaterThan(0);

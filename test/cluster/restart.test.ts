@@ -76,6 +76,7 @@ describe('an agent that is killed and started again', () => {
 
 	it(`does not cost one error in ${2 * ROUNDS} kills of two agents`, { timeout: 400_000 }, async () => {
 		const traffic = startAll();
+		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
 		for (let round = 0; round < ROUNDS; round++) {
 			for (const node of cluster().nodes) {
 				await node.killAgent();
@@ -94,6 +95,7 @@ describe('an agent that is killed and started again', () => {
 		const node = cluster().node(1);
 		await node.killAgent();
 		const during = startTraffic(pods.a1, 'dead', { mode: 'tcp', host: VIP.IPv4, port: 80, intervalMs: 10 });
+		await during.flowing();
 		cluster().publish(ECHO_SERVICE, [pods.a2, pods.b2]);
 		await awaitBackends(pods.b1, VIP.IPv4, 80, ['a2', 'b2']);
 		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b1']);

@@ -65,6 +65,7 @@ describe('services of a cluster', () => {
 			startTraffic(pods.a1, `tcp-${family}`, { mode: 'tcp', host: VIP[family], port: 80, intervalMs: 5 }),
 			startTraffic(pods.b2, `udp-${family}`, { mode: 'udp', host: VIP[family], port: 53, intervalMs: 5 }),
 		]);
+		await Promise.all(traffic.map((one) => one.flowing()));
 		for (let round = 0; round < 3; round++) {
 			cluster().publish(ECHO_SERVICE, [pods.a2]);
 			for (const place of [pods.a1, pods.b2]) await awaitBackends(place, VIP.IPv4, 80, ['a2']);

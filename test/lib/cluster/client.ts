@@ -1,9 +1,10 @@
 /**
  * Client side of the tests: runs test/lib/programs/client.ts or curl in a place and returns what it measured.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientReport, ClientRequest } from '../programs/client.ts';
+import { eventually } from './exec.ts';
 import type { Place } from './place.ts';
 
 export type { ClientReport, ClientRequest };
@@ -25,6 +26,8 @@ export async function ask(
 
 /** Traffic that goes on until `stop` is called, which returns its report. */
 export interface Traffic {
+	/** Resolves when the first request has been answered. */
+	flowing(): Promise<void>;
 	stop(): Promise<ClientReport>;
 }
 
@@ -35,8 +38,16 @@ export function startTraffic(
 	request: Partial<ClientRequest> & Pick<ClientRequest, 'mode' | 'host' | 'port'>,
 ): Traffic {
 	const full: ClientRequest = { count: 0, untilSignal: true, ...request };
+	const file = join(place.dir, `traffic-${label}.log`);
+	const earlier = existsSync(file) ? readFileSync(file, 'utf8').length : 0;
 	const child = place.start(`traffic-${label}`, [NODE, CLIENT, JSON.stringify(full)]);
 	return {
+		async flowing() {
+			await eventually(`traffic ${label} flows`, () => {
+				if (!readFileSync(child.logFile, 'utf8').slice(earlier).includes('first answer'))
+					throw new Error('no answer yet');
+			});
+		},
 		async stop() {
 			await child.stop('SIGTERM', 20_000);
 			const last = readFileSync(child.logFile, 'utf8').trim().split('\n').at(-1) ?? '';

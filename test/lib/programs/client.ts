@@ -1,6 +1,6 @@
 /**
  * Traffic source for tests and the demo. Reads a ClientRequest as JSON from its first argument, sends requests to an echo
- * server and prints a ClientReport as JSON. With `untilSignal` it goes on until SIGTERM.
+ * server and prints a ClientReport as JSON. With `untilSignal` it goes on until SIGTERM, and says when it has its first answer.
  *
  * Modes: `tcp` a new connection per request, `stream` one long-lived TCP connection, `udp` a new socket per request,
  * `udp-stream` one socket, `sendto` a new
@@ -228,6 +228,7 @@ async function work(): Promise<void> {
 		try {
 			await ask(text);
 			times.push(performance.now() - started);
+			if (options.untilSignal && times.length === 1) process.stdout.write('first answer\n');
 		} catch (error) {
 			fail(error);
 		}
