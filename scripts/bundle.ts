@@ -3,8 +3,8 @@
  * instead of some 400 files as wholes. Outside stay the addon, .proto files, BPF objects and the CNI front, found by path.
  * Writes dist/agent and dist/cli only.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -27,14 +27,21 @@ async function bundle(source: string, output: string, options: BuildOptions): Pr
 	const { outputFiles } = await build({ ...COMMON, ...options, entryPoints: [source], write: false });
 	// In strings they are escapes already; one such character in a comment makes V8 keep two bytes for each of the file.
 	const text = (outputFiles[0]?.text ?? '').replaceAll(/\P{ASCII}/gu, '?');
-	const path = join(ROOT, output);
-	writeFileSync(`${path}.${process.pid}`, text, { mode: 0o755 });
-	renameSync(`${path}.${process.pid}`, path);
+	mkdirSync(dirname(output), { recursive: true });
+	writeFileSync(`${output}.${process.pid}`, text, { mode: 0o755 });
+	renameSync(`${output}.${process.pid}`, output);
 }
 
-for (const folder of ['agent', 'cli']) mkdirSync(join(ROOT, 'dist', folder), { recursive: true });
-const whole = { bundle: true, banner: { js: REQUIRE } };
-await bundle('agent/run.ts', 'dist/agent/run.js', whole);
-await bundle('cli/main.ts', 'dist/cli/main.js', whole);
-// the agent's first step imports run.js by a path it computes
-await bundle('agent/main.ts', 'dist/agent/main.js', {});
+/** @param directory  `dist`, or another one that is to become it */
+export async function bundleAll(directory: string): Promise<void> {
+	const started = new Date();
+	const whole = { bundle: true, banner: { js: REQUIRE } };
+	await bundle('agent/run.ts', join(directory, 'agent/run.js'), whole);
+	await bundle('cli/main.ts', join(directory, 'cli/main.js'), whole);
+	// It imports run.js by a path it computes. Written last, with the time from which on a changed source is not in it.
+	const entry = join(directory, 'agent/main.js');
+	await bundle('agent/main.ts', entry, {});
+	utimesSync(entry, started, started);
+}
+
+if (import.meta.main) await bundleAll(join(ROOT, 'dist'));

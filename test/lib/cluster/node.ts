@@ -5,6 +5,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { entryOf } from './built.ts';
 import { CniRuntime } from './cni.ts';
 import { type BackgroundProcess, eventually, FinalError, type RunResult } from './exec.ts';
 import { Place } from './place.ts';
@@ -103,7 +104,7 @@ export class ClusterNode extends Place {
 		const log = openSync(this.agentLog, 'a');
 		writeSync(log, `--- agent started at ${new Date().toISOString()}\n`);
 		closeSync(log);
-		const command = [NODE, join(root, 'agent', 'main.ts'), '--config', this.configFile];
+		const command = [NODE, entryOf(root, 'agent'), '--config', this.configFile];
 		const agentPlace = new Place({
 			name: 'agent',
 			netns: this.netns,
@@ -151,7 +152,7 @@ export class ClusterNode extends Place {
 
 	/** The command line of `fairlead` for this node, to run from anywhere on the machine. */
 	cliCommand(...args: string[]): string[] {
-		return [NODE, join(ROOT, 'cli', 'main.ts'), '--socket', this.socket, ...args];
+		return [NODE, entryOf(ROOT, 'cli'), '--socket', this.socket, ...args];
 	}
 
 	/** Runs `fairlead ARGS…` against this node's agent. */
