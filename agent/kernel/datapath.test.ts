@@ -159,6 +159,19 @@ describe('clsact, for kernels without tcx', () => {
 		expect(await agent.call('clsact', POD, 'egress')).toBeUndefined();
 		expect(links().join()).not.toMatch(/pod_a/);
 	});
+
+	it('ends the filter that an agent killed on its way to tcx left beside the link', async () => {
+		await open({ tc: 'clsact' });
+		await activate();
+		await open();
+		await agent.call('dieAt', 'before a clsact filter goes');
+		await expect(activate()).rejects.toThrow(/ended: SIGKILL/);
+		agent.restart();
+		await open();
+		await activate();
+		expect(links().join()).not.toMatch(/clsact/);
+		for (const where of ['ingress', 'egress']) expect(await agent.call('clsact', POD, where)).toBeUndefined();
+	});
 });
 
 describe('upgrade and rollback', () => {

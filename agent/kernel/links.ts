@@ -72,21 +72,20 @@ export class Links {
 	/**
 	 * Swaps programs inside pinned attachments, one right after the other: all that takes time is done before the first, so that
 	 * hardly a packet meets old programs on its way and new ones on its way back.
-	 * @returns names of those swapped; attach() is for the others: nothing pinned, another device, or clsact
+	 * @returns names of those swapped; attach() is for the others, and reports why: nothing pinned, another device, clsact or what
+	 *          an agent that was killed has left of it, an error
 	 */
 	replaceAll(wanted: ReadonlyMap<string, { readonly program: BpfProgram; readonly target: LinkTarget }>): Set<string> {
-		const pinned = new Set(this.#entries());
+		const entries = this.#entries();
 		const opened: { name: string; link: BpfLink; program: BpfProgram }[] = [];
-		const replaced = new Set<string>();
 		try {
 			for (const [name, { program, target }] of wanted) {
-				if (!pinned.has(name) || (target.kind === 'tc' && !this.#useTcx)) continue;
-				const link = BpfLink.openPinned(join(this.#directory, name));
-				opened.push({ name, link, program });
-				if (target.kind === 'tc' && link.info.ifindex !== target.ifindex) opened.pop()?.link.close();
+				const own = entries.filter((entry) => nameOf(entry) === name);
+				if (own.length !== 1 || own[0] !== name || (target.kind === 'tc' && !this.#useTcx)) continue;
+				const link = openLink(join(this.#directory, name), target);
+				if (link !== undefined) opened.push({ name, link, program });
 			}
-			for (const { name, link, program } of opened) if (swapped(link, program)) replaced.add(name);
-			return replaced;
+			return new Set(opened.filter(({ link, program }) => isSwapped(link, program)).map(({ name }) => name));
 		} finally {
 			for (const { link } of opened) link.close();
 		}
@@ -159,14 +158,25 @@ function nameOf(entry: string): string {
 	return MARKER.exec(entry)?.[1] ?? entry;
 }
 
-/** @returns false when the cgroup or device is gone: its link is defunct */
-function swapped(link: BpfLink, program: BpfProgram): boolean {
+/** The pinned link if it can be opened and is at the target. */
+function openLink(path: string, target: LinkTarget): BpfLink | undefined {
+	let link: BpfLink | undefined;
+	try {
+		link = BpfLink.openPinned(path);
+		if (target.kind !== 'tc' || link.info.ifindex === target.ifindex) return link;
+	} catch {
+		// attach() meets the same error and tells it.
+	}
+	link?.close();
+	return undefined;
+}
+
+function isSwapped(link: BpfLink, program: BpfProgram): boolean {
 	try {
 		link.update(program);
 		return true;
-	} catch (error) {
-		if (error instanceof NativeError && ['ENOLINK', 'ENODEV'].includes(error.code)) return false;
-		throw error;
+	} catch {
+		return false; // as above
 	}
 }
 
@@ -184,7 +194,11 @@ function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): 
 			unlinkSync(path);
 			return false;
 		}
-		if (swapped(link, program)) return true;
+		link.update(program);
+		return true;
+	} catch (error) {
+		// A cgroup or device that was removed leaves a defunct link behind.
+		if (!(error instanceof NativeError) || !['ENOLINK', 'ENODEV'].includes(error.code)) throw error;
 		unlinkSync(path);
 		return false;
 	} finally {

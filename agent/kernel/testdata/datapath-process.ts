@@ -109,7 +109,8 @@ export type KillPoint =
 	| 'before the first link'
 	| 'amid the links'
 	| 'after the second copy'
-	| 'amid the pins';
+	| 'amid the pins'
+	| 'before a clsact filter goes';
 
 const die = (): void => {
 	process.kill(process.pid, 'SIGKILL');
@@ -121,6 +122,7 @@ const KILL_POINTS: Record<KillPoint, () => void> = {
 	'before the first link': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 1)),
 	'amid the links': () => dieIn(BpfLink.prototype, 'update', countdown(3)),
 	'after the second copy': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 0)),
+	'before a clsact filter goes': () => dieIn(clsact, 'detach', () => true),
 	'amid the pins': () => {
 		dieIn(fs, 'renameSync', countdown(2));
 		syncBuiltinESMExports();
