@@ -166,6 +166,14 @@ describe('many entries', () => {
 		expect((await map.entriesAsync()).sort(byKey)).toEqual(expected);
 	});
 
+	it('scans what was there when it was asked, as often as wanted', () => {
+		const map = create({});
+		map.set(u32(1), u64(3n));
+		const scan = map.scan();
+		map.set(u32(2), u64(6n));
+		for (let round = 0; round < 2; round++) expect([...scan]).toEqual([[u32(1), u64(3n)]]);
+	});
+
 	it('reads an empty map as no entries', async () => {
 		expect(create({}).entries()).toEqual([]);
 		expect(await create({}).dumpAsync()).toEqual({ count: 0, keys: new Uint8Array(0), values: new Uint8Array(0) });

@@ -24,7 +24,7 @@ export class BpfKernel implements Kernel {
 	}
 
 	mapEntries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
-		return this.#maps.get(map).entries();
+		return this.#maps.get(map).scan();
 	}
 
 	mapCapacity(map: MapName): number {

@@ -1,6 +1,14 @@
 /** BPF maps. */
 import { unlinkSync } from 'node:fs';
-import { addon, handleOf, type MapHandle, type MapInfo, mapHandles, programHandles } from './addon.ts';
+import {
+	addon,
+	type FlatEntries,
+	handleOf,
+	type MapHandle,
+	type MapInfo,
+	mapHandles,
+	programHandles,
+} from './addon.ts';
 import type { BpfProgram } from './program.ts';
 
 /** `set` flags (linux/bpf.h). */
@@ -83,6 +91,13 @@ export class BpfMap {
 		return this.#split(addon.mapDump(this.#handle));
 	}
 
+	/** As entries(), read now, but each pair is made when it is asked for: for large maps of which little is kept. */
+	scan(): Iterable<[Uint8Array, Uint8Array]> {
+		const flat = addon.mapDump(this.#handle);
+		const { keySize } = this.info;
+		return { [Symbol.iterator]: () => pairs(flat, keySize) };
+	}
+
 	/** As entries(), read on a worker thread. */
 	async entriesAsync(): Promise<[Uint8Array, Uint8Array][]> {
 		return this.#split(await addon.mapDumpAsync(this.#handle));
@@ -129,12 +144,14 @@ export class BpfMap {
 		this.#memory = undefined;
 	}
 
-	#split(flat: { count: number; keys: Uint8Array; values: Uint8Array }): [Uint8Array, Uint8Array][] {
-		const keySize = this.info.keySize;
-		const valueSize = flat.count === 0 ? 0 : flat.values.length / flat.count;
-		return Array.from({ length: flat.count }, (_, i) => [
-			flat.keys.subarray(i * keySize, (i + 1) * keySize),
-			flat.values.subarray(i * valueSize, (i + 1) * valueSize),
-		]);
+	#split(flat: FlatEntries): [Uint8Array, Uint8Array][] {
+		return [...pairs(flat, this.info.keySize)];
+	}
+}
+
+function* pairs({ count, keys, values }: FlatEntries, keySize: number): Generator<[Uint8Array, Uint8Array]> {
+	const valueSize = count === 0 ? 0 : values.length / count;
+	for (let i = 0; i < count; i++) {
+		yield [keys.subarray(i * keySize, (i + 1) * keySize), values.subarray(i * valueSize, (i + 1) * valueSize)];
 	}
 }
