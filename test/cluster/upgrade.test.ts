@@ -202,8 +202,8 @@ describe('replacing the agent by another version', () => {
 		expect(await podProgramTags()).toEqual(tags);
 		await expectCarriedOver(third, ROOT);
 
-		for (const [name, one] of Object.entries(traffic)) {
-			const report = await one.stop();
+		const reports = Object.entries(traffic).map(async ([name, one]) => [name, await one.stop()] as const);
+		for (const [name, report] of await Promise.all(reports)) {
 			// A first datagram that is under way while the layout changes may be unknown to the other programs: TCP would send it again.
 			const swaps = name.startsWith('udp from foreign') ? 2 : 0;
 			expect(report.failed, `${name}: ${JSON.stringify(report.errors)}`).toBeLessThanOrEqual(swaps);
