@@ -104,23 +104,18 @@ INLINE int icmp_is_error(__u8 proto, __u8 type)
 }
 
 /*
- * Remembers the byte range [start, end) of a datagram, in units of 8 bytes.
+ * Remembers the byte range [start, end) of a datagram, in units of 8 bytes; start is not 0. Unused elements are empty ranges
+ * at 0, which match nothing: loops up to `count` are more than verifiers before 6.8 follow.
  * Returns 0, or a negative reason if the range overlaps one that was seen or there are too many pieces.
  */
 INLINE int frag_add_range(struct frag_entry *frag, __u16 start, __u16 end)
 {
-	__u32 used = frag->count;
-
 	for (__u32 i = 0; i < LIMIT_FRAG_RANGES; i++) {
-		if (i >= used)
-			break;
 		if (start < frag->end[i] && frag->start[i] < end)
 			return -DROP_REASON_FRAGMENT_OVERLAP;
 	}
 	frag->seen += end - start;
 	for (__u32 i = 0; i < LIMIT_FRAG_RANGES; i++) {
-		if (i >= used)
-			break;
 		if (frag->end[i] == start) {
 			frag->end[i] = end;
 			return 0;
@@ -130,8 +125,11 @@ INLINE int frag_add_range(struct frag_entry *frag, __u16 start, __u16 end)
 			return 0;
 		}
 	}
+	__u32 used = frag->count;
+
 	if (used >= LIMIT_FRAG_RANGES)
 		return -DROP_REASON_FRAGMENT_OVERLAP;
+	barrier_var(used); /* what was compared is what is used as index */
 	frag->start[used] = start;
 	frag->end[used] = end;
 	frag->count = used + 1;
@@ -293,6 +291,8 @@ NOINLINE int parse_ipv6_extensions(struct __sk_buff *skb, struct pkt *p)
 	__u8 proto = p->proto;
 	int fragmented = 0;
 
+	/* Unrolled: verifiers before 6.8 refuse a loop that is entered in its middle, which clang makes of it. */
+#pragma unroll
 	for (int i = 0; i <= LIMIT_IPV6_EXTENSIONS; i++) {
 		struct ipv6_extension ext;
 

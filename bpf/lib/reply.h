@@ -110,13 +110,19 @@ NOINLINE int answer_icmp_body(struct __sk_buff *skb, const struct pkt *p, const 
 			      const addr_t *src)
 {
 	struct icmp_answer answer __attribute__((aligned(8))) = {};
-	__u32 quote = p->l4_off - ETH_LEN + 8, ip_header = p->family == 4 ? IPV4_MIN_LEN : IPV6_LEN;
+	__u32 wanted = p->l4_off - ETH_LEN + 8, ip_header = p->family == 4 ? IPV4_MIN_LEN : IPV6_LEN;
+	__u64 last = (__u64)(wanted < p->ip_len ? wanted : p->ip_len) - 1; /* offset of the last byte quoted */
 
-	if (quote > p->ip_len)
-		quote = p->ip_len;
-	if (quote > ICMP_QUOTE_MAX)
-		quote = ICMP_QUOTE_MAX;
-	if (quote < 1 || bpf_skb_load_bytes(skb, ETH_LEN, answer.quote, quote) < 0)
+	/*
+	 * Bounds that verifiers before 6.8 see too: without a comparison with 0, and of a whole register (barrier_var), because
+	 * they forget those of half ones that are copied or saved on the stack.
+	 */
+	barrier_var(last);
+	if (last >= ICMP_QUOTE_MAX)
+		last = ICMP_QUOTE_MAX - 1;
+	__u64 quote = last + 1;
+
+	if (bpf_skb_load_bytes(skb, ETH_LEN, answer.quote, quote) < 0)
 		return -DROP_REASON_REWRITE_FAILED;
 	answer.head.type = error->type;
 	answer.head.code = error->code;
@@ -126,6 +132,7 @@ NOINLINE int answer_icmp_body(struct __sk_buff *skb, const struct pkt *p, const 
 	__s64 diff = bpf_csum_diff(0, 0, (__be32 *)&answer, sizeof(answer), 0);
 
 	answer.head.checksum = csum_fold16(csum_fold32(sum + (__u32)diff));
+	barrier_var(quote);
 	if (bpf_skb_change_tail(skb, ETH_LEN + ip_header + ICMP_HEAD + quote, 0) < 0)
 		return -DROP_REASON_REWRITE_FAILED;
 	if (bpf_skb_store_bytes(skb, ETH_LEN + ip_header, &answer, ICMP_HEAD + quote, 0) < 0)
