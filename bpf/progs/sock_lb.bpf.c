@@ -69,8 +69,24 @@ NOINLINE int sock_remember(struct bpf_sock_addr *ctx, const addr_t *vip, const s
 	return 0;
 }
 
+/* Tells of a connection that was refused before it had a packet. */
+NOINLINE void sock_report_refused(struct bpf_sock_addr *ctx, const addr_t *vip, __u32 reason)
+{
+	struct pkt p = {.dst = *vip, .dport = ctx->user_port, .proto = ctx->protocol};
+	struct flow_event *event;
+
+	if (!cfg_events || !event_allowed(reason))
+		return;
+	p.family = addr_is_ipv4(vip) ? 4 : 6;
+	event = event_reserve(EVENT_TYPE_DROP, HOOK_SOCKET, &p);
+	if (!event)
+		return;
+	event->reason = reason;
+	event_submit(event);
+}
+
 /* No usable endpoint: the caller gets ECONNREFUSED at once; before kernel 5.18 the packet path answers. */
-INLINE int sock_refuse(int reason)
+INLINE int sock_refuse(struct bpf_sock_addr *ctx, const addr_t *vip, int reason)
 {
 	if (reason != -DROP_REASON_NO_BACKEND && reason != -DROP_REASON_UNDEFINED_PORT)
 		return SOCK_ALLOW; /* the packet path drops and counts */
@@ -81,6 +97,7 @@ INLINE int sock_refuse(int reason)
 
 	if (counter)
 		counter->packets++;
+	sock_report_refused(ctx, vip, key);
 	bpf_set_retval(-ECONNREFUSED);
 	return SOCK_DENY;
 }
@@ -101,7 +118,7 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 	if (result == LB_NOT_A_SERVICE)
 		return 0;
 	if (result < 0) {
-		*verdict = sock_refuse(result);
+		*verdict = sock_refuse(ctx, addr, result);
 		return 0;
 	}
 	return sock_remember(ctx, addr, choice) == 0;

@@ -7,7 +7,8 @@ import { createSocket } from 'node:dgram';
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { BpfLink, type CgroupAttachType } from '../../native/index.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BpfLink, type CgroupAttachType, RingBuffer } from '../../native/index.ts';
 import { cgroupMount } from '../lib/cluster/scope.ts';
 import { makeDevices } from '../lib/dataplane/devices.ts';
 import { Objects } from '../lib/dataplane/objects.ts';
@@ -32,11 +33,14 @@ function peerText(address: string | undefined, port: number | undefined): string
 class Worker {
 	readonly #objects: Objects;
 	readonly #links: BpfLink[] = [];
+	readonly #ring: RingBuffer;
+	#records: Uint8Array[] = [];
 	readonly #cgroup: string;
 	readonly #mount = cgroupMount();
 
 	private constructor(objects: Objects) {
 		this.#objects = objects;
+		this.#ring = new RingBuffer(objects.map('events'), (records) => this.#records.push(...records), { pollMs: 5 });
 		this.#cgroup = join(this.#mount, `fldp-sock-${process.pid}`);
 		mkdirSync(this.#cgroup);
 		writeFileSync(join(this.#cgroup, 'cgroup.procs'), String(process.pid));
@@ -130,11 +134,18 @@ class Worker {
 			.map(([key, value]) => ({ key, value }));
 	}
 
+	/** Records of the ring buffer since the last call. */
+	async events(): Promise<Uint8Array[]> {
+		await sleep(50);
+		return this.#records.splice(0);
+	}
+
 	set(map: string, key: Uint8Array, value: Uint8Array): void {
 		this.#objects.map(map).set(key, value);
 	}
 
 	close(): void {
+		this.#ring.close();
 		for (const link of this.#links) {
 			link.close();
 		}

@@ -1,7 +1,7 @@
 /** Services at the socket: TCP and UDP, connected or not, both families, refusals. Real sockets. */
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Backend } from '../../native/abi/generated.ts';
+import { Backend, DropReason, EventType, FlowEvent, Hook } from '../../native/abi/generated.ts';
 import type { Row, ServiceFixture } from '../lib/dataplane.ts';
 import { NetnsProcess } from '../lib/netns-process.ts';
 import { addressText } from '../lib/packet.ts';
@@ -66,6 +66,21 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 			expect(await tcp(x.vip, port)).toEqual({ error: 'ECONNREFUSED' });
 			expect(performance.now() - start).toBeLessThan(1000);
 		}
+	});
+
+	it('is told of in an event when it is refused', async () => {
+		await worker.call('events');
+		await tcp(x.vip, PORT.empty);
+		const events = (await worker.call<Uint8Array[]>('events')).map((bytes) => FlowEvent.decode(bytes));
+		expect(events).toHaveLength(1);
+		expect(events[0]).toMatchObject({
+			type: EventType.DROP,
+			reason: DropReason.NO_BACKEND,
+			hook: Hook.SOCKET,
+			proto: PROTO.TCP,
+			dport: PORT.empty,
+		});
+		expect(addressText(events[0]?.dst ?? new Uint8Array(16))).toBe(x.vip);
 	});
 
 	it.each([true, false])('exchanges datagrams with the service (connected: %s)', async (connected) => {
