@@ -89,12 +89,43 @@ describe('start and restart', () => {
 			await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in')),
 			await mapId('fl_ct4_1'),
 		];
-		await open();
+		await open({ settings: { podMtu: 1400 } });
 		expect(await activate()).toMatchObject({ attached: 0, replaced: first.attached, removed: [], carried: [] });
 		const again = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
 		expect(again.id).toBe(link.id);
 		expect(again.programId).not.toBe(link.programId);
 		expect(await mapId('fl_ct4_1')).toBe(map);
+	});
+
+	it('takes accepted programs from their pins while objects, constants and maps are the same', async () => {
+		const programsDir = join(bpffsDir, 'programs');
+		const programOf = async (link: string): Promise<number> =>
+			(await agent.call<{ programId: number }>('link', join(linksDir, link))).programId;
+		await open();
+		await activate();
+		const [program, kept] = [await programOf('pod_a_in'), readdirSync(programsDir).sort()];
+		expect(kept).toHaveLength(3);
+		await open();
+		await activate();
+		expect(await programOf('pod_a_in')).toBe(program);
+		expect(readdirSync(programsDir).sort()).toEqual(kept);
+		rmSync(join(mapsDir, 'fl_nodes_1'));
+		await open();
+		await activate();
+		expect(await programOf('pod_a_in')).not.toBe(program);
+		expect(readdirSync(programsDir).filter((key) => kept.includes(key))).toEqual([]);
+	});
+
+	it('loads programs again when a pin of one is not a program', async () => {
+		await open();
+		await activate();
+		const [key] = readdirSync(join(bpffsDir, 'programs'));
+		const directory = join(bpffsDir, 'programs', key!);
+		const [name] = readdirSync(directory);
+		rmSync(join(directory, name!));
+		mkdirSync(join(directory, name!));
+		await open();
+		expect(await activate()).toMatchObject({ attached: 0, failed: [] });
 	});
 
 	it('ends attachments that are no longer wanted and reports endpoints whose device is gone', async () => {
@@ -136,6 +167,7 @@ describe('start and restart', () => {
 		const after = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
 		expect(after.id).toBe(before.id);
 		expect(after.programId).not.toBe(before.programId);
+		expect(readdirSync(join(bpffsDir, 'programs'))).toHaveLength(3);
 	});
 });
 
@@ -146,7 +178,7 @@ describe('clsact, for kernels without tcx', () => {
 		const first = await agent.call('clsact', POD, 'ingress');
 		expect(first).toBeGreaterThan(0);
 		expect(links()).toContain(`pod_a_in__clsact_${POD}_ingress`);
-		await open({ tc: 'clsact' });
+		await open({ tc: 'clsact', settings: { podMtu: 1400 } });
 		expect(await activate()).toMatchObject({ attached: 0 });
 		expect(await agent.call('clsact', POD, 'ingress')).not.toBe(first);
 		await open();

@@ -27,6 +27,7 @@ import { type LinkChange, Links, type LinkTarget } from './links.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
+import { ProgramPins } from './program-pins.ts';
 import { Programs } from './programs.ts';
 
 /** Constants of the programs that the caller decides; the others are found here. */
@@ -130,10 +131,11 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 	let programs: Programs | undefined;
 	try {
 		const hz = kernelHz();
-		programs = await Programs.load(options.objectDir, fullConfig(options, options.settings, hz), maps);
+		const pins = new ProgramPins(join(options.bpffsDir, 'programs'));
+		programs = await Programs.load(options.objectDir, fullConfig(options, options.settings, hz), maps, pins);
 		const flows = new FlowMigration(maps);
 		const copiedTables = await copyTables(maps);
-		return new Datapath({ options, hz, maps, programs, flows, copiedTables });
+		return new Datapath({ options, hz, maps, programs, pins, flows, copiedTables });
 	} catch (error) {
 		programs?.close();
 		maps.abandon();
@@ -161,6 +163,7 @@ interface DatapathParts {
 	readonly hz: number;
 	readonly maps: PinnedMaps;
 	readonly programs: Programs;
+	readonly pins: ProgramPins;
 	readonly flows: FlowMigration;
 	readonly copiedTables: readonly CarryReport[];
 }
@@ -173,6 +176,7 @@ export class Datapath {
 	readonly #hz: number;
 	readonly #maps: PinnedMaps;
 	readonly #links: Links;
+	readonly #pins: ProgramPins;
 	readonly #flows: FlowMigration;
 	readonly #attached: AttachmentTable = new Map();
 	#programs: Programs;
@@ -184,6 +188,7 @@ export class Datapath {
 		this.#hz = parts.hz;
 		this.#maps = maps;
 		this.#programs = parts.programs;
+		this.#pins = parts.pins;
 		this.#flows = parts.flows;
 		this.copiedTables = parts.copiedTables;
 		this.#links = new Links(join(options.bpffsDir, 'links'), options.features.tcx && options.tc !== 'clsact');
@@ -225,6 +230,7 @@ export class Datapath {
 		const removed = this.#links.retain(new Set(this.#attached.keys()));
 		const carried = this.#flows.finish();
 		this.#maps.finish();
+		this.#pins.retain(this.#programs.keys);
 		return { ...changes, removed, carried, swapMs };
 	}
 
@@ -247,7 +253,7 @@ export class Datapath {
 	 */
 	async reload(settings: DatapathSettings): Promise<void> {
 		const config = fullConfig(this.#options, settings, this.#hz);
-		const programs = await Programs.load(this.#options.objectDir, config, this.#maps);
+		const programs = await Programs.load(this.#options.objectDir, config, this.#maps, this.#pins);
 		const old = this.#programs;
 		this.#programs = programs;
 		try {
@@ -255,6 +261,7 @@ export class Datapath {
 			for (const { name } of failed) this.#attached.delete(name);
 		} finally {
 			old.close();
+			this.#pins.retain(programs.keys);
 		}
 	}
 

@@ -97,6 +97,11 @@ export class PinnedMaps {
 		return map;
 	}
 
+	/** Ids of the maps that exist. */
+	ids(): Map<string, number> {
+		return new Map([...this.#slots].flatMap(([name, { map }]) => (map === undefined ? [] : [[name, map.info.id]])));
+	}
+
 	/** Pins a map that an object has just made. */
 	adopt(name: MapName, made: BpfMap): void {
 		const slot = this.#slots.get(name);

@@ -8,6 +8,7 @@ import { BpfObject, type BpfProgram, NativeError } from '../../native/index.ts';
 import { FairleadError } from '../model/errors.ts';
 import { mismatch } from './map-layout.ts';
 import { mapNameOf, type PinnedMaps } from './pinned-maps.ts';
+import { ProgramPins } from './program-pins.ts';
 
 /** One object file of bpf/progs. */
 export type ObjectName = 'pod' | 'node' | 'overlay' | 'host' | 'sock_lb';
@@ -26,16 +27,20 @@ export function neededObjects(config: DatapathConfig): ObjectName[] {
 export class Programs {
 	readonly #objects: BpfObject[] = [];
 	readonly #programs = new Map<string, BpfProgram>();
+	/** Of programs that were taken from their pins, which no object closes. */
+	readonly #opened: BpfProgram[] = [];
+	readonly #keys = new Set<string>();
 
 	/**
 	 * @param objectDir  directory of the compiled objects (`dist/bpf`)
+	 * @param pins       where accepted programs are kept
 	 * @throws FairleadError PROGRAM_LOAD with the verifier's last lines
 	 */
-	static async load(objectDir: string, config: DatapathConfig, maps: PinnedMaps): Promise<Programs> {
+	static async load(objectDir: string, config: DatapathConfig, maps: PinnedMaps, pins: ProgramPins): Promise<Programs> {
 		const programs = new Programs();
 		const paths = neededObjects(config).map((name) => join(objectDir, `${name}.bpf.o`));
 		for (const path of paths) await named(path, () => makeMaps(path, maps));
-		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, config, maps)));
+		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, config, maps, pins)));
 		// all must have ended before any can be closed
 		const failed = (await Promise.allSettled(loads)).find((each) => each.status === 'rejected');
 		if (failed !== undefined) {
@@ -50,17 +55,34 @@ export class Programs {
 		return this.#programs.get(name);
 	}
 
-	close(): void {
-		for (const object of this.#objects) object.close();
+	/** Under which the programs are pinned. */
+	get keys(): ReadonlySet<string> {
+		return this.#keys;
 	}
 
-	async #loadObject(path: string, config: DatapathConfig, maps: PinnedMaps): Promise<void> {
+	close(): void {
+		for (const object of this.#objects) object.close();
+		for (const program of this.#opened) program.close();
+	}
+
+	async #loadObject(path: string, config: DatapathConfig, maps: PinnedMaps, pins: ProgramPins): Promise<void> {
+		const constants = encodeDatapathConfig(config);
+		const key = ProgramPins.key({ path, constants, maps: maps.ids() });
+		this.#keys.add(key);
+		const kept = pins.open(key);
+		if (kept !== undefined) {
+			this.#opened.push(...kept.values());
+			for (const [name, program] of kept) this.#programs.set(name, program);
+			return;
+		}
 		const object = BpfObject.open(path);
 		this.#objects.push(object);
-		for (const [name, value] of Object.entries(encodeDatapathConfig(config))) object.setRodata(name, value);
+		for (const [name, value] of Object.entries(constants)) object.setRodata(name, value);
 		shareMaps(object, maps);
 		await object.load();
-		for (const name of object.programNames) this.#programs.set(name, object.program(name));
+		const made = new Map(object.programNames.map((name) => [name, object.program(name)]));
+		for (const [name, program] of made) this.#programs.set(name, program);
+		pins.keep(key, made);
 	}
 }
 
