@@ -4,6 +4,9 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, openSync } from 'node:fs';
 
+/** What all time limits are multiplied by: emulated machines are slow. */
+const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1);
+
 export interface RunResult {
 	code: number;
 	stdout: string;
@@ -32,7 +35,7 @@ export class CommandError extends Error {
 /** Runs a command to its end. Throws CommandError when it fails (unless allowFailure) or takes too long (always). */
 export async function run(command: readonly string[], o: RunOptions = {}): Promise<RunResult> {
 	const [file = '', ...args] = command;
-	const timeoutMs = o.timeoutMs ?? 20_000;
+	const timeoutMs = (o.timeoutMs ?? 20_000) * PATIENCE;
 	const { promise, resolve, reject } = Promise.withResolvers<RunResult>();
 	const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...o.env } });
 	const out: Buffer[] = [];
@@ -127,7 +130,7 @@ export async function eventually<T>(
 	attempt: () => Promise<T> | T,
 	o: { timeoutMs?: number; intervalMs?: number } = {},
 ): Promise<T> {
-	const timeoutMs = o.timeoutMs ?? 15_000;
+	const timeoutMs = (o.timeoutMs ?? 15_000) * PATIENCE;
 	const deadline = Date.now() + timeoutMs;
 	for (;;) {
 		try {

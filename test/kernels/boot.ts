@@ -1,0 +1,57 @@
+/** Boots a kernel in an emulated machine and hands over what its console says. */
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+export interface Machine {
+	readonly kernel: string;
+	readonly initramfs: string;
+	/** All that the console says. */
+	readonly logFile: string;
+	/** Then the machine is ended. */
+	readonly limitMs: number;
+}
+
+const MEMORY_MB = 1500;
+const COMMAND_LINE = 'console=ttyS0 rdinit=/init panic=-1 quiet mitigations=off nokaslr no_timer_check';
+
+/**
+ * Emulated in software, so that it runs inside virtual machines and without /dev/kvm.
+ * @returns how it ended: undefined, or what went wrong
+ */
+export async function boot(machine: Machine, onLine: (line: string) => void): Promise<string | undefined> {
+	const child = spawn(
+		'nice',
+		[
+			...['-n', '10', 'qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MB}`],
+			...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
+			...['-kernel', machine.kernel, '-initrd', machine.initramfs, '-append', COMMAND_LINE],
+		],
+		{ stdio: ['ignore', 'pipe', 'pipe'] },
+	);
+	const log = createWriteStream(machine.logFile);
+	child.stderr.pipe(log, { end: false });
+	const lines = createInterface({ input: child.stdout });
+	lines.on('line', (line) => {
+		log.write(`${line}\n`);
+		onLine(line);
+	});
+	let late = false;
+	const timer = setTimeout(() => {
+		late = true;
+		child.kill('SIGKILL');
+	}, machine.limitMs);
+	const stop = (): void => void child.kill('SIGKILL');
+	process.once('exit', stop);
+	try {
+		const { promise, resolve } = Promise.withResolvers<string | undefined>();
+		child.on('error', (error) => resolve(error.message));
+		child.on('close', (code) => resolve(code === 0 ? undefined : `qemu ended with code ${code}`));
+		const why = await promise;
+		return late ? `not finished after ${machine.limitMs / 1000} s` : why;
+	} finally {
+		clearTimeout(timer);
+		process.off('exit', stop);
+		log.end();
+	}
+}

@@ -1,0 +1,99 @@
+/** Kernels to test on: Debian's packages, fetched by apt with lists of its own, unpacked below build/kernels. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A suite and the series of kernels that is wanted from it. */
+export interface Source {
+	readonly suite: string;
+	/** Beginning of the version; empty = the newest. */
+	readonly series: string;
+}
+
+export interface KernelTree {
+	/** As `uname -r`. */
+	readonly release: string;
+	/** Unpacked package: boot/, lib/modules/. */
+	readonly root: string;
+}
+
+export const SOURCES: readonly Source[] = [
+	{ suite: 'bullseye', series: '5.10.' },
+	{ suite: 'bookworm', series: '6.1.' },
+	{ suite: 'trixie', series: '6.12.' },
+	{ suite: 'trixie-backports', series: '' },
+];
+
+const MIRROR = 'http://deb.debian.org/debian';
+const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const LIMIT_MS = 240_000;
+const NAME = /^linux-image-(\d\S*-cloud-amd64)\s/;
+
+/** Runs apt on the package lists of one suite, in directories that the system's apt does not know. */
+class Apt {
+	readonly #options: readonly string[];
+	readonly #directory: string;
+
+	constructor(directory: string, suite: string) {
+		this.#directory = directory;
+		for (const part of ['lists/partial', 'cache/archives/partial'])
+			mkdirSync(join(directory, part), { recursive: true });
+		const list = join(directory, 'sources.list');
+		writeFileSync(list, `deb [signed-by=${KEYS}] ${MIRROR} ${suite} main\n`);
+		this.#options = Object.entries({
+			'Dir::Etc::SourceList': list,
+			'Dir::Etc::SourceParts': '/dev/null',
+			'Dir::State::Lists': join(directory, 'lists'),
+			'Dir::Cache': join(directory, 'cache'),
+			'APT::Sandbox::User': 'root',
+			'Acquire::Languages': 'none',
+			'Acquire::Retries': '2',
+		}).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+	}
+
+	run(command: 'apt-get' | 'apt-cache', ...args: readonly string[]): string {
+		return execFileSync(command, [...this.#options, ...args], {
+			cwd: this.#directory,
+			encoding: 'utf8',
+			timeout: LIMIT_MS,
+			stdio: ['ignore', 'pipe', 'pipe'],
+			maxBuffer: 64 * 1024 * 1024,
+		});
+	}
+}
+
+/**
+ * The suite's newest kernel of the series, fetched and unpacked unless that was done before.
+ * @throws Error when the suite is not served or has no such kernel
+ */
+export function fetchKernel(source: Source, directory: string): KernelTree {
+	const apt = new Apt(join(directory, 'apt', source.suite), source.suite);
+	apt.run('apt-get', '-qq', '-o', 'APT::Update::Error-Mode=any', 'update');
+	const release = newest(apt.run('apt-cache', 'search', '--names-only', '^linux-image-.*-cloud-amd64$'), source.series);
+	if (release === undefined) throw new Error(`suite ${source.suite} has no linux-image-${source.series}*-cloud-amd64`);
+	const root = join(directory, release);
+	if (existsSync(join(root, 'boot', `vmlinuz-${release}`))) return { release, root };
+	rmSync(root, { recursive: true, force: true });
+	mkdirSync(root);
+	apt.run('apt-get', '-qq', 'download', `linux-image-${release}`);
+	const packages = join(directory, 'apt', source.suite);
+	const file = readdirSync(packages).find((name) => name.startsWith(`linux-image-${release}_`));
+	if (file === undefined) throw new Error(`apt-get download linux-image-${release} left no file`);
+	execFileSync('dpkg-deb', ['-x', join(packages, file), root], { timeout: LIMIT_MS });
+	rmSync(join(packages, file));
+	return { release, root };
+}
+
+function newest(listing: string, series: string): string | undefined {
+	const releases = listing.split('\n').flatMap((line) => NAME.exec(line)?.[1] ?? []);
+	const numbers = (release: string): number[] => [...release.matchAll(/\d+/g)].map((match) => Number(match[0]));
+	const older = (a: string, b: string): number => {
+		const [left, right] = [numbers(a), numbers(b)];
+		const at = left.findIndex((number, i) => number !== right[i]);
+		return at < 0 ? 0 : (left[at] ?? 0) - (right[at] ?? 0);
+	};
+	return releases
+		.filter((release) => release.startsWith(series))
+		.sort(older)
+		.at(-1);
+}

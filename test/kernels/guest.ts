@@ -1,0 +1,15 @@
+/** Runs inside the emulated machine, started by init.sh. */
+import { probe } from '../../native/index.ts';
+import { tryOptions } from './options.ts';
+import { tell } from './report.ts';
+import { tryTraffic } from './traffic.ts';
+
+const features = probe();
+const has = Object.entries(features).filter(([, value]) => value === true);
+const lacks = Object.entries(features).filter(([, value]) => value === false);
+tell('note', `has ${has.map(([name]) => name).join(', ')}`);
+tell('note', `lacks ${lacks.map(([name]) => name).join(', ') || 'nothing'}`);
+if (features.btf) tell('pass', 'probe: has type information');
+else tell('fail', 'probe: has no type information');
+await tryOptions(features);
+await tryTraffic();

@@ -1,0 +1,137 @@
+/** Loads and attaches every program with each set of constants that changes what the verifier gets to see. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type DatapathSettings, openDatapath } from '../../agent/kernel/datapath.ts';
+import type { MapSizes } from '../../agent/kernel/pinned-maps.ts';
+import { errorMessage, FairleadError } from '../../agent/model/errors.ts';
+import { ifindexOf, type KernelFeatures } from '../../native/index.ts';
+import { tell } from './report.ts';
+
+interface OptionSet {
+	readonly title: string;
+	readonly settings?: Partial<DatapathSettings>;
+	/** Claim that the kernel has less than it has. */
+	readonly features?: Partial<KernelFeatures>;
+	readonly tc?: 'auto' | 'clsact';
+	/** Load once more and swap, as after a change of the configuration. */
+	readonly replace?: boolean;
+}
+
+const BPFFS = '/sys/fs/bpf/options';
+const CGROUP = '/sys/fs/cgroup/options';
+const LOG_LINES = 30;
+const mapped = (a: number, b: number, c: number, d: number): Uint8Array =>
+	Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d);
+const mask = (bytes: number): Uint8Array => new Uint8Array(16).fill(0xff, 0, bytes);
+const v6 = (last: number): Uint8Array => Uint8Array.of(0xfd, 0, 2, 0x44, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, last);
+const none = new Uint8Array(16);
+const noV4 = { nodeAddr4: none, podNet4: none, podMask4: none, masquerade4: 0 };
+const noV6 = { nodeAddr6: none, podNet6: none, podMask6: none, masquerade6: 0 };
+const noMasquerade = { masquerade4: 0, masquerade6: 0, snatPortMin: 0, snatPortMax: 0 };
+const noTunnel = { overlayIfindex: 0, overlayMac: new Uint8Array(6) };
+
+const OPTION_SETS: readonly OptionSet[] = [
+	{ title: 'everything on', replace: true },
+	{ title: 'attached by clsact filters', tc: 'clsact', replace: true },
+	{ title: 'no socket hooks', settings: { sockLb: 0 } },
+	{ title: 'no masquerade', settings: noMasquerade },
+	{ title: 'no tunnel', settings: noTunnel },
+	{ title: 'no events', settings: { events: 0 } },
+	{ title: 'IPv4 only', settings: noV6 },
+	{ title: 'IPv6 only', settings: noV4 },
+	{
+		title: 'nothing on',
+		settings: { sockLb: 0, events: 0, hostIfindex: 0, ...noMasquerade, ...noTunnel },
+	},
+	{
+		title: 'without what came after 5.10',
+		features: { version: [5, 10, 0], bpfSetRetval: false, tcx: false },
+	},
+];
+const SMALL: MapSizes = Object.fromEntries(
+	['services', 'slots', 'backends', 'sock_rev', 'ct4', 'ct6', 'nat', 'frags', 'ipcache', 'cidrs'].map((name) => [
+		name,
+		4096,
+	]),
+);
+
+const ip = (command: string): void => void execFileSync('ip', command.split(' '), { timeout: 20_000, stdio: 'pipe' });
+
+/** Tries all of them; a failure is told, not thrown. */
+export async function tryOptions(features: KernelFeatures): Promise<void> {
+	for (const set of OPTION_SETS) {
+		try {
+			tell('pass', `${set.title}: ${await tryOne(set, { ...features, ...set.features })}`);
+		} catch (error) {
+			const log = error instanceof FairleadError && typeof error.fields.log === 'string' ? error.fields.log : '';
+			const end = log.trimEnd().split('\n').slice(-LOG_LINES).join('\n');
+			tell('fail', `${set.title}: ${errorMessage(error)}\n${end}`);
+		}
+	}
+}
+
+async function tryOne(set: OptionSet, features: KernelFeatures): Promise<string> {
+	ip('link add uplink type veth peer name uplink_peer');
+	ip('link add pod type veth peer name pod_peer');
+	ip('link add host type veth peer name host_peer');
+	ip('link add overlay type vxlan external dstport 8472');
+	mkdirSync(CGROUP, { recursive: true });
+	try {
+		const settings = { ...allOn(), ...set.settings };
+		const datapath = await openDatapath({
+			objectDir: join(import.meta.dirname, '../../dist/bpf'),
+			bpffsDir: BPFFS,
+			cgroupRoot: CGROUP,
+			settings,
+			mapSizes: SMALL,
+			features,
+			tc: set.tc ?? 'auto',
+		});
+		try {
+			const { attached, failed } = await datapath.activate({
+				uplinks: [ifindexOf('uplink')],
+				...(settings.overlayIfindex === 0 ? {} : { overlay: settings.overlayIfindex }),
+				...(settings.hostIfindex === 0 ? {} : { hostPeer: ifindexOf('host_peer') }),
+				endpoints: [{ ifindex: ifindexOf('pod'), pinName: 'pod' }],
+			});
+			if (failed.length > 0) throw new Error(failed.map((each) => each.message).join('; '));
+			if (set.replace) await datapath.reload(settings);
+			return `${attached} attached${set.replace ? ' and replaced' : ''}`;
+		} finally {
+			datapath.close();
+		}
+	} finally {
+		for (const name of ['uplink', 'pod', 'host', 'overlay']) ip(`link del ${name}`);
+		rmSync(BPFFS, { recursive: true, force: true });
+		rmdirSync(CGROUP);
+	}
+}
+
+function allOn(): DatapathSettings {
+	const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
+	return {
+		uplinkIfindex: ifindexOf('uplink'),
+		overlayIfindex: ifindexOf('overlay'),
+		hostIfindex: ifindexOf('host'),
+		vni: 1,
+		vxlanPort: 8472,
+		snatPortMin: 50_000,
+		snatPortMax: 60_000,
+		podMtu: 1450,
+		uplinkMtu: 1500,
+		nodeAddr4: mapped(172, 30, 1, 11),
+		nodeAddr6: v6(1),
+		podNet4: mapped(10, 244, 1, 0),
+		podMask4: mask(15),
+		podNet6: v6(0),
+		podMask6: mask(8),
+		hostMac: mac,
+		overlayMac: mac,
+		events: 1,
+		masquerade4: 1,
+		masquerade6: 1,
+		sockLb: 1,
+		eventRate: 100,
+	};
+}
