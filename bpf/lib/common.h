@@ -22,6 +22,9 @@ enum verdict {
 	VERDICT_DROP = 2,
 };
 
+/* Without the outer destination, which kernels before 6.0 do not know: they refuse sizes that are new to them. */
+#define TUNNEL_KEY_SIZE (__builtin_offsetof(struct bpf_tunnel_key, local_ipv6))
+
 /* Tells to_overlay that the tunnel key is set, so that it does not look the destination up again. */
 enum packet_mark {
 	MARK_TUNNEL_KEY_SET = 0x0fa10001,

@@ -89,10 +89,10 @@ INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
 	skb->mark = MARK_TUNNEL_KEY_SET;
 	if (addr_is_ipv4(&outer)) {
 		key.remote_ipv4 = bpf_ntohl(addr_ipv4(&outer));
-		return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX);
+		return bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_ZERO_CSUM_TX);
 	}
 	__builtin_memcpy(key.remote_ipv6, &outer, 16);
-	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
+	return bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_TUNINFO_IPV6);
 }
 
 /* To another node: through the overlay device, or over the shared link with the kernel's neighbour entry. */

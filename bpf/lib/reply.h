@@ -37,14 +37,14 @@ NOINLINE int answer_send(struct __sk_buff *skb, enum answer_route route)
 		return VERDICT_DROP;
 	if (route == ANSWER_TUNNEL) {
 		struct bpf_tunnel_key key = {};
+		__u64 flags = 0;
 
-		if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) < 0 &&
-		    bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
-			return VERDICT_DROP;
-		__u64 flags = key.local_ipv6[1] | key.remote_ipv6[1] ? BPF_F_TUNINFO_IPV6 : 0;
-
-		__builtin_memset(key.local_ipv6, 0, sizeof(key.local_ipv6));
-		if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) < 0)
+		if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, 0) < 0) {
+			flags = BPF_F_TUNINFO_IPV6;
+			if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, flags) < 0)
+				return VERDICT_DROP;
+		}
+		if (bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, flags) < 0)
 			return VERDICT_DROP;
 		skb->mark = MARK_TUNNEL_KEY_SET;
 	}

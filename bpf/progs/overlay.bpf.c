@@ -14,11 +14,11 @@ INLINE int tunnel_source(struct __sk_buff *skb, addr_t *out)
 {
 	struct bpf_tunnel_key key = {};
 
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0) == 0) {
+	if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, 0) == 0) {
 		*out = addr_from_ipv4(bpf_htonl(key.remote_ipv4));
 		return 0;
 	}
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
+	if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_TUNINFO_IPV6) < 0)
 		return -DROP_REASON_TUNNEL_KEY;
 	__builtin_memcpy(out, key.remote_ipv6, 16);
 	return 0;
