@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { boot } from '../test/kernels/boot.ts';
-import { fetchKernel, type KernelTree, SOURCES, type Source } from '../test/kernels/fetch.ts';
+import { fetchKernel, findFile, type KernelTree, SOURCES, type Source } from '../test/kernels/fetch.ts';
 import { packImage, stageBase } from '../test/kernels/image.ts';
 import { parseLine, type Result } from '../test/kernels/report.ts';
 
@@ -61,7 +61,7 @@ function fetch(source: Source): KernelTree | undefined {
 async function testKernel(kernel: KernelTree, base: string): Promise<void> {
 	const logFile = join(DIRECTORY, `${kernel.release}.log`);
 	const machine = {
-		kernel: join(kernel.root, 'boot', `vmlinuz-${kernel.release}`),
+		kernel: findFile(kernel.root, kernel.release) ?? '',
 		initramfs: packImage(base, kernel),
 		logFile,
 		limitMs: LIMIT_MS,

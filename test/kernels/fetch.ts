@@ -72,16 +72,29 @@ export function fetchKernel(source: Source, directory: string): KernelTree {
 	const release = newest(apt.run('apt-cache', 'search', '--names-only', '^linux-image-.*-cloud-amd64$'), source.series);
 	if (release === undefined) throw new Error(`suite ${source.suite} has no linux-image-${source.series}*-cloud-amd64`);
 	const root = join(directory, release);
-	if (existsSync(join(root, 'boot', `vmlinuz-${release}`))) return { release, root };
+	if (findFile(root, release) !== undefined) return { release, root };
 	rmSync(root, { recursive: true, force: true });
 	mkdirSync(root);
-	apt.run('apt-get', '-qq', 'download', `linux-image-${release}`);
 	const packages = join(directory, 'apt', source.suite);
-	const file = readdirSync(packages).find((name) => name.startsWith(`linux-image-${release}_`));
-	if (file === undefined) throw new Error(`apt-get download linux-image-${release} left no file`);
-	execFileSync('dpkg-deb', ['-x', join(packages, file), root], { timeout: LIMIT_MS });
-	rmSync(join(packages, file));
+	const image = `linux-image-${release}`;
+	// Newer packages only depend on those with the kernel and the modules.
+	const depends = apt.run('apt-cache', 'depends', '--important', image).matchAll(/Depends: (\S+)$/gm);
+	for (const name of [image, ...[...depends].flatMap((match) => match[1] ?? [])]) {
+		if (!name.endsWith(`-${release}`)) continue;
+		apt.run('apt-get', '-qq', 'download', name);
+		const file = readdirSync(packages).find((each) => each.startsWith(`${name}_`));
+		if (file === undefined) throw new Error(`apt-get download ${name} left no file`);
+		execFileSync('dpkg-deb', ['-x', join(packages, file), root], { timeout: LIMIT_MS });
+		rmSync(join(packages, file));
+	}
+	if (findFile(root, release) === undefined) throw new Error(`package ${image} and what it depends on have no kernel`);
 	return { release, root };
+}
+
+/** A kernel's file (vmlinuz, config) in an unpacked package. */
+export function findFile(root: string, release: string, name = 'vmlinuz'): string | undefined {
+	const places = [join('boot', `${name}-${release}`), join('usr/lib/modules', release, name)];
+	return places.map((place) => join(root, place)).find((path) => existsSync(path));
 }
 
 function newest(listing: string, series: string): string | undefined {

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { build } from 'esbuild';
-import type { KernelTree } from './fetch.ts';
+import { findFile, type KernelTree } from './fetch.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const HOME = 'fairlead';
@@ -50,21 +50,24 @@ export function packImage(base: string, kernel: KernelTree): string {
 	const modules = `${kernel.root}.modules`;
 	const release = join('lib/modules', kernel.release);
 	rmSync(modules, { recursive: true, force: true });
+	// Since Debian 13 packages use /usr/lib.
+	const tree = ['', 'usr'].map((prefix) => join(kernel.root, prefix, release)).find((path) => existsSync(path));
+	if (tree === undefined) throw new Error(`${kernel.root} has no modules of ${kernel.release}`);
 	for (const part of MODULES) {
-		const from = join(kernel.root, release, part);
+		const from = join(tree, part);
 		if (existsSync(from)) cpSync(from, join(modules, release, part), { recursive: true });
 	}
 	execFileSync('sh', ['-c', `find "$1" -name '*.ko.xz' -exec xz -d {} +`, 'unpack', modules], { timeout: LIMIT_MS });
 	for (const list of ['modules.builtin', 'modules.order', 'modules.builtin.modinfo']) {
-		const from = join(kernel.root, release, list);
+		const from = join(tree, list);
 		if (existsSync(from)) copyFileSync(from, join(modules, release, list));
 	}
 	execFileSync('depmod', ['-b', modules, kernel.release], { timeout: LIMIT_MS, stdio: ['ignore', 'pipe', 'pipe'] });
-	mkdirSync(join(modules, 'boot'));
-	copyFileSync(
-		join(kernel.root, 'boot', `config-${kernel.release}`),
-		join(modules, 'boot', `config-${kernel.release}`),
-	);
+	const config = findFile(kernel.root, kernel.release, 'config');
+	if (config !== undefined) {
+		mkdirSync(join(modules, 'boot'));
+		copyFileSync(config, join(modules, 'boot', `config-${kernel.release}`));
+	}
 	const image = `${kernel.root}.cpio`;
 	// Two archives in one: the kernel unpacks them one after the other.
 	const script = 'for d in "$1" "$2"; do (cd "$d" && find . | cpio --quiet -o -H newc); done >"$3"';
