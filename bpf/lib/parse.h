@@ -25,6 +25,10 @@ enum tcp_flag_bits {
 	TCP_ACK = 16,
 };
 
+enum parse_limits {
+	HEADERS_SHORTEST = 54, /* Ethernet, IPv4 and TCP without options; with fewer linear bytes HEADERS_LINEAR are pulled */
+};
+
 enum frag_limits {
 	FRAG_TIMEOUT_S = 10, /* an older first fragment is of another datagram with the same identification */
 };
@@ -180,6 +184,15 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 	__u32 off = p->l4_off & 0x3ff;
 	void *l4 = data + off;
 
+	if (l4 + sizeof(struct tcphdr) > data_end && (__u32)(data_end - data) < skb->len) {
+		__u32 want = off + sizeof(struct tcphdr);
+
+		if (bpf_skb_pull_data(skb, want < skb->len ? want : skb->len) < 0)
+			return -DROP_REASON_INVALID_PACKET;
+		data = (void *)(long)skb->data;
+		data_end = (void *)(long)skb->data_end;
+		l4 = data + off;
+	}
 	switch (p->proto) {
 	case L4_PROTO_TCP:
 		if (l4 + sizeof(struct tcphdr) > data_end || p->ip_len + ETH_LEN < off + sizeof(struct tcphdr))
@@ -321,8 +334,6 @@ NOINLINE int parse_ipv6_extensions(struct __sk_buff *skb, struct pkt *p)
 		return -DROP_REASON_EXTENSION_HEADERS;
 	p->proto = proto;
 	p->l4_off = off;
-	if (off + 20 > HEADERS_LINEAR && bpf_skb_pull_data(skb, off + 20 < skb->len ? off + 20 : skb->len) < 0)
-		return -DROP_REASON_INVALID_PACKET;
 	if (!fragmented)
 		return parse_l4(skb, p);
 
@@ -385,7 +396,11 @@ INLINE int parse_packet(struct __sk_buff *skb, struct pkt *p)
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	__u32 want = skb->len < HEADERS_LINEAR ? skb->len : HEADERS_LINEAR;
 
-	if ((__u32)(data_end - data) < want) {
+	/*
+	 * TCP keeps just its headers linear and sends clones. Pulling more than that would copy the head of every packet, so parse_l4
+	 * pulls what a longer header needs.
+	 */
+	if (data + HEADERS_SHORTEST > data_end && (__u32)(data_end - data) < want) {
 		if (bpf_skb_pull_data(skb, want) < 0)
 			return -DROP_REASON_INVALID_PACKET;
 		data = (void *)(long)skb->data;
