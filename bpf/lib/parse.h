@@ -26,7 +26,8 @@ enum tcp_flag_bits {
 };
 
 enum parse_limits {
-	HEADERS_SHORTEST = 54, /* Ethernet, IPv4 and TCP without options; with fewer linear bytes HEADERS_LINEAR are pulled */
+	HEADERS_SHORTEST =
+		54, /* Ethernet, IPv4 and TCP without options; with fewer linear bytes HEADERS_LINEAR are pulled */
 };
 
 enum frag_limits {
