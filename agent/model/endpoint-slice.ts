@@ -39,7 +39,14 @@ export interface EndpointSlice {
 	readonly ports: readonly SlicePort[];
 	/** Only the first address of each; empty for FQDN slices. */
 	readonly endpoints: readonly Endpoint[];
+	/**
+	 * When the change of a pod or service happened that led to this version (annotation
+	 * endpoints.kubernetes.io/last-change-trigger-time), in milliseconds since 1970; 0 = not known.
+	 */
+	readonly triggeredAtMs: number;
 }
+
+const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 const NONE: readonly string[] = [];
 
@@ -99,8 +106,15 @@ const sliceSchema = z
 			addressType: raw.addressType,
 			ports: raw.ports.filter((p) => p.port > 0),
 			endpoints,
+			triggeredAtMs: timeOf(raw.metadata.annotations[TRIGGER_TIME]),
 		};
 	});
+
+/** RFC 3339 text as milliseconds since 1970; 0 when it is none. */
+function timeOf(text: string | undefined): number {
+	const ms = Date.parse(text ?? '');
+	return Number.isNaN(ms) ? 0 : ms;
+}
 
 /** Reads an object as the API or a YAML file gives it. Never throws. */
 export function parseEndpointSlice(raw: unknown): Parsed<EndpointSlice> {

@@ -72,7 +72,11 @@ export const namespacedMeta = z.object({
 });
 
 /** metadata of a cluster-scoped object. */
-export const clusterMeta = z.object({ name: objectName, labels: stringMap });
+export const clusterMeta = z.object({
+	name: objectName,
+	labels: stringMap,
+	deletionTimestamp: optional(z.string(), ''),
+});
 
 /** Runs a schema; never throws. */
 export function parseWith<S extends z.ZodType>(schema: S, raw: unknown): Parsed<z.output<S>> {

@@ -17,7 +17,12 @@ export interface Node {
 	/** ExternalIP addresses. */
 	readonly externalIps: readonly Address[];
 	readonly podCidrs: readonly Cidr[];
+	/** It is being deleted, or the cluster autoscaler has announced that it will be: load balancers have to drain it. */
+	readonly goingAway: boolean;
 }
+
+/** Taint of a node that the cluster autoscaler is about to delete. */
+const TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
 
 export interface Namespace {
 	readonly name: string;
@@ -26,10 +31,14 @@ export interface Namespace {
 
 const nodeSchema = z.object({
 	metadata: clusterMeta,
-	spec: optional(z.object({ podCIDR: optional(z.union([z.literal(''), cidr]), ''), podCIDRs: list(cidr) }), {
-		podCIDR: '',
-		podCIDRs: [],
-	}),
+	spec: optional(
+		z.object({
+			podCIDR: optional(z.union([z.literal(''), cidr]), ''),
+			podCIDRs: list(cidr),
+			taints: list(z.object({ key: z.string() })),
+		}),
+		{ podCIDR: '', podCIDRs: [], taints: [] },
+	),
 	status: optional(z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }), {
 		addresses: [],
 	}),
@@ -54,6 +63,7 @@ export function parseNode(raw: unknown): Parsed<Node> {
 			internalIps: ofType('InternalIP'),
 			externalIps: ofType('ExternalIP'),
 			podCidrs: spec.podCIDRs.length > 0 ? spec.podCIDRs : spec.podCIDR === '' ? [] : [spec.podCIDR],
+			goingAway: metadata.deletionTimestamp !== '' || spec.taints.some(({ key }) => key === TO_BE_DELETED),
 		},
 	};
 }

@@ -141,6 +141,17 @@ describe('parseEndpointSlice', () => {
 		expect(parsedValue(parseEndpointSlice(slice)).endpoints).toEqual([]);
 	});
 
+	it.each([
+		['2026-01-02T03:04:05.123456789Z', Date.UTC(2026, 0, 2, 3, 4, 5, 123)],
+		['2026-01-02T05:04:05+02:00', Date.UTC(2026, 0, 2, 3, 4, 5)],
+		['yesterday', 0],
+		[undefined, 0],
+	])('reads when the change happened that led to it: %s', (text, expected) => {
+		const annotations = text === undefined ? {} : { 'endpoints.kubernetes.io/last-change-trigger-time': text };
+		const slice = { ...base, metadata: { ...base.metadata, annotations } };
+		expect(parsedValue(parseEndpointSlice(slice)).triggeredAtMs).toBe(expected);
+	});
+
 	it('reads hints by zone and by node', () => {
 		const hints = { forZones: [{ name: 'z1' }], forNodes: [{ name: 'n1' }, { name: 'n2' }] };
 		const slice = parsedValue(parseEndpointSlice({ ...base, endpoints: [{ addresses: ['10.0.0.1'], hints }] }));
@@ -164,6 +175,16 @@ describe('parseNode, parsePod and parseNamespace', () => {
 			externalIps: ['203.0.113.1'],
 			podCidrs: ['10.244.1.0/24'],
 		});
+	});
+
+	it.each([
+		['nothing', {}, [], false],
+		['a taint of somebody else', {}, [{ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }], false],
+		['the taint of the autoscaler', {}, [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }], true],
+		['a deletion timestamp', { deletionTimestamp: '2026-01-01T00:00:00Z' }, [], true],
+	])('sees from %s whether a node is going away', (_what, metadata, taints, expected) => {
+		const node = { metadata: { name: 'node-a', ...metadata }, spec: { taints } };
+		expect(parsedValue(parseNode(node)).goingAway).toBe(expected);
 	});
 
 	it('prefers podIPs and knows a finished pod', () => {

@@ -7,7 +7,7 @@ import type { RoutingMode, RoutingSettings } from './routing.ts';
 import { planRouting } from './routing.ts';
 
 function node(name: string, internalIps: string[], podCidrs: string[]): Node {
-	return { name, labels: {}, zone: '', internalIps, externalIps: [], podCidrs };
+	return { name, labels: {}, zone: '', internalIps, externalIps: [], podCidrs, goingAway: false };
 }
 
 function settings(mode: RoutingMode, over: Partial<RoutingSettings> = {}): RoutingSettings {

@@ -20,6 +20,7 @@ function node(name: string, n: number): NodeObject {
 		internalIps: [`192.168.0.${n}`],
 		externalIps: [],
 		podCidrs: [`10.244.${n}.0/24`],
+		goingAway: false,
 	};
 }
 

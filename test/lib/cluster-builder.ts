@@ -43,6 +43,7 @@ export function slice(
 		addressType: 'IPv4',
 		ports: [{ name: '', protocol: 'TCP', port: 8080 }],
 		endpoints: endpoints.map((each) => (typeof each === 'string' ? endpoint(each) : each)),
+		triggeredAtMs: 0,
 		...over,
 	};
 }
