@@ -308,7 +308,14 @@ describe('upgrade and rollback', () => {
 		await agent.call('set', 'slots', Uint8Array.of(3, 0, 0, 0), slot);
 		const slots = await mapId('fl_slots_1');
 		const copied = await open({ mapSizes: { services: 8192 } });
-		expect(copied.map((report) => report.map).sort()).toEqual(['backends', 'services', 'slots', 'vip_filter']);
+		expect(copied.map((report) => report.map).sort()).toEqual([
+			'backends',
+			'conns',
+			'services',
+			'slots',
+			'sources',
+			'vip_filter',
+		]);
 		expect(await agent.call('get', 'services', key)).toEqual(entry);
 		expect(await agent.call('get', 'slots', Uint8Array.of(3, 0, 0, 0))).toEqual(slot);
 		expect(await mapId('fl_slots_1')).toBe(slots);

@@ -133,7 +133,8 @@ export class BackendTable {
 
 	/** Flags the row should have. */
 	static wantedFlags(row: BackendRow): number {
-		return (row.live > 0 ? BackendFlags.LIVE : 0) | (row.terminating > 0 ? BackendFlags.TERMINATING : 0);
+		const flags = (row.live > 0 ? BackendFlags.LIVE : 0) | (row.terminating > 0 ? BackendFlags.TERMINATING : 0);
+		return flags === 0 ? 0 : flags | BackendFlags.SERVING;
 	}
 
 	/** Takes an unreferenced row out and quarantines its index. @returns the generation to write to the dead row */

@@ -352,6 +352,7 @@ function entryOf({ port, frontend }: Claim, generation: number): SvcEntry {
 		prevBase: 0,
 		prevCount: 0,
 		affinityTimeoutS: port.plan.affinityTimeoutS,
+		sourceSet: 0,
 	};
 }
 
@@ -366,7 +367,8 @@ function sameEntry(a: SvcEntry, b: SvcEntry): boolean {
 		a.localCount === b.localCount &&
 		a.prevBase === b.prevBase &&
 		a.prevCount === b.prevCount &&
-		a.affinityTimeoutS === b.affinityTimeoutS
+		a.affinityTimeoutS === b.affinityTimeoutS &&
+		a.sourceSet === b.sourceSet
 	);
 }
 

@@ -105,7 +105,7 @@ describe('ServicesReconciler', () => {
 		const draining = endpoint('10.244.0.1', { ready: false, terminating: true });
 		await reconciler.update(planOf([service('web')], [slice('web', [draining, '10.244.0.2'])]));
 		const after = readBackend(kernel, index);
-		expect(after).toEqual({ ...before, flags: 2 });
+		expect(after).toEqual({ ...before, flags: 2 | 8 });
 		expect(readServices(kernel).services[1]!.all).toEqual(['10.244.0.2|8080|6']);
 	});
 
@@ -154,7 +154,7 @@ describe('ServicesReconciler', () => {
 		const dead = readBackend(kernel, 1);
 		await reconciler.update(planOf([service('web')], [slice('web', ['10.244.0.2'])]));
 		const second = readBackend(kernel, 1);
-		expect([first.flags, dead.flags, second.flags]).toEqual([1, 0, 1]);
+		expect([first.flags, dead.flags, second.flags]).toEqual([9, 0, 9]);
 		expect(new Set([first.generation, dead.generation, second.generation]).size).toBe(3);
 	});
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <linux/types.h>
 #include "limits.h"
+#include "peer.h"
 
 enum svc_scope {
 	SVC_SCOPE_CLUSTER = 0,  /* ClusterIP: from pods and the node itself */
@@ -16,9 +17,10 @@ enum svc_flags {
 	SVC_FLAG_LOCAL_INTERNAL = 2, /* internalTrafficPolicy: Local */
 	SVC_FLAG_LOCAL_EXTERNAL = 4, /* externalTrafficPolicy: Local */
 	SVC_FLAG_AFFINITY = 8,       /* sessionAffinity: ClientIP */
-	SVC_FLAG_MAGLEV = 16,        /* slots are a Maglev table: index by hash of the flow */
+	SVC_FLAG_MAGLEV = 16,        /* the `all` slots are a Maglev table: index by hash of the flow */
 	SVC_FLAG_HOST_PORT = 32,     /* a pod's hostPort */
 	SVC_FLAG_ANY_ENDPOINTS = 64, /* endpoints exist somewhere: an empty list drops instead of rejecting */
+	SVC_FLAG_LEAST_CONN = 128,   /* of two random slots take the backend with fewer open connections of this node */
 };
 
 struct svc_key {
@@ -35,38 +37,75 @@ _Static_assert(sizeof(struct svc_key) == 20, "svc_key is a map key; its layout i
  * generation are the same after it has read everything it needs, and tries once more otherwise.
  */
 struct svc_entry {
-	__u32 id;
+	__u32 id; /* of the service port and address family: all its frontends have the same */
 	__u32 generation;
 	__u32 flags; /* enum svc_flags */
 	__u32 all_base;
 	__u32 all_count;
 	__u32 local_base;
 	__u32 local_count;
-	__u32 prev_base;
-	__u32 prev_count;
+	__u32 prev_base;  /* Maglev table before the change that is under way */
+	__u32 prev_count; /* 0 = none is under way */
 	__u32 affinity_timeout_s;
+	__u32 source_set; /* set of `sources` that clients must be in; 0 = anybody may */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct svc_entry) == 40, "svc_entry has a pinned layout");
+_Static_assert(sizeof(struct svc_entry) == 48, "svc_entry has a pinned layout");
 
 /* Element of slots (mmapable ARRAY). */
 struct slot_chunk {
 	__u32 backend[16]; /* indexes into backends; LIMIT_SLOTS_PER_CHUNK of them */
 };
 
+/*
+ * What ONE service port thinks of an endpoint; another service may think otherwise of the same address and port and
+ * has a row of its own.
+ */
 enum backend_flags {
-	BACKEND_FLAG_LIVE = 1,        /* may receive new connections */
-	BACKEND_FLAG_TERMINATING = 2, /* serves what it has */
+	BACKEND_FLAG_LIVE = 1,        /* in the `all` list: may receive new connections */
+	BACKEND_FLAG_TERMINATING = 2, /* its pod is being deleted */
+	BACKEND_FLAG_LOCAL = 4,       /* in the `local` list: may receive new connections under a Local policy */
+	BACKEND_FLAG_SERVING = 8,     /* ready or draining: flows it has stay good */
 };
 
-/* Element of backends (mmapable ARRAY). The second 8 bytes of a live row change only by one aligned store. */
+/* Element of backends (mmapable ARRAY). Each 8-byte word of a live row changes only by one aligned store. */
 struct backend {
 	__u8 addr[16];
 	__be16 port;
-	__u8 proto;       /* enum l4_proto */
-	__u8 flags;       /* enum backend_flags */
-	__u32 generation; /* changes whenever the row is reused */
+	__u8 proto;           /* enum l4_proto */
+	__u8 flags;           /* enum backend_flags */
+	__u32 generation;     /* changes whenever the row is reused */
+	struct peer_ref peer; /* who has the address; a hint: stale or UNKNOWN means look it up */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct backend) == 24, "backend rows have a pinned layout");
+_Static_assert(sizeof(struct backend) == 32, "backend rows have a pinned layout, two to a cache line");
+
+/* Key of affinity: a client of one service port. */
+struct affinity_key {
+	__u8 client[16];
+	__u32 svc_id;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct affinity_key) == 24, "affinity_key is a map key; its layout is pinned");
+
+/* Value of affinity: void when the backend's row is not the one that was chosen, or after the service's timeout. */
+struct affinity_entry {
+	__u32 backend;    /* index into backends */
+	__u32 generation; /* of that row */
+	__u32 last_used;  /* jiffies, low 32 bits */
+	__u32 pad;
+};
+
+/*
+ * Key of sources (LPM_TRIE): prefix_len counts the 32 bits of `set` and then those of the address, so that IPv4 /8 is
+ * 32 + 96 + 8. The value says nothing: a match means that the client is in the set.
+ */
+struct source_key {
+	__u32 prefix_len;
+	__u32 set;
+	__u8 addr[16];
+};
+_Static_assert(sizeof(struct source_key) == 24, "source_key is a map key; its layout is pinned");
 
 /* Key of sock_rev: which socket sent to which backend. */
 struct sock_rev_key {

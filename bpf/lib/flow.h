@@ -268,5 +268,5 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 	if (p->proto == L4_PROTO_TCP)
 		return !(p->tcp_flags & TCP_SYN) ||
 		       lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE);
-	return lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE | BACKEND_FLAG_TERMINATING);
+	return lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_SERVING);
 }

@@ -46,6 +46,31 @@ struct {
 	__type(value, struct backend);
 } fl_backends_1 SEC(".maps");
 
+/* Open connections of this node by backend index; counted for services that ask for the least loaded backend. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 131072);
+	__type(key, __u32);
+	__type(value, __u32);
+} fl_conns_1 SEC(".maps");
+
+/* loadBalancerSourceRanges: sets of prefixes, shared by the services that have the same. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_key);
+	__type(value, __u32);
+} fl_sources_1 SEC(".maps");
+
+/* Session affinity of every path. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity_entry);
+} fl_affinity_1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -104,6 +104,7 @@ export const SvcFlags = {
 	MAGLEV: 16,
 	HOST_PORT: 32,
 	ANY_ENDPOINTS: 64,
+	LEAST_CONN: 128,
 } as const;
 export type SvcFlags = (typeof SvcFlags)[keyof typeof SvcFlags];
 export function SvcFlagsName(value: number): string {
@@ -113,6 +114,8 @@ export function SvcFlagsName(value: number): string {
 export const BackendFlags = {
 	LIVE: 1,
 	TERMINATING: 2,
+	LOCAL: 4,
+	SERVING: 8,
 } as const;
 export type BackendFlags = (typeof BackendFlags)[keyof typeof BackendFlags];
 export function BackendFlagsName(value: number): string {
@@ -489,6 +492,7 @@ export interface SvcEntry {
 	prevBase: number;
 	prevCount: number;
 	affinityTimeoutS: number;
+	sourceSet: number;
 }
 function encodeSvcEntry(value: SvcEntry, view: DataView, offset: number): void {
 	view.setUint32(offset, uint(value.id, 0xffffffff, 'svc_entry.id'), true);
@@ -501,6 +505,8 @@ function encodeSvcEntry(value: SvcEntry, view: DataView, offset: number): void {
 	view.setUint32(offset + 28, uint(value.prevBase, 0xffffffff, 'svc_entry.prev_base'), true);
 	view.setUint32(offset + 32, uint(value.prevCount, 0xffffffff, 'svc_entry.prev_count'), true);
 	view.setUint32(offset + 36, uint(value.affinityTimeoutS, 0xffffffff, 'svc_entry.affinity_timeout_s'), true);
+	view.setUint32(offset + 40, uint(value.sourceSet, 0xffffffff, 'svc_entry.source_set'), true);
+	view.setUint32(offset + 44, 0, true);
 }
 function decodeSvcEntry(view: DataView, offset: number): SvcEntry {
 	return {
@@ -514,19 +520,20 @@ function decodeSvcEntry(view: DataView, offset: number): SvcEntry {
 		prevBase: view.getUint32(offset + 28, true),
 		prevCount: view.getUint32(offset + 32, true),
 		affinityTimeoutS: view.getUint32(offset + 36, true),
+		sourceSet: view.getUint32(offset + 40, true),
 	};
 }
 function formatSvcEntry(value: SvcEntry): string {
-	return `id=${value.id} generation=${value.generation} flags=${value.flags} all_base=${value.allBase} all_count=${value.allCount} local_base=${value.localBase} local_count=${value.localCount} prev_base=${value.prevBase} prev_count=${value.prevCount} affinity_timeout_s=${value.affinityTimeoutS}`;
+	return `id=${value.id} generation=${value.generation} flags=${value.flags} all_base=${value.allBase} all_count=${value.allCount} local_base=${value.localBase} local_count=${value.localCount} prev_base=${value.prevBase} prev_count=${value.prevCount} affinity_timeout_s=${value.affinityTimeoutS} source_set=${value.sourceSet}`;
 }
 export const SvcEntry = {
 	name: 'svc_entry',
-	size: 40,
-	layout: '9107c965ad5ea899',
-	encode: (value: SvcEntry): Uint8Array => encodeWith(40, encodeSvcEntry, value),
+	size: 48,
+	layout: 'd6549fff919d524f',
+	encode: (value: SvcEntry): Uint8Array => encodeWith(48, encodeSvcEntry, value),
 	encodeInto: encodeSvcEntry,
 	decode: (bytes: Uint8Array, offset = 0): SvcEntry =>
-		decodeSvcEntry(viewOf(bytes, offset, 40, 'svc_entry'), 0),
+		decodeSvcEntry(viewOf(bytes, offset, 48, 'svc_entry'), 0),
 	decodeFrom: decodeSvcEntry,
 	format: formatSvcEntry,
 } as const satisfies Codec<SvcEntry>;
@@ -565,6 +572,7 @@ export interface Backend {
 	proto: number;
 	flags: number;
 	generation: number;
+	peer: PeerRef;
 }
 function encodeBackend(value: Backend, view: DataView, offset: number): void {
 	putBytes(view, offset, value.addr, 16, 'backend.addr');
@@ -572,6 +580,8 @@ function encodeBackend(value: Backend, view: DataView, offset: number): void {
 	view.setUint8(offset + 18, uint(value.proto, 0xff, 'backend.proto'));
 	view.setUint8(offset + 19, uint(value.flags, 0xff, 'backend.flags'));
 	view.setUint32(offset + 20, uint(value.generation, 0xffffffff, 'backend.generation'), true);
+	encodePeerRef(value.peer, view, offset + 24);
+	view.setUint32(offset + 28, 0, true);
 }
 function decodeBackend(view: DataView, offset: number): Backend {
 	return {
@@ -580,22 +590,118 @@ function decodeBackend(view: DataView, offset: number): Backend {
 		proto: view.getUint8(offset + 18),
 		flags: view.getUint8(offset + 19),
 		generation: view.getUint32(offset + 20, true),
+		peer: decodePeerRef(view, offset + 24),
 	};
 }
 function formatBackend(value: Backend): string {
-	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} flags=${value.flags} generation=${value.generation}`;
+	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} flags=${value.flags} generation=${value.generation} peer=${formatPeerRef(value.peer)}`;
 }
 export const Backend = {
 	name: 'backend',
-	size: 24,
-	layout: '7071a7d341875410',
-	encode: (value: Backend): Uint8Array => encodeWith(24, encodeBackend, value),
+	size: 32,
+	layout: '139e4633583ae650',
+	encode: (value: Backend): Uint8Array => encodeWith(32, encodeBackend, value),
 	encodeInto: encodeBackend,
 	decode: (bytes: Uint8Array, offset = 0): Backend =>
-		decodeBackend(viewOf(bytes, offset, 24, 'backend'), 0),
+		decodeBackend(viewOf(bytes, offset, 32, 'backend'), 0),
 	decodeFrom: decodeBackend,
 	format: formatBackend,
 } as const satisfies Codec<Backend>;
+
+export interface AffinityKey {
+	client: Uint8Array;
+	svcId: number;
+}
+function encodeAffinityKey(value: AffinityKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.client, 16, 'affinity_key.client');
+	view.setUint32(offset + 16, uint(value.svcId, 0xffffffff, 'affinity_key.svc_id'), true);
+	view.setUint32(offset + 20, 0, true);
+}
+function decodeAffinityKey(view: DataView, offset: number): AffinityKey {
+	return {
+		client: getBytes(view, offset, 16),
+		svcId: view.getUint32(offset + 16, true),
+	};
+}
+function formatAffinityKey(value: AffinityKey): string {
+	return `client=${formatBytes(value.client)} svc_id=${value.svcId}`;
+}
+export const AffinityKey = {
+	name: 'affinity_key',
+	size: 24,
+	layout: '035be1e320bf761a',
+	encode: (value: AffinityKey): Uint8Array => encodeWith(24, encodeAffinityKey, value),
+	encodeInto: encodeAffinityKey,
+	decode: (bytes: Uint8Array, offset = 0): AffinityKey =>
+		decodeAffinityKey(viewOf(bytes, offset, 24, 'affinity_key'), 0),
+	decodeFrom: decodeAffinityKey,
+	format: formatAffinityKey,
+} as const satisfies Codec<AffinityKey>;
+
+export interface AffinityEntry {
+	backend: number;
+	generation: number;
+	lastUsed: number;
+}
+function encodeAffinityEntry(value: AffinityEntry, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.backend, 0xffffffff, 'affinity_entry.backend'), true);
+	view.setUint32(offset + 4, uint(value.generation, 0xffffffff, 'affinity_entry.generation'), true);
+	view.setUint32(offset + 8, uint(value.lastUsed, 0xffffffff, 'affinity_entry.last_used'), true);
+	view.setUint32(offset + 12, 0, true);
+}
+function decodeAffinityEntry(view: DataView, offset: number): AffinityEntry {
+	return {
+		backend: view.getUint32(offset, true),
+		generation: view.getUint32(offset + 4, true),
+		lastUsed: view.getUint32(offset + 8, true),
+	};
+}
+function formatAffinityEntry(value: AffinityEntry): string {
+	return `backend=${value.backend} generation=${value.generation} last_used=${value.lastUsed}`;
+}
+export const AffinityEntry = {
+	name: 'affinity_entry',
+	size: 16,
+	layout: 'b4a26a384efc1390',
+	encode: (value: AffinityEntry): Uint8Array => encodeWith(16, encodeAffinityEntry, value),
+	encodeInto: encodeAffinityEntry,
+	decode: (bytes: Uint8Array, offset = 0): AffinityEntry =>
+		decodeAffinityEntry(viewOf(bytes, offset, 16, 'affinity_entry'), 0),
+	decodeFrom: decodeAffinityEntry,
+	format: formatAffinityEntry,
+} as const satisfies Codec<AffinityEntry>;
+
+export interface SourceKey {
+	prefixLen: number;
+	set: number;
+	addr: Uint8Array;
+}
+function encodeSourceKey(value: SourceKey, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.prefixLen, 0xffffffff, 'source_key.prefix_len'), true);
+	view.setUint32(offset + 4, uint(value.set, 0xffffffff, 'source_key.set'), true);
+	putBytes(view, offset + 8, value.addr, 16, 'source_key.addr');
+}
+function decodeSourceKey(view: DataView, offset: number): SourceKey {
+	return {
+		prefixLen: view.getUint32(offset, true),
+		set: view.getUint32(offset + 4, true),
+		addr: getBytes(view, offset + 8, 16),
+	};
+}
+function formatSourceKey(value: SourceKey): string {
+	return `prefix_len=${value.prefixLen} set=${value.set} addr=${formatBytes(value.addr)}`;
+}
+export const SourceKey = {
+	name: 'source_key',
+	size: 24,
+	layout: '923f90040ccf48e1',
+	encode: (value: SourceKey): Uint8Array => encodeWith(24, encodeSourceKey, value),
+	encodeInto: encodeSourceKey,
+	decode: (bytes: Uint8Array, offset = 0): SourceKey =>
+		decodeSourceKey(viewOf(bytes, offset, 24, 'source_key'), 0),
+	decodeFrom: decodeSourceKey,
+	format: formatSourceKey,
+} as const satisfies Codec<SourceKey>;
 
 export interface SockRevKey {
 	cookie: bigint;
@@ -1140,14 +1246,23 @@ export const RuntimeState = {
 
 /** Every pinned map, by its name without prefix and version. */
 export const Maps = {
+	affinity: {
+		name: 'fl_affinity_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 65536,
+		keySize: 24,
+		valueSize: 16,
+		layout: '6eeae1522eb73f4f',
+	},
 	backends: {
 		name: 'fl_backends_1',
 		type: 2,
 		flags: 1024,
 		maxEntries: 131072,
 		keySize: 4,
-		valueSize: 24,
-		layout: '57d3a983c47de0e0',
+		valueSize: 32,
+		layout: 'dd4029ee531debd8',
 	},
 	cidrs: {
 		name: 'fl_cidrs_1',
@@ -1157,6 +1272,15 @@ export const Maps = {
 		keySize: 20,
 		valueSize: 8,
 		layout: '44ccfb2348478879',
+	},
+	conns: {
+		name: 'fl_conns_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 131072,
+		keySize: 4,
+		valueSize: 4,
+		layout: 'cddb417a0a600df2',
 	},
 	ct4: {
 		name: 'fl_ct4_1',
@@ -1281,8 +1405,8 @@ export const Maps = {
 		flags: 0,
 		maxEntries: 65536,
 		keySize: 20,
-		valueSize: 40,
-		layout: '7f8815cd9bf57b74',
+		valueSize: 48,
+		layout: 'cfa04b897f8e0e1c',
 	},
 	slots: {
 		name: 'fl_slots_1',
@@ -1301,6 +1425,15 @@ export const Maps = {
 		keySize: 32,
 		valueSize: 24,
 		layout: 'b2be39fda0222db7',
+	},
+	sources: {
+		name: 'fl_sources_1',
+		type: 11,
+		flags: 1,
+		maxEntries: 65536,
+		keySize: 24,
+		valueSize: 4,
+		layout: '14bab304dc2c7258',
 	},
 	vip_filter: {
 		name: 'fl_vip_filter_1',

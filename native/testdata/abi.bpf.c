@@ -60,9 +60,15 @@
 	X(U32, generation)                                                                                             \
 	X(U32, flags)                                                                                                  \
 	X(U32, all_base) X(U32, all_count) X(U32, local_base) X(U32, local_count) X(U32, prev_base) X(U32, prev_count) \
-		X(U32, affinity_timeout_s)
+		X(U32, affinity_timeout_s) X(U32, source_set)
 #define FIELDS_slot_chunk(X) SIXTEEN(X, U32, backend)
-#define FIELDS_backend(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U8, proto) X(U8, flags) X(U32, generation)
+#define FIELDS_backend(X)                                                                                              \
+	SIXTEEN(X, U8, addr)                                                                                           \
+	X(BE16, port)                                                                                                  \
+	X(U8, proto) X(U8, flags) X(U32, generation) X(U16, peer.index) X(U8, peer.gen) X(U8, peer.kind)
+#define FIELDS_affinity_key(X) SIXTEEN(X, U8, client) X(U32, svc_id)
+#define FIELDS_affinity_entry(X) X(U32, backend) X(U32, generation) X(U32, last_used)
+#define FIELDS_source_key(X) X(U32, prefix_len) X(U32, set) SIXTEEN(X, U8, addr)
 #define FIELDS_sock_rev_key(X) X(U64, cookie) SIXTEEN(X, U8, addr) X(BE16, port)
 #define FIELDS_sock_rev_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, svc_id)
 #define FIELDS_ct4_key(X) X(BE32, lo) X(BE32, hi) X(BE16, lo_port) X(BE16, hi_port) X(U8, proto)
@@ -96,7 +102,8 @@
 	S(peer_ref)                                                                                                    \
 	S(ipcache_key)                                                                                                 \
 	S(cidr_key)                                                                                                    \
-	S(ipcache_entry) S(endpoint) S(node) S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(sock_rev_key)          \
+	S(ipcache_entry) S(endpoint) S(node) S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(affinity_key)          \
+		S(affinity_entry) S(source_key) S(sock_rev_key) \
 		S(sock_rev_entry) S(ct4_key) S(ct_key) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry)              \
 			S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state)
 

@@ -23,6 +23,9 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	services: 4096,
 	slots: 4096,
 	backends: 2048,
+	conns: 2048,
+	sources: 256,
+	affinity: 64,
 	sock_rev: 64,
 	ct4: 64,
 	ct6: 64,
@@ -41,8 +44,8 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 };
 
 /** ARRAY maps without shared memory: every element exists, deletion is refused. */
-const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = { nodes: 56, endpoints: 64, runtime: 8 };
-const LPM: readonly MapName[] = ['cidrs'];
+const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = { nodes: 56, endpoints: 64, runtime: 8, conns: 4 };
+const LPM: readonly MapName[] = ['cidrs', 'sources'];
 
 /** A failed system call as the addon reports it. */
 export class FakeErrno extends Error {
@@ -138,7 +141,7 @@ export class FakeKernel implements Kernel {
 	}
 
 	async mapSetBatch(map: MapName, keys: Uint8Array, values: Uint8Array): Promise<number> {
-		const keySize = { services: 20, ipcache: 16, cidrs: 20 }[map as string];
+		const keySize = { services: 20, ipcache: 16, cidrs: 20, sources: 24 }[map as string];
 		if (keySize === undefined) throw new FakeErrno('ENOTSUP');
 		const count = keys.length / keySize;
 		const valueSize = values.length / count;

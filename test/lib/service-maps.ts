@@ -1,6 +1,6 @@
 /** Reads the service maps of a fake kernel as a BPF program would, and says what does not hold together. */
 import { addressOfBytes } from '../../agent/model/address.ts';
-import type { Kernel } from '../../agent/reconcile/kernel.ts';
+import { type Kernel, SHARED_STRIDE } from '../../agent/reconcile/kernel.ts';
 import { frontendKeyOf } from '../../agent/reconcile/services-state.ts';
 import { filterBit } from '../../agent/reconcile/vip-filter.ts';
 import { Backend, SvcEntry, SvcFlags } from '../../native/abi/generated.ts';
@@ -16,7 +16,7 @@ export interface ReadService {
 /** Row of a backend by index. */
 export function readBackend(kernel: Kernel, index: number): Backend {
 	const view = kernel.shared('backends');
-	return Backend.decode(new Uint8Array(view.buffer, view.byteOffset + index * 24, 24));
+	return Backend.decode(new Uint8Array(view.buffer, view.byteOffset + index * SHARED_STRIDE.backends, Backend.size));
 }
 
 function readList(kernel: Kernel, base: number, count: number): { keys: string[]; faults: string[] } {

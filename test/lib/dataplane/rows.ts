@@ -22,7 +22,8 @@ const SLOTS_PER_CHUNK = 16;
 const ADDRESS_ONLY = 1;
 /** SVC_FLAG_LOCAL_INTERNAL and SVC_FLAG_LOCAL_EXTERNAL. */
 const LOCAL_POLICIES = 2 | 4;
-const BACKEND_LIVE = 1;
+/** BACKEND_FLAG_LIVE and BACKEND_FLAG_SERVING. */
+const BACKEND_GOOD = 1 | 8;
 const ENDPOINT_READY = 1;
 
 export type Rows = Record<string, Row[]>;
@@ -136,8 +137,9 @@ class ServiceRows {
 					addr: address16(b.address),
 					port: b.port,
 					proto: service.proto,
-					flags: b.flags ?? BACKEND_LIVE,
+					flags: b.flags ?? BACKEND_GOOD,
 					generation: 1,
+					peer: { index: 0, gen: 0, kind: PEER.UNKNOWN },
 				}),
 			});
 			return index;
@@ -163,6 +165,7 @@ class ServiceRows {
 				prevBase: 0,
 				prevCount: 0,
 				affinityTimeoutS: 0,
+				sourceSet: 0,
 			}),
 		});
 		if (!service.nodeAddress) {
@@ -180,7 +183,14 @@ class ServiceRows {
 		const none = { allBase: 0, allCount: 0, localBase: 0, localCount: 0, prevBase: 0, prevCount: 0 };
 		this.services.push({
 			key: SvcKey.encode({ addr: address16(address), port: 0, proto: 0, scope: 0 }),
-			value: SvcEntry.encode({ id: 0, generation: 0, flags: ADDRESS_ONLY, ...none, affinityTimeoutS: 0 }),
+			value: SvcEntry.encode({
+				id: 0,
+				generation: 0,
+				flags: ADDRESS_ONLY,
+				...none,
+				affinityTimeoutS: 0,
+				sourceSet: 0,
+			}),
 		});
 	}
 
