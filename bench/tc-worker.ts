@@ -1,7 +1,7 @@
 /**
  * Runs in a namespace of its own (tc.ts): loads the node's programs and the driver, and measures scenarios on request.
  */
-import { Ct4Key, CtEntry, CtFlags } from '../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtFlags } from '../native/abi/generated.ts';
 import { RingBuffer } from '../native/index.ts';
 import { makeDevices } from '../test/lib/dataplane/devices.ts';
 import { Objects } from '../test/lib/dataplane/objects.ts';
@@ -265,8 +265,8 @@ class Worker {
 		const backend = pod(2);
 		for (const [key, value] of this.#objects.map('ct4').entries()) {
 			const k = Ct4Key.decode(key);
-			const e = CtEntry.decode(value);
-			if (!(e.flags & CtFlags.SVC_REPLY) || !services.has(addressText(e.xlateAddr))) {
+			const e = Ct4Entry.decode(value);
+			if (!(e.flags & CtFlags.SVC_REPLY) || !services.has(addressText(u32(e.xlateAddr)))) {
 				continue;
 			}
 			const initiatorHi = (e.flags & CtFlags.INITIATOR_IS_HI) !== 0;

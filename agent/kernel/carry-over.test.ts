@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Ct4Key, CtEntry, CtFlags, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtFlags, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { type BpfMap, BpfMap as BpfMaps, BpfObject } from '../../native/index.ts';
 import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
 import { CarryOver, copyTable } from './carry-over.ts';
@@ -41,7 +41,7 @@ const key = (i: number): Uint8Array =>
 	Ct4Key.encode({ lo: 0x0a000001, hi: 0x0a010000 + i, loPort: 80, hiPort: 10000 + i, proto: 6 });
 const entry = (i: number) => {
 	const bytes = target().get(key(i));
-	return bytes === undefined ? undefined : CtEntry.decode(bytes);
+	return bytes === undefined ? undefined : Ct4Entry.decode(bytes);
 };
 
 describe('carrying live flows into another layout', () => {
@@ -50,7 +50,7 @@ describe('carrying live flows into another layout', () => {
 		await run.firstPass(true);
 		expect(run.report()).toMatchObject({ copied: FLOWS, merged: 0, lost: 0, from: 'old' });
 		expect(entry(5)).toMatchObject({
-			xlateAddr: new Uint8Array(16).fill(0x5a),
+			xlateAddr: 0x5a5a5a5a,
 			xlatePort: 8080,
 			flags: CtFlags.INITIATOR_IS_HI,
 			lastSeen: 5000,
@@ -86,13 +86,16 @@ describe('carrying live flows into another layout', () => {
 		const run = carry();
 		await run.firstPass(true);
 		const known = entry(0)!;
-		target().set(key(0), CtEntry.encode({ ...known, flags: known.flags | CtFlags.CLOSING, lastSeen: 7000, svcId: 42 }));
+		target().set(
+			key(0),
+			Ct4Entry.encode({ ...known, flags: known.flags | CtFlags.CLOSING, lastSeen: 7000, backend: 42 }),
+		);
 		const replaced = { ...known, created: 9999, flags: 0 };
-		target().set(key(FLOWS), CtEntry.encode(replaced));
+		target().set(key(FLOWS), Ct4Entry.encode(replaced));
 		other.program('go_on').testRun({ data: PACKET });
 		await run.secondPass();
 		const flags = CtFlags.INITIATOR_IS_HI | CtFlags.CLOSING | CtFlags.ESTABLISHED;
-		expect(entry(0)).toMatchObject({ flags, lastSeen: 7000, svcId: 42 });
+		expect(entry(0)).toMatchObject({ flags, lastSeen: 7000, backend: 42 });
 		expect(entry(FLOWS)).toEqual(replaced);
 	});
 
@@ -101,30 +104,30 @@ describe('carrying live flows into another layout', () => {
 		await run.firstPass(true);
 		target().set(
 			key(0),
-			CtEntry.encode({ ...entry(0)!, created: 900, lastSeen: 6500, flags: CtFlags.CLOSING, svcId: 42 }),
+			Ct4Entry.encode({ ...entry(0)!, created: 900, lastSeen: 6500, flags: CtFlags.CLOSING, backend: 42 }),
 		);
 		other.program('go_on').testRun({ data: PACKET });
 		await run.secondPass();
 		const flags = CtFlags.INITIATOR_IS_HI | CtFlags.ESTABLISHED;
-		expect(entry(0)).toMatchObject({ created: 1000, lastSeen: 6000, flags, svcId: 0 });
+		expect(entry(0)).toMatchObject({ created: 1000, lastSeen: 6000, flags, backend: 0 });
 	});
 
 	it('takes the counts of the entry that was seen last', async () => {
 		const run = carry();
 		await run.firstPass(true);
-		target().set(key(0), CtEntry.encode({ ...entry(0)!, packets: [9, 9], lastSeen: 5500, svcId: 42 }));
-		target().set(key(FLOWS), CtEntry.encode({ ...entry(1)!, created: 1000 + FLOWS, packets: [9, 9], lastSeen: 6500 }));
+		target().set(key(0), Ct4Entry.encode({ ...entry(0)!, packets: [9, 9], lastSeen: 5500, backend: 42 }));
+		target().set(key(FLOWS), Ct4Entry.encode({ ...entry(1)!, created: 1000 + FLOWS, packets: [9, 9], lastSeen: 6500 }));
 		other.program('go_on').testRun({ data: PACKET });
 		await run.secondPass();
-		expect(entry(0)).toMatchObject({ packets: [0, 2], lastSeen: 6000, svcId: 0 });
+		expect(entry(0)).toMatchObject({ packets: [0, 2], lastSeen: 6000, backend: 0 });
 		expect(entry(FLOWS)).toMatchObject({ packets: [9, 9], lastSeen: 6500 });
 	});
 
 	it('fills up a map that an interrupted run has begun', async () => {
 		await carry().firstPass(true);
 		target().delete(key(3));
-		const changed = { ...entry(4)!, svcId: 9 };
-		target().set(key(4), CtEntry.encode(changed));
+		const changed = { ...entry(4)!, backend: 9 };
+		target().set(key(4), Ct4Entry.encode(changed));
 		const again = carry();
 		await again.firstPass(false);
 		expect(entry(3)).toMatchObject({ created: 1003 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
 import { collectConntrack, DEFAULT_CT_TIMEOUTS, type DumpableMap, forgetAddresses, idleLimit } from './ct-gc.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
@@ -40,8 +40,8 @@ class MemoryMap implements DumpableMap {
 }
 
 const entry = (flags: number, idleSeconds: number): Uint8Array =>
-	CtEntry.encode({
-		xlateAddr: new Uint8Array(16),
+	Ct4Entry.encode({
+		xlateAddr: 0,
 		xlatePort: 0,
 		flags,
 		backend: 0,
@@ -53,12 +53,8 @@ const entry = (flags: number, idleSeconds: number): Uint8Array =>
 		created: 0,
 		packets: [0, 0],
 		bytes: [0n, 0n],
-		egressGen: 0,
-		egressCookie: 0,
-		ingressGen: 0,
-		ingressCookie: 0,
-		backendGeneration: 0,
-		svcId: 0,
+		policyGen: [0, 0],
+		rule: [0, 0],
 		snatPort: 0,
 	});
 const ipv4 = (last: number, net: number) => ((net << 24) | last) >>> 0;

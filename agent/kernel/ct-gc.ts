@@ -4,7 +4,7 @@
  * Dumps and deletions run on a worker thread; the scan yields to the event loop between slices.
  */
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
-import { Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
 /** Seconds without a packet after which an entry goes, by state. */
@@ -133,16 +133,30 @@ export function widenKey({ lo, hi, loPort, hiPort, proto }: Ct4Key): CtKey {
 	return { lo: mappedAddress(lo), hi: mappedAddress(hi), loPort, hiPort, proto };
 }
 
+/** Reads values of the IPv4 table as those of the IPv6 table. */
+export function widenEntry(entry: Ct4Entry): CtEntry {
+	return { ...entry, xlateAddr: entry.xlateAddr === 0 ? new Uint8Array(16) : mappedAddress(entry.xlateAddr) };
+}
+
 interface CtTable {
 	readonly map: DumpableMap;
 	readonly keySize: number;
+	readonly valueSize: number;
+	/** What both layouts have. */
+	readonly value: (view: DataView, offset: number) => Pick<CtEntry, 'flags' | 'lastSeen'>;
 	readonly key: (view: DataView, offset: number) => CtKey;
 }
 
 function tablesOf({ ct4, ct6 }: Pick<CtGcOptions, 'ct4' | 'ct6'>): CtTable[] {
 	return [
-		{ map: ct4, keySize: Ct4Key.size, key: (view, offset) => widenKey(Ct4Key.decodeFrom(view, offset)) },
-		{ map: ct6, keySize: CtKey.size, key: CtKey.decodeFrom },
+		{
+			map: ct4,
+			keySize: Ct4Key.size,
+			valueSize: Ct4Entry.size,
+			key: (view, offset) => widenKey(Ct4Key.decodeFrom(view, offset)),
+			value: Ct4Entry.decodeFrom,
+		},
+		{ map: ct6, keySize: CtKey.size, valueSize: CtEntry.size, key: CtKey.decodeFrom, value: CtEntry.decodeFrom },
 	];
 }
 
@@ -174,7 +188,7 @@ async function collectTable(
 	const dead: number[] = [];
 	await scan(dump.count, (index) => {
 		const key = table.key(keys, index * table.keySize);
-		const entry = CtEntry.decodeFrom(values, index * CtEntry.size);
+		const entry = table.value(values, index * table.valueSize);
 		if (elapsedSeconds(now, entry.lastSeen, options.clock.hz) > idleLimit(key.proto, entry.flags, timeouts)) {
 			dead.push(index);
 		} else if (entry.flags & CtFlags.MASQUERADE) {

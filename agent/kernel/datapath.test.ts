@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Ct4Key, CtEntry, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
 import type { CarryReport } from './carry-over.ts';
@@ -70,8 +70,8 @@ const finalPins = Object.values(Maps)
 const flowKey = (i: number): Uint8Array =>
 	Ct4Key.encode({ lo: 0x0a000001, hi: 0x0a010000 + i, loPort: 80, hiPort: 10000 + i, proto: 6 });
 
-const flow = (fields: Partial<CtEntry>): Uint8Array =>
-	CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), ...fields });
+const flow = (fields: Partial<Ct4Entry>): Uint8Array =>
+	Ct4Entry.encode({ ...Ct4Entry.decode(new Uint8Array(Ct4Entry.size)), ...fields });
 
 describe('start and restart', () => {
 	it('makes all maps, attaches everything, and a second start swaps programs inside the same links', async () => {
@@ -223,7 +223,7 @@ describe('upgrade and rollback', () => {
 		]);
 		expect(pins()).toEqual(finalPins);
 		expect(await mapId('fl_ct4_1')).not.toBe(old);
-		expect(CtEntry.decode((await agent.call<Uint8Array>('get', 'ct4', flowKey(7)))!)).toMatchObject({ created: 1007 });
+		expect(Ct4Entry.decode((await agent.call<Uint8Array>('get', 'ct4', flowKey(7)))!)).toMatchObject({ created: 1007 });
 		expect(RuntimeState.decode(await agent.call<Uint8Array>('get', 'runtime', new Uint8Array(4)))).toMatchObject({
 			migrating: 0,
 		});
@@ -247,7 +247,7 @@ describe('upgrade and rollback', () => {
 	it('takes back the flows of an upgrade that was killed half way', async () => {
 		await open();
 		await activate();
-		const own = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5, created: 5000 });
+		const own = Ct4Entry.encode({ ...Ct4Entry.decode(new Uint8Array(Ct4Entry.size)), backend: 5, created: 5000 });
 		await agent.call('set', 'ct4', flowKey(3), own);
 		const id = await mapId('fl_ct4_1');
 		await agent.call('pinOther', other, { old_ct4: 'fl_ct4_2_next' }, mapsDir);
@@ -269,20 +269,20 @@ describe('upgrade and rollback', () => {
 	] as const)('loses no flow to a kill %s when the next agent %s', async (point, _what, mapSizes, again, fresh) => {
 		await open();
 		await activate();
-		await agent.call('set', 'ct4', flowKey(1), flow({ created: 100, svcId: 1 }));
-		await agent.call('set', 'ct4', flowKey(2), flow({ created: 100, svcId: 1 }));
+		await agent.call('set', 'ct4', flowKey(1), flow({ created: 100, backend: 1 }));
+		await agent.call('set', 'ct4', flowKey(2), flow({ created: 100, backend: 1 }));
 		const attached = links();
 		await open({ mapSizes: RESIZED });
 		await agent.call('dieAt', point);
 		await expect(activate()).rejects.toThrow(/ended: SIGKILL/);
 		agent.restart();
 		// While there is no agent, programs write to the maps they know: ports are used again, and a flow appears.
-		await agent.call('setPinned', join(mapsDir, again), flowKey(2), flow({ created: 200, svcId: 2 }));
-		await agent.call('setPinned', join(mapsDir, fresh), flowKey(3), flow({ created: 200, svcId: 3 }));
+		await agent.call('setPinned', join(mapsDir, again), flowKey(2), flow({ created: 200, backend: 2 }));
+		await agent.call('setPinned', join(mapsDir, fresh), flowKey(3), flow({ created: 200, backend: 3 }));
 		await open({ mapSizes });
 		expect(await activate()).toMatchObject({ attached: 0, removed: [], failed: [] });
 		const found = [1, 2, 3].map((i) => agent.call<Uint8Array>('get', 'ct4', flowKey(i)));
-		expect((await Promise.all(found)).map((entry) => CtEntry.decode(entry).svcId)).toEqual([1, 2, 3]);
+		expect((await Promise.all(found)).map((entry) => Ct4Entry.decode(entry).backend)).toEqual([1, 2, 3]);
 		expect(pins()).toEqual(finalPins);
 		expect(links()).toEqual(attached);
 		expect(RuntimeState.decode(await agent.call('get', 'runtime', new Uint8Array(4)))).toMatchObject({ migrating: 0 });
@@ -291,7 +291,7 @@ describe('upgrade and rollback', () => {
 	it('keeps flows when configuration changes the size of their table', async () => {
 		await open();
 		await activate();
-		const entry = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), svcId: 5 });
+		const entry = Ct4Entry.encode({ ...Ct4Entry.decode(new Uint8Array(Ct4Entry.size)), backend: 5 });
 		await agent.call('set', 'ct4', flowKey(1), entry);
 		await open({ mapSizes: { ct4: 8192 } });
 		expect((await activate()).carried).toMatchObject([{ map: 'ct4', copied: 1, dropped: [], added: [] }]);

@@ -1,7 +1,7 @@
 /**
  * The agent's answers to its API and to scrapes.
  */
-import { Ct4Key, CtEntry, CtKey } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtKey } from '../../native/abi/generated.ts';
 import { type ConntrackContext, conntrackReport } from '../api/conntrack-reports.ts';
 import type {
 	AgentState,
@@ -16,7 +16,7 @@ import type { EffectiveConfig } from '../config/config.ts';
 import { CONFIG_NAMES } from '../config/schema.ts';
 import { readDropTotals, readMetric } from '../flows/counters.ts';
 import type { AddressResolver } from '../flows/names.ts';
-import { widenKey } from '../kernel/ct-gc.ts';
+import { widenEntry, widenKey } from '../kernel/ct-gc.ts';
 import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
@@ -167,7 +167,7 @@ interface Dump {
 function* conntrackOf(ct4: Dump, ct6: Dump, context: ConntrackContext): Generator<ConntrackReport> {
 	for (let i = 0; i < ct4.count; i++) {
 		const key = widenKey(Ct4Key.decode(ct4.keys, i * Ct4Key.size));
-		yield conntrackReport(key, CtEntry.decode(ct4.values, i * CtEntry.size), context);
+		yield conntrackReport(key, widenEntry(Ct4Entry.decode(ct4.values, i * Ct4Entry.size)), context);
 	}
 	for (let i = 0; i < ct6.count; i++) {
 		yield conntrackReport(

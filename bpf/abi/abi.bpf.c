@@ -32,6 +32,7 @@ EXPORT_STRUCT(sock_rev_key);
 EXPORT_STRUCT(sock_rev_entry);
 EXPORT_STRUCT(ct4_key);
 EXPORT_STRUCT(ct_key);
+EXPORT_STRUCT(ct4_entry);
 EXPORT_STRUCT(ct_entry);
 EXPORT_STRUCT(nat_entry);
 EXPORT_STRUCT(frag_key);

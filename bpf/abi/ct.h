@@ -3,8 +3,8 @@
  * Connection tracking and masquerade state.
  * The key is the 5-tuple in canonical order (the smaller address first, compared as little-endian words; at equality the
  * smaller port as stored), so that both directions of a flow find the same entry. For ICMP echo both ports are the identifier.
- * IPv4 flows have a table of their own with a short key: a hash element is then three cache lines, of which an established packet
- * touches two.
+ * IPv4 flows have a table of their own with a short key and value: a hash element is two cache lines, the kernel's header with the key
+ * and the value.
  */
 #pragma once
 #include <linux/types.h>
@@ -53,36 +53,56 @@ struct ct_key {
 };
 _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is pinned");
 
-/* All that is known of a flow. The first 64 bytes are what an established packet reads and writes. Times are the low 32 bits of jiffies. */
-struct ct_entry {
-	__u8 xlate_addr[16];
-	__be16 xlate_port;
-	/*
-	 * A port of the initiator that is rewritten as well; 0 = none.
-	 * CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
-	 * Else on CT_FLAG_SVC_FORWARD: source port the backend sees, because {client, backend} was taken.
-	 * Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
-	 */
-	__be16 snat_port;
-	__u16 flags; /* enum ct_flags */
-	__u16 pad;
-	struct peer_ref peer[2]; /* [0] the initiator, [1] the responder after translation */
-	__u32 last_seen;
-	__u32 backend;            /* index into backends of a service flow, else 0 */
-	__u32 packets[2];         /* by enum ct_direction; wraps */
-	__u64 bytes[2];           /* by enum ct_direction; IP bytes */
-	__u32 backend_generation; /* of the backends row when it was chosen */
-	__u32 svc_id;
-	__u32 created;
-	__u32 egress_gen;    /* policy generation of the initiator's verdict */
-	__u32 egress_cookie; /* rule that decided, 0 = no policy */
-	__u32 ingress_gen;   /* the same for the responder */
-	__u32 ingress_cookie;
-	__u32 pad2[9]; /* up to whole cache lines */
+/*
+ * All that is known of a flow but the other address. Both structs below begin with these fields, so that programs work on either.
+ * Times are the low 32 bits of jiffies.
+ *
+ * xlate_port, snat_port: network order. snat_port is a port of the initiator that is rewritten as well; 0 = none.
+ *   CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
+ *   Else on CT_FLAG_SVC_FORWARD: source port the backend sees, because {client, backend} was taken.
+ *   Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
+ * flags: enum ct_flags.
+ * peer: [0] the initiator, [1] the responder after translation.
+ * backend: row of backends that was chosen (lower 24 bits) and the low 8 bits of its generation; 0 = none.
+ * packets, bytes: by enum ct_direction; packets wrap; IP bytes.
+ * policy_gen, rule: of the verdicts [0] at the initiator (egress) and [1] at the responder (ingress); rule 0 = no policy.
+ */
+#define CT_COMMON_FIELDS                                                                                               \
+	__be16 xlate_port;                                                                                             \
+	__be16 snat_port;                                                                                              \
+	__u16 flags;                                                                                                   \
+	__u16 pad;                                                                                                     \
+	struct peer_ref peer[2];                                                                                       \
+	__u32 last_seen;                                                                                               \
+	__u32 backend;                                                                                                 \
+	__u32 packets[2];                                                                                              \
+	__u64 bytes[2];                                                                                                \
+	__u32 created;                                                                                                 \
+	__u16 policy_gen[2];                                                                                           \
+	__u16 rule[2];
+
+/* Value of fl_ct4_1. */
+struct ct4_entry {
+	CT_COMMON_FIELDS
+	__be32 xlate_addr; /* the address that forward packets get as destination, or replies as source; see enum ct_flags */
 };
-_Static_assert(sizeof(struct ct_entry) == 128, "an element of fl_ct4_1 is three whole cache lines");
-_Static_assert(__builtin_offsetof(struct ct_entry, backend_generation) == 64,
-	       "established packets stay in the first line");
+_Static_assert(sizeof(struct ct4_entry) == 64, "an element of fl_ct4_1 is two whole cache lines");
+
+/* Value of fl_ct6_1, and what programs build for either family before it is inserted. */
+struct ct_entry {
+	CT_COMMON_FIELDS
+	__u32 pad2; /* ct4_entry.xlate_addr */
+	__u8 xlate_addr[16];
+	__u64 pad3[3]; /* up to whole cache lines */
+};
+_Static_assert(sizeof(struct ct_entry) == 104, "an element of fl_ct6_1 is three whole cache lines");
+_Static_assert(__builtin_offsetof(struct ct_entry, pad2) == __builtin_offsetof(struct ct4_entry, xlate_addr),
+	       "the short entry is the beginning of the long one");
+
+enum ct_backend_word {
+	CT_BACKEND_INDEX_BITS = 24,
+	CT_BACKEND_INDEX_MASK = 0xffffff,
+};
 
 /* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
 struct nat_entry {

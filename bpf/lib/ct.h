@@ -38,19 +38,30 @@ INLINE void ct_make_key4(const struct pkt *p, struct ct4_key *key)
 	*(__u32 *)&key->proto = p->proto;
 }
 
-/* The entry of the packet's flow, in either direction; NULL = none. */
-INLINE struct ct_entry *ct_lookup(const struct pkt *p)
+/*
+ * The entry of the packet's flow, in either direction; NULL = none. p->xlate gets the entry's address: only there it has the
+ * same form for both families. What lies behind the common fields of the result may not be read.
+ */
+INLINE struct ct_entry *ct_lookup(struct pkt *p)
 {
 	if (p->family == 4) {
 		struct ct4_key key __attribute__((aligned(8)));
+		struct ct4_entry *entry;
 
 		ct_make_key4(p, &key);
-		return bpf_map_lookup_elem(&fl_ct4_1, &key);
+		entry = bpf_map_lookup_elem(&fl_ct4_1, &key);
+		if (entry)
+			p->xlate = addr_from_ipv4(entry->xlate_addr);
+		return (struct ct_entry *)entry;
 	}
 	struct ct_key key __attribute__((aligned(8)));
+	struct ct_entry *entry;
 
 	ct_make_key(p, &key);
-	return bpf_map_lookup_elem(&fl_ct6_1, &key);
+	entry = bpf_map_lookup_elem(&fl_ct6_1, &key);
+	if (entry)
+		p->xlate = *addr_of(entry->xlate_addr);
+	return entry;
 }
 
 /* Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. 0 or an error. */
@@ -62,6 +73,7 @@ NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 	if (p->family == 4) {
 		struct ct4_key key __attribute__((aligned(8)));
 
+		((struct ct4_entry *)entry)->xlate_addr = addr_ipv4(addr_of(entry->xlate_addr));
 		ct_make_key4(p, &key);
 		return bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
 	}
@@ -142,7 +154,6 @@ NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry,
 		return;
 	event->direction = dir;
 	event->len = 0;
-	event->svc_id = entry->svc_id;
 	for (int i = 0; i < 2; i++) {
 		event->bytes[i] = entry->bytes[i];
 		event->packets[i] = entry->packets[i];

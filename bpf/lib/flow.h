@@ -106,13 +106,13 @@ INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *ori
 	return addr_equal(&inner->src, &inner->dst);
 }
 
-/* May the entry in the way of a new flow be replaced? */
-INLINE int flow_replaceable(const struct ct_entry *old, const struct ct_entry *full)
+/* May the entry in the way of a new flow be replaced? `inner` is the packet it was found with. */
+INLINE int flow_replaceable(const struct pkt *inner, const struct ct_entry *old, const struct ct_entry *full)
 {
 	if (old->flags & CT_FLAG_CLOSING || jiffies32() - old->last_seen > 3600 * cfg_hz)
 		return 1;
 	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == full->xlate_port &&
-	       addr_equal(addr_of((void *)old->xlate_addr), addr_of((void *)full->xlate_addr));
+	       addr_equal(&inner->xlate, addr_of((void *)full->xlate_addr));
 }
 
 /*
@@ -127,7 +127,8 @@ NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_
 		if (ct_insert(inner, full, BPF_NOEXIST) == 0)
 			return 0;
 		old = ct_lookup(inner);
-		if (!old || flow_replaceable(old, full) || (full->flags & CT_FLAG_MASQUERADE) || !nat_supported(p))
+		if (!old || flow_replaceable(inner, old, full) || (full->flags & CT_FLAG_MASQUERADE) ||
+		    !nat_supported(p))
 			return ct_insert(inner, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 		full->snat_port = p->sport;
 		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
@@ -181,6 +182,20 @@ NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const 
 	event_submit(event);
 }
 
+INLINE __u32 ct_backend_word(__u32 index, __u32 generation)
+{
+	return index | generation << CT_BACKEND_INDEX_BITS;
+}
+
+/* 1 if the row still is the backend that was chosen for the flow and has one of `flags` (enum backend_flags). */
+INLINE int flow_backend_is(const struct ct_entry *entry, __u8 flags)
+{
+	__u32 index = entry->backend & CT_BACKEND_INDEX_MASK;
+	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
+
+	return backend && ct_backend_word(index, backend->generation) == entry->backend && (backend->flags & flags);
+}
+
 INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct flow_origin *origin, struct peer_ref to,
 		      const struct lb_choice *choice)
 {
@@ -192,9 +207,8 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 	entry->created = entry->last_seen = jiffies32();
 	entry->packets[0] = 1;
 	entry->bytes[0] = p->ip_len;
-	entry->backend = choice->backend;
-	entry->backend_generation = choice->generation;
-	entry->svc_id = choice->svc_id;
+	if (choice->backend)
+		entry->backend = ct_backend_word(choice->backend, choice->generation);
 }
 
 /* Port at the node's address, if the flow needs one. 0 or a reason. */
@@ -247,6 +261,7 @@ NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow
 		err = ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	if (err)
 		return err;
+	p->xlate = *addr_of(entry->xlate_addr);
 	flow_report_new(skb, p, inner, origin, to.identity);
 	return FLOW_MADE;
 }
@@ -266,7 +281,6 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD) || dir != CT_DIR_FORWARD)
 		return 1;
 	if (p->proto == L4_PROTO_TCP)
-		return !(p->tcp_flags & TCP_SYN) ||
-		       lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_LIVE);
-	return lb_backend_is(entry->backend, entry->backend_generation, BACKEND_FLAG_SERVING);
+		return !(p->tcp_flags & TCP_SYN) || flow_backend_is(entry, BACKEND_FLAG_LIVE);
+	return flow_backend_is(entry, BACKEND_FLAG_SERVING);
 }

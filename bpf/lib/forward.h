@@ -17,7 +17,7 @@ INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct 
 	if (dir == CT_DIR_REPLY) {
 		if (!(flags & CT_FLAG_SVC_REPLY))
 			return 0;
-		addr = *addr_of((void *)entry->xlate_addr);
+		addr = p->xlate;
 		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->xlate_port);
 		if (!err && entry->snat_port && !(flags & CT_FLAG_MASQUERADE)) {
 			addr = p->dst;
@@ -26,7 +26,7 @@ INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct 
 		return err;
 	}
 	if (flags & CT_FLAG_SVC_FORWARD) {
-		addr = *addr_of((void *)entry->xlate_addr);
+		addr = p->xlate;
 		err = rewrite(skb, p, REWRITE_DESTINATION, &addr, entry->xlate_port);
 	}
 	if (!err && (flags & CT_FLAG_MASQUERADE)) {
@@ -174,7 +174,7 @@ INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct c
 			    enum hook hook)
 {
 	int translated = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD), route, err;
-	addr_t dst = translated ? *addr_of((void *)entry->xlate_addr) : p->dst;
+	addr_t dst = translated ? p->xlate : p->dst;
 	struct bpf_redir_neigh next = {};
 	__u32 ifindex = 0;
 

@@ -51,7 +51,7 @@ INLINE int ingress_is_ours(const struct pkt *p)
 /* The sender's side of an existing flow must be where packets of it come in. 0 or a reason. */
 typedef int (*ingress_sender_check)(struct __sk_buff *skb, struct peer_ref from);
 
-INLINE struct ct_entry *ingress_lookup(const struct pkt *p, __u32 *dir)
+INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir)
 {
 	struct ct_entry *entry = ct_lookup(p);
 

@@ -122,11 +122,3 @@ INLINE int lb_has_external_ports(void)
 
 	return state && state->external_ports;
 }
-
-/* 1 if the row still is the backend that was chosen and has one of `flags` (enum backend_flags). */
-INLINE int lb_backend_is(__u32 index, __u32 generation, __u8 flags)
-{
-	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
-
-	return backend && backend->generation == generation && (backend->flags & flags);
-}

@@ -43,6 +43,7 @@ enum parse_result {
 struct pkt {
 	addr_t src;
 	addr_t dst;
+	addr_t xlate; /* the other address of its flow's entry; set with the entry */
 	__be16 sport; /* ICMP echo: both ports are the identifier; other protocols without ports: 0 */
 	__be16 dport;
 	__u8 proto;

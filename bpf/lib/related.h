@@ -139,7 +139,7 @@ NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
 
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;
-	addr_t vip = *addr_of(entry->xlate_addr);
+	addr_t vip = q.pkt.xlate;
 
 	return related_rewrite(skb, p, &q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
 }

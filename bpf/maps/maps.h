@@ -82,7 +82,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 262144);
 	__type(key, struct ct4_key);
-	__type(value, struct ct_entry);
+	__type(value, struct ct4_entry);
 } fl_ct4_1 SEC(".maps");
 
 struct {

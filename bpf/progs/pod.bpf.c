@@ -108,7 +108,7 @@ INLINE int from_pod_sender(struct __sk_buff *skb, const struct ct_entry *entry, 
 	return endpoint && endpoint->ifindex == skb->ifindex && source_mac_is_owned(skb, endpoint);
 }
 
-INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, const struct pkt *p, __u32 *dir)
+INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir)
 {
 	struct ct_entry *entry = ct_lookup(p);
 

@@ -45,11 +45,11 @@ describe('generated.ts', () => {
 			0,
 		);
 		expect([...bytes.subarray(0, 3)]).toEqual([0xee, 0xee, 0xee]);
-		expect(view.getUint16(16)).toBe(0x1234);
-		expect([...bytes.subarray(3 + 24, 3 + 28)]).toEqual([1, 0, 2, 3]);
+		expect(view.getUint16(0)).toBe(0x1234);
+		expect([...bytes.subarray(3 + 8, 3 + 12)]).toEqual([1, 0, 2, 3]);
 		const rest = bytes.slice(3);
-		rest.fill(0, 16, 18);
-		rest.fill(0, 24, 28);
+		rest.fill(0, 0, 2);
+		rest.fill(0, 8, 12);
 		expect(rest.every((byte) => byte === 0)).toBe(true);
 	});
 

@@ -851,8 +851,7 @@ export const CtKey = {
 	format: formatCtKey,
 } as const satisfies Codec<CtKey>;
 
-export interface CtEntry {
-	xlateAddr: Uint8Array;
+export interface Ct4Entry {
 	xlatePort: number;
 	snatPort: number;
 	flags: number;
@@ -861,79 +860,137 @@ export interface CtEntry {
 	backend: number;
 	packets: number[];
 	bytes: bigint[];
-	backendGeneration: number;
-	svcId: number;
 	created: number;
-	egressGen: number;
-	egressCookie: number;
-	ingressGen: number;
-	ingressCookie: number;
+	policyGen: number[];
+	rule: number[];
+	xlateAddr: number;
+}
+function encodeCt4Entry(value: Ct4Entry, view: DataView, offset: number): void {
+	view.setUint16(offset, uint(value.xlatePort, 0xffff, 'ct4_entry.xlate_port'));
+	view.setUint16(offset + 2, uint(value.snatPort, 0xffff, 'ct4_entry.snat_port'));
+	view.setUint16(offset + 4, uint(value.flags, 0xffff, 'ct4_entry.flags'), true);
+	view.setUint16(offset + 6, 0, true);
+	counted(value.peer, 2, 'ct4_entry.peer').forEach((each, index) => {
+		encodePeerRef(each, view, offset + 8 + index * 4);
+	});
+	view.setUint32(offset + 16, uint(value.lastSeen, 0xffffffff, 'ct4_entry.last_seen'), true);
+	view.setUint32(offset + 20, uint(value.backend, 0xffffffff, 'ct4_entry.backend'), true);
+	counted(value.packets, 2, 'ct4_entry.packets').forEach((each, index) => {
+		view.setUint32(offset + 24 + index * 4, uint(each, 0xffffffff, 'ct4_entry.packets'), true);
+	});
+	counted(value.bytes, 2, 'ct4_entry.bytes').forEach((each, index) => {
+		view.setBigUint64(offset + 32 + index * 8, each, true);
+	});
+	view.setUint32(offset + 48, uint(value.created, 0xffffffff, 'ct4_entry.created'), true);
+	counted(value.policyGen, 2, 'ct4_entry.policy_gen').forEach((each, index) => {
+		view.setUint16(offset + 52 + index * 2, uint(each, 0xffff, 'ct4_entry.policy_gen'), true);
+	});
+	counted(value.rule, 2, 'ct4_entry.rule').forEach((each, index) => {
+		view.setUint16(offset + 56 + index * 2, uint(each, 0xffff, 'ct4_entry.rule'), true);
+	});
+	view.setUint32(offset + 60, uint(value.xlateAddr, 0xffffffff, 'ct4_entry.xlate_addr'));
+}
+function decodeCt4Entry(view: DataView, offset: number): Ct4Entry {
+	return {
+		xlatePort: view.getUint16(offset),
+		snatPort: view.getUint16(offset + 2),
+		flags: view.getUint16(offset + 4, true),
+		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 8 + index * 4)),
+		lastSeen: view.getUint32(offset + 16, true),
+		backend: view.getUint32(offset + 20, true),
+		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 24 + index * 4, true)),
+		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 32 + index * 8, true)),
+		created: view.getUint32(offset + 48, true),
+		policyGen: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 52 + index * 2, true)),
+		rule: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 56 + index * 2, true)),
+		xlateAddr: view.getUint32(offset + 60),
+	};
+}
+function formatCt4Entry(value: Ct4Entry): string {
+	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${value.xlateAddr}`;
+}
+export const Ct4Entry = {
+	name: 'ct4_entry',
+	size: 64,
+	layout: '43ab2298b36f3f04',
+	encode: (value: Ct4Entry): Uint8Array => encodeWith(64, encodeCt4Entry, value),
+	encodeInto: encodeCt4Entry,
+	decode: (bytes: Uint8Array, offset = 0): Ct4Entry =>
+		decodeCt4Entry(viewOf(bytes, offset, 64, 'ct4_entry'), 0),
+	decodeFrom: decodeCt4Entry,
+	format: formatCt4Entry,
+} as const satisfies Codec<Ct4Entry>;
+
+export interface CtEntry {
+	xlatePort: number;
+	snatPort: number;
+	flags: number;
+	peer: PeerRef[];
+	lastSeen: number;
+	backend: number;
+	packets: number[];
+	bytes: bigint[];
+	created: number;
+	policyGen: number[];
+	rule: number[];
+	xlateAddr: Uint8Array;
 }
 function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
-	putBytes(view, offset, value.xlateAddr, 16, 'ct_entry.xlate_addr');
-	view.setUint16(offset + 16, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
-	view.setUint16(offset + 18, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
-	view.setUint16(offset + 20, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
-	view.setUint16(offset + 22, 0, true);
+	view.setUint16(offset, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
+	view.setUint16(offset + 2, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
+	view.setUint16(offset + 4, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
+	view.setUint16(offset + 6, 0, true);
 	counted(value.peer, 2, 'ct_entry.peer').forEach((each, index) => {
-		encodePeerRef(each, view, offset + 24 + index * 4);
+		encodePeerRef(each, view, offset + 8 + index * 4);
 	});
-	view.setUint32(offset + 32, uint(value.lastSeen, 0xffffffff, 'ct_entry.last_seen'), true);
-	view.setUint32(offset + 36, uint(value.backend, 0xffffffff, 'ct_entry.backend'), true);
+	view.setUint32(offset + 16, uint(value.lastSeen, 0xffffffff, 'ct_entry.last_seen'), true);
+	view.setUint32(offset + 20, uint(value.backend, 0xffffffff, 'ct_entry.backend'), true);
 	counted(value.packets, 2, 'ct_entry.packets').forEach((each, index) => {
-		view.setUint32(offset + 40 + index * 4, uint(each, 0xffffffff, 'ct_entry.packets'), true);
+		view.setUint32(offset + 24 + index * 4, uint(each, 0xffffffff, 'ct_entry.packets'), true);
 	});
 	counted(value.bytes, 2, 'ct_entry.bytes').forEach((each, index) => {
-		view.setBigUint64(offset + 48 + index * 8, each, true);
+		view.setBigUint64(offset + 32 + index * 8, each, true);
 	});
-	view.setUint32(offset + 64, uint(value.backendGeneration, 0xffffffff, 'ct_entry.backend_generation'), true);
-	view.setUint32(offset + 68, uint(value.svcId, 0xffffffff, 'ct_entry.svc_id'), true);
-	view.setUint32(offset + 72, uint(value.created, 0xffffffff, 'ct_entry.created'), true);
-	view.setUint32(offset + 76, uint(value.egressGen, 0xffffffff, 'ct_entry.egress_gen'), true);
-	view.setUint32(offset + 80, uint(value.egressCookie, 0xffffffff, 'ct_entry.egress_cookie'), true);
-	view.setUint32(offset + 84, uint(value.ingressGen, 0xffffffff, 'ct_entry.ingress_gen'), true);
-	view.setUint32(offset + 88, uint(value.ingressCookie, 0xffffffff, 'ct_entry.ingress_cookie'), true);
-	view.setUint32(offset + 92, 0, true);
-	view.setUint32(offset + 92 + 4, 0, true);
-	view.setUint32(offset + 92 + 8, 0, true);
-	view.setUint32(offset + 92 + 12, 0, true);
-	view.setUint32(offset + 92 + 16, 0, true);
-	view.setUint32(offset + 92 + 20, 0, true);
-	view.setUint32(offset + 92 + 24, 0, true);
-	view.setUint32(offset + 92 + 28, 0, true);
-	view.setUint32(offset + 92 + 32, 0, true);
+	view.setUint32(offset + 48, uint(value.created, 0xffffffff, 'ct_entry.created'), true);
+	counted(value.policyGen, 2, 'ct_entry.policy_gen').forEach((each, index) => {
+		view.setUint16(offset + 52 + index * 2, uint(each, 0xffff, 'ct_entry.policy_gen'), true);
+	});
+	counted(value.rule, 2, 'ct_entry.rule').forEach((each, index) => {
+		view.setUint16(offset + 56 + index * 2, uint(each, 0xffff, 'ct_entry.rule'), true);
+	});
+	view.setUint32(offset + 60, 0, true);
+	putBytes(view, offset + 64, value.xlateAddr, 16, 'ct_entry.xlate_addr');
+	view.setBigUint64(offset + 80, 0n, true);
+	view.setBigUint64(offset + 80 + 8, 0n, true);
+	view.setBigUint64(offset + 80 + 16, 0n, true);
 }
 function decodeCtEntry(view: DataView, offset: number): CtEntry {
 	return {
-		xlateAddr: getBytes(view, offset, 16),
-		xlatePort: view.getUint16(offset + 16),
-		snatPort: view.getUint16(offset + 18),
-		flags: view.getUint16(offset + 20, true),
-		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 24 + index * 4)),
-		lastSeen: view.getUint32(offset + 32, true),
-		backend: view.getUint32(offset + 36, true),
-		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 40 + index * 4, true)),
-		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 48 + index * 8, true)),
-		backendGeneration: view.getUint32(offset + 64, true),
-		svcId: view.getUint32(offset + 68, true),
-		created: view.getUint32(offset + 72, true),
-		egressGen: view.getUint32(offset + 76, true),
-		egressCookie: view.getUint32(offset + 80, true),
-		ingressGen: view.getUint32(offset + 84, true),
-		ingressCookie: view.getUint32(offset + 88, true),
+		xlatePort: view.getUint16(offset),
+		snatPort: view.getUint16(offset + 2),
+		flags: view.getUint16(offset + 4, true),
+		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 8 + index * 4)),
+		lastSeen: view.getUint32(offset + 16, true),
+		backend: view.getUint32(offset + 20, true),
+		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 24 + index * 4, true)),
+		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 32 + index * 8, true)),
+		created: view.getUint32(offset + 48, true),
+		policyGen: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 52 + index * 2, true)),
+		rule: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 56 + index * 2, true)),
+		xlateAddr: getBytes(view, offset + 64, 16),
 	};
 }
 function formatCtEntry(value: CtEntry): string {
-	return `xlate_addr=${formatBytes(value.xlateAddr)} xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} backend_generation=${value.backendGeneration} svc_id=${value.svcId} created=${value.created} egress_gen=${value.egressGen} egress_cookie=${value.egressCookie} ingress_gen=${value.ingressGen} ingress_cookie=${value.ingressCookie}`;
+	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${formatBytes(value.xlateAddr)}`;
 }
 export const CtEntry = {
 	name: 'ct_entry',
-	size: 128,
-	layout: '236ecf7419175686',
-	encode: (value: CtEntry): Uint8Array => encodeWith(128, encodeCtEntry, value),
+	size: 104,
+	layout: '8d350496e4940b3a',
+	encode: (value: CtEntry): Uint8Array => encodeWith(104, encodeCtEntry, value),
 	encodeInto: encodeCtEntry,
 	decode: (bytes: Uint8Array, offset = 0): CtEntry =>
-		decodeCtEntry(viewOf(bytes, offset, 128, 'ct_entry'), 0),
+		decodeCtEntry(viewOf(bytes, offset, 104, 'ct_entry'), 0),
 	decodeFrom: decodeCtEntry,
 	format: formatCtEntry,
 } as const satisfies Codec<CtEntry>;
@@ -1288,8 +1345,8 @@ export const Maps = {
 		flags: 0,
 		maxEntries: 262144,
 		keySize: 16,
-		valueSize: 128,
-		layout: '44bba4465cadbdca',
+		valueSize: 64,
+		layout: '7425e341bf1bcd27',
 	},
 	ct6: {
 		name: 'fl_ct6_1',
@@ -1297,8 +1354,8 @@ export const Maps = {
 		flags: 0,
 		maxEntries: 262144,
 		keySize: 40,
-		valueSize: 128,
-		layout: '6348e28c0aa1655c',
+		valueSize: 104,
+		layout: '89307c9ab749c7e5',
 	},
 	drops: {
 		name: 'fl_drops_1',

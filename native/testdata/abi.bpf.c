@@ -38,8 +38,9 @@
 	X(kind, field[6])                                                                                              \
 	X(kind, field[7])                                                                                              \
 	X(kind, field[8])                                                                                              \
-	X(kind, field[9]) X(kind, field[10]) X(kind, field[11]) X(kind, field[12]) X(kind, field[13])                  \
-		X(kind, field[14]) X(kind, field[15])
+	X(kind, field[9])                                                                                              \
+	X(kind, field[10])                                                                                             \
+	X(kind, field[11]) X(kind, field[12]) X(kind, field[13]) X(kind, field[14]) X(kind, field[15])
 
 #define FIELDS_peer_ref(X) X(U16, index) X(U8, gen) X(U8, kind)
 #define FIELDS_ipcache_key(X) SIXTEEN(X, U8, addr)
@@ -49,8 +50,8 @@
 	X(U32, ifindex)                                                                                                \
 	X(U8, gen)                                                                                                     \
 	X(U8, flags)                                                                                                   \
-	SIX(X, U8, mac) SIX(X, U8, host_mac) X(U16, id) X(U32, identity) X(U32, policy_set) SIXTEEN(X, U8, addr4)      \
-		SIXTEEN(X, U8, addr6)
+	SIX(X, U8, mac)                                                                                                \
+	SIX(X, U8, host_mac) X(U16, id) X(U32, identity) X(U32, policy_set) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
 #define FIELDS_node(X)                                                                                                 \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
 	SIXTEEN(X, U8, nexthop6) X(BE32, nexthop4) X(U32, ifindex) X(U16, mtu) X(U8, gen) X(U8, flags) X(U32, identity)
@@ -59,8 +60,10 @@
 	X(U32, id)                                                                                                     \
 	X(U32, generation)                                                                                             \
 	X(U32, flags)                                                                                                  \
-	X(U32, all_base) X(U32, all_count) X(U32, local_base) X(U32, local_count) X(U32, prev_base) X(U32, prev_count) \
-		X(U32, affinity_timeout_s) X(U32, source_set)
+	X(U32, all_base)                                                                                               \
+	X(U32, all_count)                                                                                              \
+	X(U32, local_base) X(U32, local_count) X(U32, prev_base) X(U32, prev_count) X(U32, affinity_timeout_s)         \
+		X(U32, source_set)
 #define FIELDS_slot_chunk(X) SIXTEEN(X, U32, backend)
 #define FIELDS_backend(X)                                                                                              \
 	SIXTEEN(X, U8, addr)                                                                                           \
@@ -73,14 +76,15 @@
 #define FIELDS_sock_rev_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, svc_id)
 #define FIELDS_ct4_key(X) X(BE32, lo) X(BE32, hi) X(BE16, lo_port) X(BE16, hi_port) X(U8, proto)
 #define FIELDS_ct_key(X) SIXTEEN(X, U8, lo) SIXTEEN(X, U8, hi) X(BE16, lo_port) X(BE16, hi_port) X(U8, proto)
-#define FIELDS_ct_entry(X)                                                                                             \
-	SIXTEEN(X, U8, xlate_addr)                                                                                     \
+#define FIELDS_ct_common(X)                                                                                            \
 	X(BE16, xlate_port)                                                                                            \
-	X(BE16, snat_port) X(U16, flags) X(U16, peer[0].index) X(U8, peer[0].gen) X(U8, peer[0].kind)                  \
-		X(U16, peer[1].index) X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend)         \
-			TWICE(X, U32, packets) TWICE(X, U64, bytes) X(U32, backend_generation) X(U32, svc_id)          \
-				X(U32, created) X(U32, egress_gen) X(U32, egress_cookie) X(U32, ingress_gen)           \
-					X(U32, ingress_cookie)
+	X(BE16, snat_port)                                                                                             \
+	X(U16, flags)                                                                                                  \
+	X(U16, peer[0].index) X(U8, peer[0].gen) X(U8, peer[0].kind) X(U16, peer[1].index) X(U8, peer[1].gen)          \
+		X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend) TWICE(X, U32, packets) TWICE(X, U64, bytes)      \
+			X(U32, created) TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
+#define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
+#define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr)
 #define FIELDS_nat_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, last_seen)
 #define FIELDS_frag_key(X) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) X(U32, id) X(U8, proto)
 #define FIELDS_frag_entry(X)                                                                                           \
@@ -91,10 +95,12 @@
 	X(U64, time_ns)                                                                                                \
 	X(U8, type)                                                                                                    \
 	X(U8, reason)                                                                                                  \
-	X(U8, hook) X(U8, proto) X(U8, direction) X(U8, tcp_flags) X(U8, icmp_code) X(U8, family) SIXTEEN(X, U8, src)  \
-		SIXTEEN(X, U8, dst) SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport) X(BE16, orig_dport)         \
-			X(U32, ifindex) X(U32, len) X(U32, src_identity) X(U32, dst_identity) X(U32, rule_cookie)      \
-				X(U32, svc_id) TWICE(X, U64, bytes) TWICE(X, U32, packets)
+	X(U8, hook)                                                                                                    \
+	X(U8, proto)                                                                                                   \
+	X(U8, direction) X(U8, tcp_flags) X(U8, icmp_code) X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst)       \
+		SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport) X(BE16, orig_dport) X(U32, ifindex) X(U32, len) \
+			X(U32, src_identity) X(U32, dst_identity) X(U32, rule_cookie) X(U32, svc_id)                   \
+				TWICE(X, U64, bytes) TWICE(X, U32, packets)
 #define FIELDS_event_bucket(X) X(U32, tokens) X(U32, refilled)
 #define FIELDS_runtime_state(X) X(U32, migrating) X(U32, external_ports)
 
@@ -102,10 +108,11 @@
 	S(peer_ref)                                                                                                    \
 	S(ipcache_key)                                                                                                 \
 	S(cidr_key)                                                                                                    \
-	S(ipcache_entry) S(endpoint) S(node) S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(affinity_key)          \
-		S(affinity_entry) S(source_key) S(sock_rev_key) \
-		S(sock_rev_entry) S(ct4_key) S(ct_key) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry)              \
-			S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state)
+	S(ipcache_entry)                                                                                               \
+	S(endpoint)                                                                                                    \
+	S(node) S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key)       \
+		S(sock_rev_key) S(sock_rev_entry) S(ct4_key) S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry)           \
+			S(frag_key) S(frag_entry) S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state)
 
 #define DEFINE(name)                                                                                                   \
 	struct {                                                                                                       \

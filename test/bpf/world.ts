@@ -1,6 +1,7 @@
 /** The node, its pods and its services in the tests of the programs, and the words the tests speak in. */
 import { expect } from 'vitest';
-import { Ct4Key, CtEntry, CtFlags, CtKey, DropReasonName } from '../../native/abi/generated.ts';
+import { widenEntry } from '../../agent/kernel/ct-gc.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, DropReasonName } from '../../native/abi/generated.ts';
 import type { PodFixture, Row, RunOptions, RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.ts';
 import { Dataplane, explain, VERDICT } from '../lib/dataplane.ts';
 import type { Layer, Parsed } from '../lib/packet.ts';
@@ -214,8 +215,8 @@ export interface Flow {
 }
 
 function decodeFlow({ key, value }: Row): Flow {
-	const entry = CtEntry.decode(value);
 	const v4 = key.length === Ct4Key.size ? Ct4Key.decode(key) : undefined;
+	const entry = v4 ? widenEntry(Ct4Entry.decode(value)) : CtEntry.decode(value);
 	const k = v4 ?? CtKey.decode(key);
 	const text = (address: number | Uint8Array) => addressText(typeof address === 'number' ? u32(address) : address);
 	const lo = { address: text(k.lo), port: k.loPort };

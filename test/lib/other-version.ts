@@ -53,12 +53,12 @@ const EDITS: Record<VersionKind, Edits> = {
 	},
 	layout: {
 		'bpf/abi/ct.h': [
-			['\t__u16 flags;\n\t__u16 pad;\n\tstruct peer_ref', '\t__u32 flags;\n\tstruct peer_ref'],
-			['\t__u32 last_seen;\n\t__u32 backend;', '\t__u32 backend;\n\t__u32 last_seen;'],
-			['\t__u64 bytes[2];', '\t__u64 only_here;\n\t__u64 bytes[2];'],
-			['\t__u32 created;\n\t__u32 egress_gen;', '\t__u32 egress_gen;\n\t__u32 created;'],
-			['\t__u32 pad2[9];', '\t__u32 pad2[7];'],
-			['backend_generation) == 64', 'backend_generation) == 72'],
+			['__u16 flags; \\\n\t__u16 pad; \\\n', '__u32 flags; \\\n'],
+			['__u32 last_seen; \\\n\t__u32 backend; \\\n', '__u32 backend; \\\n\t__u32 last_seen; \\\n'],
+			['__u64 bytes[2]; \\\n', '__u64 only_here; \\\n\t__u64 bytes[2]; \\\n'],
+			['__u32 created; \\\n\t__u16 policy_gen[2]; \\\n', '__u16 policy_gen[2]; \\\n\t__u32 created; \\\n'],
+			['sizeof(struct ct4_entry) == 64', 'sizeof(struct ct4_entry) == 72'],
+			['sizeof(struct ct_entry) == 104', 'sizeof(struct ct_entry) == 112'],
 		],
 	},
 };
@@ -96,9 +96,11 @@ function renameMaps(bpf: string): void {
 	}
 }
 
-/** Comments at the ends of fields do not count. */
+/** Comments at the ends of fields and the columns of line continuations do not count. */
 function edit(path: string, edits: readonly (readonly [string, string])[]): void {
-	let text = readFileSync(path, 'utf8').replaceAll(/(__u\w+ \w+(?:\[\d+\])?;)[ \t]*\/\*[^\n]*\*\/\n/g, '$1\n');
+	let text = readFileSync(path, 'utf8')
+		.replaceAll(/(__u\w+ \w+(?:\[\d+\])?;)[ \t]*\/\*[^\n]*\*\/\n/g, '$1\n')
+		.replaceAll(/[ \t]+\\\n/g, ' \\\n');
 	for (const [before, after] of edits) {
 		if (text.split(before).length !== 2) throw new Error(`${path} has changed: '${before}' is not in it exactly once`);
 		text = text.replace(before, after);

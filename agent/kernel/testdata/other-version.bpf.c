@@ -32,10 +32,9 @@ struct ct_entry {
 	__u32 last_seen;
 	__u32 created;
 	struct peer_ref peer[2];
-	__u8 xlate_addr[16];
+	__be32 xlate_addr;
 	__be16 xlate_port;
 	__u16 flags;
-	__u32 pad2;
 };
 
 struct svc_key {
@@ -86,7 +85,7 @@ static __always_inline void add_flow(__u32 i, __u16 flags, __u32 seen)
 
 	entry.peer[0].index = i;
 	entry.peer[1].kind = 5;
-	__builtin_memset(entry.xlate_addr, 0x5a, sizeof(entry.xlate_addr));
+	entry.xlate_addr = 0x5a5a5a5a;
 	bpf_map_update_elem(&old_ct4, &key, &entry, BPF_ANY);
 }
 
