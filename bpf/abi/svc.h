@@ -76,7 +76,7 @@ struct backend {
 	__u8 flags;           /* enum backend_flags */
 	__u32 generation;     /* changes whenever the row is reused */
 	struct peer_ref peer; /* who has the address; a hint: stale or UNKNOWN means look it up */
-	__u32 pad;
+	__u32 svc_id;         /* the service port whose row it is */
 };
 _Static_assert(sizeof(struct backend) == 32, "backend rows have a pinned layout, two to a cache line");
 

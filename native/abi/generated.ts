@@ -573,6 +573,7 @@ export interface Backend {
 	flags: number;
 	generation: number;
 	peer: PeerRef;
+	svcId: number;
 }
 function encodeBackend(value: Backend, view: DataView, offset: number): void {
 	putBytes(view, offset, value.addr, 16, 'backend.addr');
@@ -581,7 +582,7 @@ function encodeBackend(value: Backend, view: DataView, offset: number): void {
 	view.setUint8(offset + 19, uint(value.flags, 0xff, 'backend.flags'));
 	view.setUint32(offset + 20, uint(value.generation, 0xffffffff, 'backend.generation'), true);
 	encodePeerRef(value.peer, view, offset + 24);
-	view.setUint32(offset + 28, 0, true);
+	view.setUint32(offset + 28, uint(value.svcId, 0xffffffff, 'backend.svc_id'), true);
 }
 function decodeBackend(view: DataView, offset: number): Backend {
 	return {
@@ -591,15 +592,16 @@ function decodeBackend(view: DataView, offset: number): Backend {
 		flags: view.getUint8(offset + 19),
 		generation: view.getUint32(offset + 20, true),
 		peer: decodePeerRef(view, offset + 24),
+		svcId: view.getUint32(offset + 28, true),
 	};
 }
 function formatBackend(value: Backend): string {
-	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} flags=${value.flags} generation=${value.generation} peer=${formatPeerRef(value.peer)}`;
+	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto} flags=${value.flags} generation=${value.generation} peer=${formatPeerRef(value.peer)} svc_id=${value.svcId}`;
 }
 export const Backend = {
 	name: 'backend',
 	size: 32,
-	layout: '139e4633583ae650',
+	layout: '0afc246bca4e439b',
 	encode: (value: Backend): Uint8Array => encodeWith(32, encodeBackend, value),
 	encodeInto: encodeBackend,
 	decode: (bytes: Uint8Array, offset = 0): Backend =>
@@ -1319,7 +1321,7 @@ export const Maps = {
 		maxEntries: 131072,
 		keySize: 4,
 		valueSize: 32,
-		layout: 'dd4029ee531debd8',
+		layout: '0cd67c9811d72f43',
 	},
 	cidrs: {
 		name: 'fl_cidrs_1',

@@ -68,7 +68,7 @@
 #define FIELDS_backend(X)                                                                                              \
 	SIXTEEN(X, U8, addr)                                                                                           \
 	X(BE16, port)                                                                                                  \
-	X(U8, proto) X(U8, flags) X(U32, generation) X(U16, peer.index) X(U8, peer.gen) X(U8, peer.kind)
+	X(U8, proto) X(U8, flags) X(U32, generation) X(U16, peer.index) X(U8, peer.gen) X(U8, peer.kind) X(U32, svc_id)
 #define FIELDS_affinity_key(X) SIXTEEN(X, U8, client) X(U32, svc_id)
 #define FIELDS_affinity_entry(X) X(U32, backend) X(U32, generation) X(U32, last_used)
 #define FIELDS_source_key(X) X(U32, prefix_len) X(U32, set) SIXTEEN(X, U8, addr)

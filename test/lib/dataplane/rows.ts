@@ -140,6 +140,7 @@ class ServiceRows {
 					flags: b.flags ?? BACKEND_GOOD,
 					generation: 1,
 					peer: { index: 0, gen: 0, kind: PEER.UNKNOWN },
+					svcId: this.#nextId,
 				}),
 			});
 			return index;
