@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Network policy as the programs see it: {policy set, direction, identity} → row → disjoint sorted port ranges → verdict.
+ * Precedence (tiers, priorities, Deny, Pass, isolation) is resolved in user space; a program asks once and obeys.
+ *
+ * Order of reading, which the order of writing relies on: the endpoint's generation, the set's row, then the hash. A row that
+ * is not there means the default of the set that was read before.
+ */
+#pragma once
+#include <linux/types.h>
+
+enum policy_direction {
+	POLICY_DIRECTION_INGRESS = 0, /* the set is the destination's, the identity the source's */
+	POLICY_DIRECTION_EGRESS = 1,  /* the set is the source's, the identity the destination's */
+};
+
+enum policy_limit {
+	POLICY_LIMIT_SETS = 8192,   /* rows of policy_set; set 0 = no policy selects the endpoint, all is allowed */
+	POLICY_LIMIT_RANGES = 8192, /* ranges of one row; a longer one closes the sets that want it */
+	POLICY_LIMIT_STEPS = 14,    /* halvings that find one of POLICY_LIMIT_RANGES */
+};
+
+/*
+ * How an identity is packed into policy_key.peer: identity << 2 | POLICY_PEER_SELF | direction.
+ * Identities below POLICY_PEER_FIRST_ADDRESS and not below IDENTITY_FIRST_DYNAMIC are label sets of pods.
+ */
+enum policy_peer {
+	POLICY_PEER_EGRESS = 1,
+	POLICY_PEER_SELF = 2, /* the pod reaches itself through a service; without a row: allowed */
+	POLICY_PEER_FIRST_ADDRESS =
+		1 << 24, /* identities from here on are addresses of nodes or outside, or of unknown pods */
+};
+
+enum policy_set_flag {
+	POLICY_SET_FLAG_OPEN_INGRESS = 1, /* nothing restricts this direction: do not look further */
+	POLICY_SET_FLAG_OPEN_EGRESS = 2,
+	POLICY_SET_FLAG_CLOSED = 4, /* could not be programmed: everything but the own node is denied */
+};
+
+/* Low bits of policy_range.verdict; the rule cookie is above them. */
+enum policy_verdict_flag {
+	POLICY_VERDICT_FLAG_ALLOW = 1,
+	POLICY_VERDICT_FLAG_AUDIT = 2, /* report as a would-be drop */
+	POLICY_VERDICT_FLAG_SHIFT = 2, /* bits that the flags take */
+};
+
+/* Cookies that name no rule. */
+enum policy_cookie {
+	POLICY_COOKIE_NO_POLICY = 0,   /* nothing restricts this direction */
+	POLICY_COOKIE_NOT_ALLOWED = 1, /* isolated by a NetworkPolicy and no rule allows it */
+	POLICY_COOKIE_HOST = 2,        /* the own node may always reach its pods */
+	POLICY_COOKIE_SELF = 3,        /* a pod may reach itself */
+	POLICY_COOKIE_CLOSED = 4,      /* the set is closed, has no row, or the row was in motion twice */
+	POLICY_COOKIE_FIRST_RULE = 16,
+};
+
+struct policy_key {
+	__u32 set;
+	__u32 peer; /* enum policy_peer */
+};
+_Static_assert(sizeof(struct policy_key) == 8, "policy_key is a map key; its layout is pinned");
+
+/* Ranges [base, base + count) of policy_range. count 0 = everything is denied. Replaced by one aligned 8-byte store. */
+struct policy_extent {
+	__u32 base;
+	__u32 count;
+};
+_Static_assert(sizeof(struct policy_extent) == 8, "policy_extent is read and written as one word");
+
+/*
+ * Elements of a hash are reused at once after a replacement. `key` is stored before `ranges`: a reader takes the ranges, then
+ * compares the key, and looks again if it is another's.
+ */
+struct policy_row {
+	struct policy_key key;
+	struct policy_extent ranges;
+};
+_Static_assert(sizeof(struct policy_row) == 16, "policy_row has a pinned layout");
+
+/* Element of policy_set (mmapable ARRAY). All zero = everything is denied. Each word changes by one aligned store. */
+struct policy_set {
+	struct policy_extent pods[2];   /* by enum policy_direction: pod identities without a row */
+	struct policy_extent others[2]; /* all other identities without a row */
+	__u32 flags;                    /* enum policy_set_flag */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct policy_set) == 40, "policy_set has a pinned layout");
+
+/*
+ * Element of policy_range (mmapable ARRAY): the verdict from `first` up to the next element's `first`. The first element of an
+ * extent starts at 0, so that every protocol and port has a verdict.
+ */
+struct policy_range {
+	__u32 first;   /* IP protocol << 16 | destination port in host byte order; port 0 for protocols without ports */
+	__u32 verdict; /* rule cookie << POLICY_VERDICT_FLAG_SHIFT | enum policy_verdict_flag */
+};
+_Static_assert(sizeof(struct policy_range) == 8, "eight ranges per cache line");
+
+/*
+ * Element of policy_gen (mmapable ARRAY by endpoint index). A flow remembers the value read before its verdict was found; if
+ * it differs later, the verdict is found anew.
+ */
+struct policy_generation {
+	__u32 value;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct policy_generation) == 8, "policy_gen is written through shared memory");
