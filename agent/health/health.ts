@@ -1,8 +1,10 @@
 /**
- * Answers to probes. `/livez`: the process runs and its event loop turns; restarting helps only if not. `/readyz`: the
- * dataplane is attached and agrees with the desired state. `/healthz`: ready, as kube-proxy's probe is understood.
+ * Answers to probes. `/healthz` and `/livez` are those of kube-proxy; see proxy-health.ts. `/readyz`: the dataplane is attached
+ * and agrees with the desired state, with the reasons when not.
  */
 import type { HttpAnswer, HttpRoute } from './http-server.ts';
+import type { ProxyHealth } from './proxy-health.ts';
+import { healthzAnswer, livezAnswer } from './proxy-health.ts';
 
 export interface Readiness {
 	readonly ready: boolean;
@@ -10,10 +12,26 @@ export interface Readiness {
 	readonly problems: readonly string[];
 }
 
+export interface HealthSources {
+	readonly readiness: () => Readiness;
+	readonly proxyHealth: () => ProxyHealth;
+	/** False when load balancers have to stop using this node. */
+	readonly nodeEligible: () => boolean;
+	/** After each answer, for the metrics. */
+	readonly onAnswered?: (probe: 'healthz' | 'livez', status: number) => void;
+}
+
 /** Routes for startHttpServer. */
-export function healthRoutes(readiness: () => Readiness): Readonly<Record<string, HttpRoute>> {
-	const ready = (): HttpAnswer => readyAnswer(readiness());
-	return { '/livez': () => ({ status: 200, body: 'ok\n' }), '/readyz': ready, '/healthz': ready };
+export function healthRoutes(sources: HealthSources): Readonly<Record<string, HttpRoute>> {
+	const counted = (probe: 'healthz' | 'livez', answer: HttpAnswer): HttpAnswer => {
+		sources.onAnswered?.(probe, answer.status);
+		return answer;
+	};
+	return {
+		'/healthz': () => counted('healthz', healthzAnswer(sources.proxyHealth(), sources.nodeEligible())),
+		'/livez': () => counted('livez', livezAnswer(sources.proxyHealth())),
+		'/readyz': () => readyAnswer(sources.readiness()),
+	};
 }
 
 function readyAnswer({ ready, problems }: Readiness): HttpAnswer {

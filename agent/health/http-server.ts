@@ -1,8 +1,8 @@
 /**
- * A small HTTP server for probes and scrapes: GET and HEAD on exact paths, nothing else.
+ * Small HTTP servers for probes and scrapes: GET and HEAD on exact paths, or one answer to whatever is asked.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { errorMessage, FairleadError } from '../model/errors.ts';
+import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 
 // An import of node:http reads all its exports, among them WebSocket, which loads an HTTP client of several megabytes.
 const { createServer } = process.getBuiltinModule('node:http');
@@ -10,6 +10,8 @@ const { createServer } = process.getBuiltinModule('node:http');
 export interface HttpAnswer {
 	readonly status: number;
 	readonly contentType?: string;
+	/** More of them, in lower case. */
+	readonly headers?: Readonly<Record<string, string>>;
 	readonly body: string;
 }
 
@@ -34,7 +36,8 @@ export function parseListenAddress(text: string): { host: string; port: number }
 
 /**
  * Serves until closed.
- * @param address  HOST:PORT; port 0 takes a free one
+ * @param address  HOST:PORT; port 0 takes a free one. [::] takes the addresses of both families, also where the kernel has no
+ *                 IPv6.
  * @param routes   by path; a route that throws answers 500
  * @throws SOCKET_BUSY, LISTEN_FAILED, CONFIG_INVALID
  */
@@ -43,11 +46,26 @@ export async function startHttpServer(
 	routes: Readonly<Record<string, HttpRoute>>,
 ): Promise<HttpServer> {
 	const { host, port } = parseListenAddress(address);
-	const server = createServer((request, response) => void answer(routes, request, response));
+	return serve(host, port, (request) => route(routes, request));
+}
+
+/** One answer on every path and for every method. @throws SOCKET_BUSY, LISTEN_FAILED */
+export function startAnswerServer(host: string, port: number, answer: HttpRoute): Promise<HttpServer> {
+	return serve(host, port, () => guarded(answer));
+}
+
+async function serve(
+	host: string,
+	port: number,
+	answer: (request: IncomingMessage) => Promise<HttpAnswer>,
+): Promise<HttpServer> {
+	const server = createServer(
+		(request, response) => void answer(request).then((each) => send(each, request, response)),
+	);
 	// probes are short: what is not done by then is stuck
 	server.requestTimeout = 10_000;
 	server.keepAliveTimeout = 5_000;
-	await listen(server, host, port, address);
+	await listenDual(server, host, port);
 	const bound = server.address();
 	return {
 		port: typeof bound === 'object' && bound !== null ? bound.port : port,
@@ -59,25 +77,39 @@ export async function startHttpServer(
 	};
 }
 
-function listen(server: Server, host: string, port: number, address: string): Promise<void> {
+async function listenDual(server: Server, host: string, port: number): Promise<void> {
+	try {
+		await listen(server, host, port);
+	} catch (error) {
+		const cause = error instanceof FairleadError ? errorCode(error.cause) : undefined;
+		if (host !== '::' || (cause !== 'EAFNOSUPPORT' && cause !== 'EADDRNOTAVAIL')) throw error;
+		await listen(server, '0.0.0.0', port);
+	}
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
 	return new Promise((resolve, reject) => {
-		server.once('error', (cause: NodeJS.ErrnoException) => {
+		const onError = (cause: NodeJS.ErrnoException): void => {
 			const code = cause.code === 'EADDRINUSE' ? 'SOCKET_BUSY' : 'LISTEN_FAILED';
+			const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 			reject(
 				new FairleadError(code, `cannot listen on ${address}: ${cause.code ?? cause.message}`, { cause, address }),
 			);
+		};
+		server.once('error', onError);
+		server.listen(port, host, () => {
+			server.off('error', onError);
+			resolve();
 		});
-		server.listen(port, host, () => resolve());
 	});
 }
 
-async function answer(
-	routes: Readonly<Record<string, HttpRoute>>,
+function send(
+	{ status, body, headers, contentType = 'text/plain; charset=utf-8' }: HttpAnswer,
 	request: IncomingMessage,
 	response: ServerResponse,
-): Promise<void> {
-	const { status, body, contentType = 'text/plain; charset=utf-8' } = await route(routes, request);
-	response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
+): void {
+	response.writeHead(status, { ...headers, 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
 	response.end(request.method === 'HEAD' ? undefined : body);
 }
 
@@ -86,6 +118,10 @@ async function route(routes: Readonly<Record<string, HttpRoute>>, request: Incom
 	const path = (request.url ?? '/').split('?')[0] ?? '/';
 	const handler = Object.hasOwn(routes, path) ? routes[path] : undefined;
 	if (handler === undefined) return { status: 404, body: `try one of: ${Object.keys(routes).join(' ')}\n` };
+	return guarded(handler);
+}
+
+async function guarded(handler: HttpRoute): Promise<HttpAnswer> {
 	try {
 		return await handler();
 	} catch (error) {

@@ -7,7 +7,9 @@ import type { DropTotal, MetricName } from '../flows/counters.ts';
 import { dropReasonName } from '../flows/drop-reasons.ts';
 import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
-import { Counter, Gauge, Histogram, Registry } from './prom-client.ts';
+import { Histogram, Registry } from './prom-client.ts';
+import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
+import { addCounter, addGauge, type Sample } from './register.ts';
 
 export interface MapUse {
 	/** Without prefix and version. */
@@ -20,7 +22,7 @@ export interface MapUse {
 }
 
 /** Read at each scrape; each must be cheap. */
-export interface MetricsSource {
+export interface MetricsSource extends ProxySource {
 	/** readDropTotals of agent/flows/counters.ts. */
 	drops(): readonly DropTotal[];
 	/** readMetric of agent/flows/counters.ts. */
@@ -37,6 +39,8 @@ export interface MetricsOptions {
 }
 
 export interface Metrics {
+	/** Those that kube-proxy has. */
+	readonly proxy: ProxyMetrics;
 	/** @param seconds  duration of one run of a reconciler */
 	recordReconcile(reconciler: string, outcome: 'success' | 'failure', seconds: number): void;
 	/** @param result  'success' or the CNI error code as text */
@@ -71,53 +75,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
 		registers: [registry],
 	});
 	return {
+		proxy: createProxyMetrics(registry, options.source),
 		recordReconcile: (reconciler, outcome, seconds) => reconcile.observe({ reconciler, outcome }, seconds),
 		// the command is text from a caller: anything unknown shares one label value
 		recordCni: (command, result, seconds) =>
 			cni.observe({ command: CNI_COMMANDS.has(command) ? command : 'other', result }, seconds),
 		scrape: async () => ({ status: 200, contentType: registry.contentType, body: await registry.metrics() }),
 	};
-}
-
-type Sample = readonly [labels: Record<string, string>, value: number];
-
-/** A counter whose value is kept elsewhere. */
-function addCounter(
-	registry: MetricRegistry,
-	name: string,
-	help: string,
-	labelNames: string[],
-	read: () => readonly Sample[],
-): void {
-	new Counter({
-		name,
-		help,
-		labelNames,
-		registers: [registry],
-		collect() {
-			this.reset();
-			for (const [labels, value] of read()) this.inc(labels, value);
-		},
-	});
-}
-
-function addGauge(
-	registry: MetricRegistry,
-	name: string,
-	help: string,
-	labelNames: string[],
-	read: () => readonly Sample[],
-): void {
-	new Gauge({
-		name,
-		help,
-		labelNames,
-		registers: [registry],
-		collect() {
-			this.reset();
-			for (const [labels, value] of read()) this.set(labels, value);
-		},
-	});
 }
 
 function addAgent(registry: MetricRegistry, { version, source }: MetricsOptions): void {

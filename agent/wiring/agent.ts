@@ -15,8 +15,6 @@ import { readDropTotals, readMetric } from '../flows/counters.ts';
 import { NameTable } from '../flows/names.ts';
 import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
-import { healthRoutes } from '../health/health.ts';
-import { type HttpServer, startHttpServer } from '../health/http-server.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
 import { jiffiesClock } from '../kernel/jiffies.ts';
 import { kernelHz } from '../kernel/kernel-hz.ts';
@@ -33,6 +31,7 @@ import { Dataplane } from './dataplane.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { tidyMemory } from './memory.ts';
 import { collectNodeFacts } from './node-facts.ts';
+import { NodeHealth } from './node-health.ts';
 import { Pods } from './pods.ts';
 import { ServicePlanner } from './services.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
@@ -70,7 +69,8 @@ export class Agent {
 	readonly #nodeTally = new ReconcilerTally('node');
 	readonly #nodeLoop: ReconcileLoop;
 	readonly #timers: NodeJS.Timeout[] = [];
-	readonly #servers: (ApiServer | HttpServer)[] = [];
+	readonly #health: NodeHealth;
+	#api: ApiServer | undefined;
 	#config: EffectiveConfig;
 	#source: FilesSource | undefined;
 	#sourceProblems: readonly FileProblem[] = [];
@@ -87,6 +87,16 @@ export class Agent {
 		const { flowBuffer, nodeName } = options.config.values;
 		this.#flows = new FlowObserver({ capacity: flowBuffer, nodeName, names: this.#names });
 		this.#metrics = this.#createMetrics();
+		this.#health = new NodeHealth({
+			store: this.#store,
+			config: () => this.#config,
+			metrics: () => this.#metrics,
+			readiness: () => ({
+				ready: this.#running !== undefined && this.#problems().length === 0,
+				problems: this.#problems(),
+			}),
+			log: options.log,
+		});
 		this.#nodeLoop = new ReconcileLoop({
 			run: () => this.#refresh(),
 			onProblems: (problems, retryInMs) => this.#logProblems('node', problems, retryInMs),
@@ -111,7 +121,8 @@ export class Agent {
 		await this.#nodeLoop.close();
 		await this.#running?.services.close();
 		await this.#running?.pods.close();
-		for (const server of this.#servers) await server.close();
+		await this.#health.close();
+		await this.#api?.close();
 		this.#ring?.close();
 		this.#clockObject?.close();
 		this.#running?.dataplane.close();
@@ -129,7 +140,7 @@ export class Agent {
 			sourceProblems: () => this.#sourceProblems,
 			running: () => this.#running,
 		});
-		const api = await startApiServer({
+		this.#api = await startApiServer({
 			socketPath: join(values.runDir, 'agent.sock'),
 			version: this.#options.version,
 			nodeName: values.nodeName,
@@ -139,16 +150,7 @@ export class Agent {
 			onRefused: (reason) => this.#log.warn({ reason }, 'API connection refused'),
 			onError: (method, error) => this.#log.error({ method, error: errorMessage(error) }, 'API request failed'),
 		});
-		this.#servers.push(api);
-		const readiness = () => ({
-			ready: this.#running !== undefined && this.#problems().length === 0,
-			problems: this.#problems(),
-		});
-		if (values.healthAddress !== 'off')
-			this.#servers.push(await startHttpServer(values.healthAddress, healthRoutes(readiness)));
-		if (values.metricsAddress !== 'off') {
-			this.#servers.push(await startHttpServer(values.metricsAddress, { '/metrics': () => this.#metrics.scrape() }));
-		}
+		await this.#health.serve();
 	}
 
 	async #startSource(): Promise<void> {
@@ -210,6 +212,7 @@ export class Agent {
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
 		const services = this.#planner(dataplane, pods);
 		this.#nodeTally.record(dataplane.reconcilePeers());
+		this.#health.start(dataplane.facts);
 		await services.start();
 		const report = await dataplane.activate(() => pods.attachments());
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
@@ -236,6 +239,7 @@ export class Agent {
 			hostPorts: () => pods.hostPorts(),
 			onReport: (report) => {
 				this.#serviceTally.record(report.problems);
+				this.#health.onSync(report);
 				this.#metrics.recordReconcile(
 					'services',
 					report.problems.length === 0 ? 'success' : 'failure',
@@ -281,6 +285,7 @@ export class Agent {
 	}
 
 	#onChange(change: ClusterChange, dataplane: Dataplane, services: ServicePlanner): void {
+		this.#health.onChange(change.services);
 		services.onChange(change);
 		if (change.nodes.size > 0) this.#nodeLoop.request();
 		this.#updateNames(dataplane);
@@ -298,7 +303,8 @@ export class Agent {
 		if (parts === undefined) return [];
 		const start = performance.now();
 		const problems = await parts.dataplane.refresh();
-		parts.services.onFacts();
+		if (parts.services.onFacts()) this.#health.tracker.queued();
+		this.#health.onFacts(parts.dataplane.facts);
 		this.#nodeTally.record(problems);
 		this.#metrics.recordReconcile(
 			'node',
@@ -367,6 +373,8 @@ export class Agent {
 				maps: () => (this.#running === undefined ? [] : mapReports(this.#running)),
 				endpoints: () => this.#running?.pods.list().length ?? 0,
 				ready: () => this.#running !== undefined && this.#problems().length === 0,
+				syncs: () => this.#health.tracker.families(),
+				plans: () => this.#running?.services.plans ?? new Map(),
 			},
 		});
 	}

@@ -66,12 +66,13 @@ export class ServicePlanner {
 		if (change.services.size > 0) this.#hand(replanServices(this.#options.view, change.services, this.#makeContext()));
 	}
 
-	/** Plans everything anew if the node's addresses or zone changed. */
-	onFacts(): void {
+	/** Plans everything anew if the node's addresses or zone changed. @returns whether they did */
+	onFacts(): boolean {
 		const before = this.#context;
 		const context = this.#makeContext();
-		if (this.#context === before) return;
+		if (this.#context === before) return false;
 		this.#hand(this.#withRemovals(planServices(this.#options.view, this.#options.hostPorts(), context)));
+		return true;
 	}
 
 	/** Plans host ports; services stay. */
