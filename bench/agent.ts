@@ -113,6 +113,8 @@ function manyServices(): ClusterView {
 		pods: new Map(),
 		nodes: new Map(),
 		namespaces: new Map(),
+		networkPolicies: new Map(),
+		clusterNetworkPolicies: new Map(),
 		slicesOf: (service) => slices.get(service) ?? [],
 	};
 }

@@ -45,6 +45,8 @@ function viewOf(pods: ReturnType<typeof podOf>[]): ClusterView {
 			['node-b', nodeOf('node-b', '172.18.0.3')],
 		]),
 		namespaces: new Map(),
+		networkPolicies: new Map(),
+		clusterNetworkPolicies: new Map(),
 		slicesOf: () => [],
 	};
 }

@@ -1,7 +1,9 @@
 /**
  * The cluster as this node knows it: read-only for planners, filled by agent/sources.
  */
+import type { ClusterNetworkPolicy } from './cluster-network-policy.ts';
 import type { EndpointSlice } from './endpoint-slice.ts';
+import type { NetworkPolicy } from './network-policy.ts';
 import type { Namespace, Node } from './node.ts';
 import type { Pod } from './pod.ts';
 import type { Service } from './service.ts';
@@ -13,6 +15,8 @@ export interface ObjectsByKind {
 	Pod: Pod;
 	Node: Node;
 	Namespace: Namespace;
+	NetworkPolicy: NetworkPolicy;
+	ClusterNetworkPolicy: ClusterNetworkPolicy;
 }
 
 export type Kind = keyof ObjectsByKind;
@@ -28,6 +32,10 @@ export interface ClusterView {
 	readonly nodes: ReadonlyMap<string, Node>;
 	/** By name. */
 	readonly namespaces: ReadonlyMap<string, Namespace>;
+	/** By 'namespace/name'. */
+	readonly networkPolicies: ReadonlyMap<string, NetworkPolicy>;
+	/** By name. */
+	readonly clusterNetworkPolicies: ReadonlyMap<string, ClusterNetworkPolicy>;
 	/** Slices of a service ('namespace/name') sorted by name; empty when there are none. */
 	slicesOf(service: string): readonly EndpointSlice[];
 }
@@ -39,4 +47,6 @@ export interface ClusterChange {
 	readonly pods: ReadonlySet<string>;
 	readonly nodes: ReadonlySet<string>;
 	readonly namespaces: ReadonlySet<string>;
+	readonly networkPolicies: ReadonlySet<string>;
+	readonly clusterNetworkPolicies: ReadonlySet<string>;
 }

@@ -2,9 +2,11 @@
  * Kubernetes objects of any form → model values, by kind. Shared by all sources.
  */
 
+import { parseClusterNetworkPolicy } from '../model/cluster-network-policy.ts';
 import type { Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import { parseEndpointSlice } from '../model/endpoint-slice.ts';
 import type { FieldIssue, Parsed } from '../model/fields.ts';
+import { parseNetworkPolicy } from '../model/network-policy.ts';
 import { parseNamespace, parseNode } from '../model/node.ts';
 import { parsePod } from '../model/pod.ts';
 import { parseService } from '../model/service.ts';
@@ -33,9 +35,11 @@ const API_VERSION: Readonly<Record<Kind, string>> = {
 	Pod: 'v1',
 	Node: 'v1',
 	Namespace: 'v1',
+	NetworkPolicy: 'networking.k8s.io/v1',
+	ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
 };
 
-const CLUSTER_SCOPED: readonly Kind[] = ['Node', 'Namespace'];
+const CLUSTER_SCOPED: readonly Kind[] = ['Node', 'Namespace', 'ClusterNetworkPolicy'];
 
 /** Text by which an object is one and the same over its versions: 'Service default/web'. */
 export function identityOf(kind: Kind, key: string): string {
@@ -83,6 +87,10 @@ function parseKind(kind: Kind, raw: unknown): Parsed<ObjectsByKind[Kind]> {
 			return parseNode(raw);
 		case 'Namespace':
 			return parseNamespace(raw);
+		case 'NetworkPolicy':
+			return parseNetworkPolicy(raw);
+		case 'ClusterNetworkPolicy':
+			return parseClusterNetworkPolicy(raw);
 	}
 }
 

@@ -2,10 +2,12 @@
  * The cluster as objects arrive from a source: one Map per kind, and notifications that gather what changed.
  * Sources (files, kubernetes) write; planners read it as a ClusterView.
  */
+import type { ClusterNetworkPolicy } from '../model/cluster-network-policy.ts';
 import type { ClusterChange, ClusterView, Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import type { EndpointSlice } from '../model/endpoint-slice.ts';
 import { serviceOfSlice } from '../model/endpoint-slice.ts';
 import { sameValue } from '../model/equal.ts';
+import type { NetworkPolicy } from '../model/network-policy.ts';
 import type { Namespace, Node } from '../model/node.ts';
 import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
@@ -17,6 +19,8 @@ interface PendingChange {
 	readonly pods: Set<string>;
 	readonly nodes: Set<string>;
 	readonly namespaces: Set<string>;
+	readonly networkPolicies: Set<string>;
+	readonly clusterNetworkPolicies: Set<string>;
 }
 
 const NO_SLICES: readonly EndpointSlice[] = [];
@@ -27,6 +31,8 @@ export class ClusterStore implements ClusterView {
 	readonly pods = new Map<string, Pod>();
 	readonly nodes = new Map<string, Node>();
 	readonly namespaces = new Map<string, Namespace>();
+	readonly networkPolicies = new Map<string, NetworkPolicy>();
+	readonly clusterNetworkPolicies = new Map<string, ClusterNetworkPolicy>();
 	/** Slices by service, sorted by name. */
 	readonly #slices = new Map<string, readonly EndpointSlice[]>();
 	readonly #listeners = new Set<ChangeListener>();
@@ -87,6 +93,8 @@ export class ClusterStore implements ClusterView {
 			Pod: this.pods,
 			Node: this.nodes,
 			Namespace: this.namespaces,
+			NetworkPolicy: this.networkPolicies,
+			ClusterNetworkPolicy: this.clusterNetworkPolicies,
 		};
 		return maps[kind];
 	}
@@ -102,7 +110,9 @@ export class ClusterStore implements ClusterView {
 		} else if (kind === 'Service') this.#pending.services.add(key);
 		else if (kind === 'Pod') this.#pending.pods.add(key);
 		else if (kind === 'Node') this.#pending.nodes.add(key);
-		else this.#pending.namespaces.add(key);
+		else if (kind === 'Namespace') this.#pending.namespaces.add(key);
+		else if (kind === 'NetworkPolicy') this.#pending.networkPolicies.add(key);
+		else this.#pending.clusterNetworkPolicies.add(key);
 		this.#schedule();
 	}
 
@@ -138,5 +148,12 @@ export class ClusterStore implements ClusterView {
 }
 
 function emptyChange(): PendingChange {
-	return { services: new Set(), pods: new Set(), nodes: new Set(), namespaces: new Set() };
+	return {
+		services: new Set(),
+		pods: new Set(),
+		nodes: new Set(),
+		namespaces: new Set(),
+		networkPolicies: new Set(),
+		clusterNetworkPolicies: new Set(),
+	};
 }
