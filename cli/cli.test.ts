@@ -149,12 +149,19 @@ describe('fairlead status', () => {
 	it('exits with 5 and tells the problems when the agent is not ready', async () => {
 		const problem = { origin: 'a.yaml', object: 'Service shop/web', field: 'spec.ports', message: 'expected a list' };
 		agent.change({
-			status: () => ({ ...READY, ready: false, problems: ['uplink eth0 is down'], sourceErrors: [problem] }),
+			status: () => ({
+				...READY,
+				ready: false,
+				problems: ['uplink eth0 is down'],
+				warnings: ['map nat: nearly full'],
+				sourceErrors: [problem],
+			}),
 		});
 		const { code, out } = await run('status');
 		expect(code).toBe(5);
 		expect(out).toContain('NOT READY');
 		expect(out).toContain('  - uplink eth0 is down\n');
+		expect(out).toContain('Warnings:\n  - map nat: nearly full\n');
 		expect(out).toContain('  - a.yaml: Service shop/web: spec.ports: expected a list\n');
 	});
 

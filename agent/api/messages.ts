@@ -151,6 +151,7 @@ export function statusMessage(
 		started: timestampOfDate(report.started),
 		ready: report.ready,
 		problems: [...report.problems],
+		warnings: [...report.warnings],
 		facts: { ...report.facts },
 		reconcilers: report.reconcilers.map(({ lastSuccess, ...rest }) => ({
 			...rest,

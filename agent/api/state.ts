@@ -42,6 +42,8 @@ export interface StatusReport {
 	readonly ready: boolean;
 	/** Why not ready, one sentence each. */
 	readonly problems: readonly string[];
+	/** What people should know although it is ready, one sentence each. */
+	readonly warnings: readonly string[];
 	/** Facts for people by kebab-case key: routing, uplink, kernel, hooks. Shown in this order. */
 	readonly facts: Readonly<Record<string, string>>;
 	readonly reconcilers: readonly ReconcilerReport[];

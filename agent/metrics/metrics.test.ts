@@ -72,6 +72,9 @@ describe('metrics', () => {
 		['fairlead_map_entries{map="services"}', 7],
 		['fairlead_map_entries{map="ct"}', undefined],
 		['fairlead_map_capacity_entries{map="ct"}', 200],
+		['fairlead_map_pressure_ratio{map="services"}', 0.07],
+		['fairlead_map_pressure_ratio{map="ct"}', undefined],
+		['fairlead_masquerade_exhausted_total', DropReason.NAT_EXHAUSTED],
 		['fairlead_map_memory_bytes{map="ct"}', 8192],
 	])('has %s %s', async (name, value) => {
 		expect(sample(await scrape(), name.replace('NODE', process.versions.node))).toBe(value);
@@ -105,7 +108,7 @@ describe('metrics', () => {
 			if (name.startsWith('kubeproxy_')) continue;
 			if (type === 'counter') expect(name).toMatch(/_total$/);
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
-			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|subscribers|entries|bytes|seconds)$/);
+			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|subscribers|entries|bytes|seconds|ratio)$/);
 		}
 	});
 

@@ -3,10 +3,12 @@
  * calls. Labels have bounded values: never the name of a pod or service.
  */
 import type { Registry as MetricRegistry } from 'prom-client';
+import { DropReason } from '../../native/abi/generated.ts';
 import type { DropTotal, MetricName } from '../flows/counters.ts';
 import { dropReasonName } from '../flows/drop-reasons.ts';
 import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
+import { pressureOf } from '../health/map-pressure.ts';
 import { Histogram, Registry } from './prom-client.ts';
 import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
 import { addCounter, addGauge, type Sample } from './register.ts';
@@ -97,6 +99,16 @@ function addDatapath(registry: MetricRegistry, source: MetricsSource): void {
 	addCounter(registry, 'fairlead_dropped_packets_total', 'Packets dropped by reason', ['reason'], () =>
 		source.drops().map(({ reason, packets }) => [{ reason: dropReasonName(reason) }, Number(packets)]),
 	);
+	addCounter(
+		registry,
+		'fairlead_masquerade_exhausted_total',
+		'Packets dropped because no masquerade port to their destination was free',
+		[],
+		() => {
+			const total = source.drops().find(({ reason }) => reason === DropReason.NAT_EXHAUSTED);
+			return [[{}, Number(total?.packets ?? 0n)]];
+		},
+	);
 	addCounter(registry, 'fairlead_dropped_bytes_total', 'Bytes of dropped packets by reason', ['reason'], () =>
 		source.drops().map(({ reason, bytes }) => [{ reason: dropReasonName(reason) }, Number(bytes)]),
 	);
@@ -135,6 +147,17 @@ function addMaps(registry: MetricRegistry, source: MetricsSource): void {
 	);
 	addGauge(registry, 'fairlead_map_capacity_entries', 'Largest number of entries by BPF map', ['map'], () =>
 		source.maps().map(({ name, capacity }) => [{ map: name }, capacity]),
+	);
+	addGauge(
+		registry,
+		'fairlead_map_pressure_ratio',
+		'Share of the entries in use by BPF map; from 0.7 the agent warns',
+		['map'],
+		() =>
+			source.maps().flatMap((map): Sample[] => {
+				const ratio = pressureOf(map);
+				return ratio === undefined ? [] : [[{ map: map.name }, ratio]];
+			}),
 	);
 	addGauge(registry, 'fairlead_map_memory_bytes', 'Kernel memory by BPF map', ['map'], () =>
 		source.maps().map(({ name, bytes }) => [{ map: name }, bytes]),

@@ -15,6 +15,7 @@ import { readDropTotals, readMetric } from '../flows/counters.ts';
 import { NameTable } from '../flows/names.ts';
 import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
+import { PressureWatch } from '../health/map-pressure.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
 import { jiffiesClock } from '../kernel/jiffies.ts';
 import { kernelHz } from '../kernel/kernel-hz.ts';
@@ -70,6 +71,7 @@ export class Agent {
 	readonly #nodeLoop: ReconcileLoop;
 	readonly #timers: NodeJS.Timeout[] = [];
 	readonly #health: NodeHealth;
+	readonly #pressure = new PressureWatch();
 	#api: ApiServer | undefined;
 	#config: EffectiveConfig;
 	#source: FilesSource | undefined;
@@ -137,6 +139,7 @@ export class Agent {
 			tallies: [this.#serviceTally, this.#nodeTally],
 			config: () => this.#config,
 			problems: () => this.#problems(),
+			warnings: () => [...this.#health.warnings(), ...this.#pressure.warnings],
 			sourceProblems: () => this.#sourceProblems,
 			running: () => this.#running,
 		});
@@ -240,6 +243,7 @@ export class Agent {
 			onReport: (report) => {
 				this.#serviceTally.record(report.problems);
 				this.#health.onSync(report);
+				this.#watchPressure();
 				this.#metrics.recordReconcile(
 					'services',
 					report.problems.length === 0 ? 'success' : 'failure',
@@ -272,8 +276,16 @@ export class Agent {
 		this.#every(COLLECT_MS, () => {
 			pods
 				.collectFlows()
-				.catch((error) => this.#log.warn({ error: errorMessage(error) }, 'collection of flows failed'));
+				.catch((error) => this.#log.warn({ error: errorMessage(error) }, 'collection of flows failed'))
+				.finally(() => this.#watchPressure());
 		});
+	}
+
+	#watchPressure(): void {
+		if (this.#running === undefined) return;
+		const { raised, relieved } = this.#pressure.look(mapReports(this.#running));
+		for (const warning of raised) this.#log.warn({ warning }, 'a map fills up');
+		if (relieved.length > 0) this.#log.info({ maps: relieved }, 'maps have room again');
 	}
 
 	#every(periodMs: number, task: () => void): void {

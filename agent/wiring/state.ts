@@ -80,6 +80,7 @@ export interface StateOptions {
 	readonly tallies: readonly ReconcilerTally[];
 	readonly config: () => EffectiveConfig;
 	readonly problems: () => readonly string[];
+	readonly warnings: () => readonly string[];
 	readonly sourceProblems: () => readonly FileProblem[];
 	/** undefined until the dataplane is up. */
 	readonly running: () => RunningParts | undefined;
@@ -100,6 +101,7 @@ export class NodeState implements AgentState {
 			started,
 			ready: parts !== undefined && reasons.length === 0,
 			problems: reasons,
+			warnings: this.#options.warnings(),
 			facts: parts?.facts ?? {},
 			reconcilers: tallies.map((tally) => tally.report()),
 			maps: parts === undefined ? [] : mapReports(parts),

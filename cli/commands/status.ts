@@ -23,6 +23,7 @@ export function statusCommand(context: Context): Command {
 export function formatStatus(status: GetStatusResponse__Output, now: Date): string {
 	const blocks = [formatPairs(headOf(status, now))];
 	if (status.problems.length > 0) blocks.push(`Problems:\n${status.problems.map((line) => `  - ${line}\n`).join('')}`);
+	if (status.warnings.length > 0) blocks.push(`Warnings:\n${status.warnings.map((line) => `  - ${line}\n`).join('')}`);
 	if (status.sourceErrors.length > 0) {
 		const lines = status.sourceErrors.map((error) => {
 			const where = [error.origin, error.object, error.field].filter((part) => part !== '').join(': ');

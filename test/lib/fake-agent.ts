@@ -125,6 +125,7 @@ export const READY: StatusReport = {
 	started: STARTED,
 	ready: true,
 	problems: [],
+	warnings: [],
 	facts: { routing: 'vxlan', uplink: 'eth0 (mtu 1500)' },
 	reconcilers: [{ name: 'services', runs: 12, failures: 1, lastSuccess: STARTED, lastError: '' }],
 	maps: [

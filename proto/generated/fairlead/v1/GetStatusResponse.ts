@@ -26,6 +26,10 @@ export interface GetStatusResponse {
   'maps'?: (_fairlead_v1_MapStatus)[];
   'flows'?: (_fairlead_v1_FlowStatus | null);
   'sourceErrors'?: (_fairlead_v1_SourceError)[];
+  /**
+   * What people should know although the node is ready: a map that fills up, a port that another program holds.
+   */
+  'warnings'?: (string)[];
 }
 
 export interface GetStatusResponse__Output {
@@ -48,4 +52,8 @@ export interface GetStatusResponse__Output {
   'maps': (_fairlead_v1_MapStatus__Output)[];
   'flows': (_fairlead_v1_FlowStatus__Output | null);
   'sourceErrors': (_fairlead_v1_SourceError__Output)[];
+  /**
+   * What people should know although the node is ready: a map that fills up, a port that another program holds.
+   */
+  'warnings': (string)[];
 }

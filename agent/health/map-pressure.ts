@@ -1,0 +1,68 @@
+/**
+ * Tells when a BPF map fills up, before it is full: at 70 % of its entries, once, and again when it has emptied. Pure but for
+ * what it remembers of the last look.
+ */
+
+export interface MapOccupancy {
+	/** Without prefix and version. */
+	readonly name: string;
+	/** Undefined = not known. */
+	readonly entries?: number | undefined;
+	readonly capacity: number;
+}
+
+/** Share of entries from which a map is under pressure. */
+export const PRESSURE = 0.7;
+/** Below it the pressure is over; lower, so that a map on the edge does not tell every minute. */
+const RELIEF = 0.65;
+
+/** Configuration keys other than maps.NAME. */
+const SIZE_KEYS: Readonly<Record<string, string>> = { ct4: 'ctMaxEntries', ct6: 'ctMaxEntries' };
+/** What a table that throws old entries out loses by being full. */
+const EVICTING = new Set(['ct4', 'ct6', 'sock_rev', 'frags', 'affinity']);
+/** Sized when the programs are built. */
+const FIXED = new Set(['endpoints', 'ifaces', 'nodes']);
+
+/** @returns share of entries in use; undefined = not known */
+export function pressureOf({ entries, capacity }: MapOccupancy): number | undefined {
+	return entries === undefined || capacity === 0 ? undefined : entries / capacity;
+}
+
+export interface PressureChange {
+	/** Warnings that are new. */
+	readonly raised: readonly string[];
+	/** Names of maps whose pressure is over. */
+	readonly relieved: readonly string[];
+}
+
+export class PressureWatch {
+	readonly #warnings = new Map<string, string>();
+
+	/** Current warnings, by name of the map. */
+	get warnings(): readonly string[] {
+		return [...this.#warnings.keys()].sort().map((name) => this.#warnings.get(name) ?? '');
+	}
+
+	/** Looks at the maps. A map whose occupancy is not known keeps what was said of it. */
+	look(maps: Iterable<MapOccupancy>): PressureChange {
+		const raised: string[] = [];
+		const relieved: string[] = [];
+		for (const map of maps) {
+			const ratio = pressureOf(map);
+			if (ratio === undefined) continue;
+			const known = this.#warnings.has(map.name);
+			if (ratio >= PRESSURE || (known && ratio >= RELIEF)) {
+				const text = warningOf(map, ratio);
+				this.#warnings.set(map.name, text);
+				if (!known) raised.push(text);
+			} else if (this.#warnings.delete(map.name)) relieved.push(map.name);
+		}
+		return { raised, relieved };
+	}
+}
+
+function warningOf({ name, entries, capacity }: MapOccupancy, ratio: number): string {
+	const advice = FIXED.has(name) ? 'its size is fixed' : `raise ${SIZE_KEYS[name] ?? `maps.${name}`}`;
+	const effect = EVICTING.has(name) ? 'when full, the least recently used go' : 'when full, new ones are refused';
+	return `map ${name}: ${entries} of ${capacity} entries used (${Math.floor(ratio * 100)} %); ${effect}: ${advice}`;
+}
