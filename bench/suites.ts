@@ -4,5 +4,6 @@ import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
 import { tcSuite } from './tc.ts';
 import { trafficSuite } from './traffic.ts';
+import { xdpSuite } from './xdp.ts';
 
-export const suites: readonly Suite[] = [tcSuite, trafficSuite, cniSuite, agentSuite];
+export const suites: readonly Suite[] = [tcSuite, xdpSuite, trafficSuite, cniSuite, agentSuite];

@@ -3,6 +3,7 @@
  * open() prepares everything while old programs go on; activate() swaps; refresh() follows changes and repairs.
  */
 import type { Logger } from 'pino';
+import { NorthSouth } from '../../native/abi/generated.ts';
 import { type KernelFeatures, netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import {
@@ -84,6 +85,7 @@ export function datapathSettings(
 		masquerade4: config.masquerade ? 1 : 0,
 		masquerade6: config.masquerade ? 1 : 0,
 		sockLb: config.socketLb ? 1 : 0,
+		northSouth: NorthSouth.SNAT,
 		eventRate: EVENTS_PER_SECOND,
 	};
 }

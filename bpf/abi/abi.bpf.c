@@ -11,6 +11,7 @@
 #include "ct.h"
 #include "drop.h"
 #include "event.h"
+#include "xdp.h"
 
 #define EXPORT_STRUCT(name) struct name abi_##name
 #define EXPORT_ENUM(name) enum name abi_enum_##name
@@ -41,6 +42,8 @@ EXPORT_STRUCT(drop_counter);
 EXPORT_STRUCT(flow_event);
 EXPORT_STRUCT(event_bucket);
 EXPORT_STRUCT(runtime_state);
+EXPORT_STRUCT(xdp_node);
+EXPORT_STRUCT(dsr_flow);
 
 EXPORT_ENUM(limits);
 EXPORT_ENUM(l4_proto);
@@ -57,3 +60,5 @@ EXPORT_ENUM(drop_reason);
 EXPORT_ENUM(event_type);
 EXPORT_ENUM(hook);
 EXPORT_ENUM(metric);
+EXPORT_ENUM(north_south);
+EXPORT_ENUM(port_bits);

@@ -3,4 +3,5 @@
  * All maps and constants in one object. The generator in native/abi reads its BTF; it is never loaded.
  */
 #include "maps.h"
+#include "xdp.h"
 #include "config.h"

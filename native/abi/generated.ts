@@ -228,6 +228,27 @@ export function MetricName(value: number): string {
 	return enumName(Metric, value);
 }
 
+export const NorthSouth = {
+	SNAT: 0,
+	IPIP: 1,
+	VXLAN: 2,
+	OPTION: 3,
+} as const;
+export type NorthSouth = (typeof NorthSouth)[keyof typeof NorthSouth];
+export function NorthSouthName(value: number): string {
+	return enumName(NorthSouth, value);
+}
+
+export const PortBits = {
+	TCP: 0,
+	UDP: 65536,
+	TOTAL: 131072,
+} as const;
+export type PortBits = (typeof PortBits)[keyof typeof PortBits];
+export function PortBitsName(value: number): string {
+	return enumName(PortBits, value);
+}
+
 export interface PeerRef {
 	index: number;
 	gen: number;
@@ -1303,6 +1324,90 @@ export const RuntimeState = {
 	format: formatRuntimeState,
 } as const satisfies Codec<RuntimeState>;
 
+export interface XdpNode {
+	tunnel: Uint8Array;
+	source: Uint8Array;
+	dstMac: Uint8Array;
+	mtu: number;
+	srcMac: Uint8Array;
+	gen: number;
+	direct: number;
+	ifindex: number;
+	deadline: number;
+}
+function encodeXdpNode(value: XdpNode, view: DataView, offset: number): void {
+	putBytes(view, offset, value.tunnel, 16, 'xdp_node.tunnel');
+	putBytes(view, offset + 16, value.source, 16, 'xdp_node.source');
+	putBytes(view, offset + 32, value.dstMac, 6, 'xdp_node.dst_mac');
+	view.setUint16(offset + 38, uint(value.mtu, 0xffff, 'xdp_node.mtu'), true);
+	putBytes(view, offset + 40, value.srcMac, 6, 'xdp_node.src_mac');
+	view.setUint8(offset + 46, uint(value.gen, 0xff, 'xdp_node.gen'));
+	view.setUint8(offset + 47, uint(value.direct, 0xff, 'xdp_node.direct'));
+	view.setUint32(offset + 48, uint(value.ifindex, 0xffffffff, 'xdp_node.ifindex'), true);
+	view.setUint32(offset + 52, uint(value.deadline, 0xffffffff, 'xdp_node.deadline'), true);
+	view.setBigUint64(offset + 56, 0n, true);
+}
+function decodeXdpNode(view: DataView, offset: number): XdpNode {
+	return {
+		tunnel: getBytes(view, offset, 16),
+		source: getBytes(view, offset + 16, 16),
+		dstMac: getBytes(view, offset + 32, 6),
+		mtu: view.getUint16(offset + 38, true),
+		srcMac: getBytes(view, offset + 40, 6),
+		gen: view.getUint8(offset + 46),
+		direct: view.getUint8(offset + 47),
+		ifindex: view.getUint32(offset + 48, true),
+		deadline: view.getUint32(offset + 52, true),
+	};
+}
+function formatXdpNode(value: XdpNode): string {
+	return `tunnel=${formatBytes(value.tunnel)} source=${formatBytes(value.source)} dst_mac=${formatBytes(value.dstMac)} mtu=${value.mtu} src_mac=${formatBytes(value.srcMac)} gen=${value.gen} direct=${value.direct} ifindex=${value.ifindex} deadline=${value.deadline}`;
+}
+export const XdpNode = {
+	name: 'xdp_node',
+	size: 64,
+	layout: 'dafa8cb90ef6f8b3',
+	encode: (value: XdpNode): Uint8Array => encodeWith(64, encodeXdpNode, value),
+	encodeInto: encodeXdpNode,
+	decode: (bytes: Uint8Array, offset = 0): XdpNode =>
+		decodeXdpNode(viewOf(bytes, offset, 64, 'xdp_node'), 0),
+	decodeFrom: decodeXdpNode,
+	format: formatXdpNode,
+} as const satisfies Codec<XdpNode>;
+
+export interface DsrFlow {
+	backend: number;
+	generation: number;
+	lastSeen: number;
+}
+function encodeDsrFlow(value: DsrFlow, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.backend, 0xffffffff, 'dsr_flow.backend'), true);
+	view.setUint32(offset + 4, uint(value.generation, 0xffffffff, 'dsr_flow.generation'), true);
+	view.setUint32(offset + 8, uint(value.lastSeen, 0xffffffff, 'dsr_flow.last_seen'), true);
+	view.setUint32(offset + 12, 0, true);
+}
+function decodeDsrFlow(view: DataView, offset: number): DsrFlow {
+	return {
+		backend: view.getUint32(offset, true),
+		generation: view.getUint32(offset + 4, true),
+		lastSeen: view.getUint32(offset + 8, true),
+	};
+}
+function formatDsrFlow(value: DsrFlow): string {
+	return `backend=${value.backend} generation=${value.generation} last_seen=${value.lastSeen}`;
+}
+export const DsrFlow = {
+	name: 'dsr_flow',
+	size: 16,
+	layout: '17006e01d539fe5e',
+	encode: (value: DsrFlow): Uint8Array => encodeWith(16, encodeDsrFlow, value),
+	encodeInto: encodeDsrFlow,
+	decode: (bytes: Uint8Array, offset = 0): DsrFlow =>
+		decodeDsrFlow(viewOf(bytes, offset, 16, 'dsr_flow'), 0),
+	decodeFrom: decodeDsrFlow,
+	format: formatDsrFlow,
+} as const satisfies Codec<DsrFlow>;
+
 /** Every pinned map, by its name without prefix and version. */
 export const Maps = {
 	affinity: {
@@ -1367,6 +1472,15 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 16,
 		layout: '4ddff8e9a5cdbbb5',
+	},
+	dsr_flows: {
+		name: 'fl_dsr_flows_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 65536,
+		keySize: 40,
+		valueSize: 16,
+		layout: '710a4e150d1de494',
 	},
 	endpoints: {
 		name: 'fl_endpoints_1',
@@ -1449,6 +1563,15 @@ export const Maps = {
 		valueSize: 56,
 		layout: 'cf829d3982d8a180',
 	},
+	ports: {
+		name: 'fl_ports_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 2048,
+		keySize: 4,
+		valueSize: 8,
+		layout: '2842a1117c6d18a0',
+	},
 	runtime: {
 		name: 'fl_runtime_1',
 		type: 2,
@@ -1503,6 +1626,15 @@ export const Maps = {
 		valueSize: 8,
 		layout: '2842a1117c6d18a0',
 	},
+	xdp_nodes: {
+		name: 'fl_xdp_nodes_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 16384,
+		keySize: 4,
+		valueSize: 64,
+		layout: '3e3fa7829e395b19',
+	},
 } as const satisfies Record<string, MapSpec>;
 
 export type MapName = keyof typeof Maps;
@@ -1534,6 +1666,7 @@ export interface DatapathConfig {
 	hasKernCtx: number;
 	hasCoarseTime: number;
 	hasCsumIpv6: number;
+	northSouth: number;
 	hz: number;
 	eventRate: number;
 }
@@ -1615,6 +1748,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_has_csum_ipv6: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasCsumIpv6, 0xff, 'cfg_has_csum_ipv6'));
+		}, config),
+		cfg_north_south: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.northSouth, 0xff, 'cfg_north_south'));
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);

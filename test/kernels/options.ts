@@ -132,6 +132,7 @@ function allOn(): DatapathSettings {
 		masquerade4: 1,
 		masquerade6: 1,
 		sockLb: 1,
+		northSouth: 0,
 		eventRate: 100,
 	};
 }

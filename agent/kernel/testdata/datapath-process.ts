@@ -44,6 +44,7 @@ const SETTINGS: DatapathSettings = {
 	masquerade4: 0,
 	masquerade6: 0,
 	sockLb: 1,
+	northSouth: 0,
 	eventRate: 100,
 };
 /** Small maps: a run of the test makes many. */

@@ -11,6 +11,7 @@ import {
 	SlotChunk,
 	SvcEntry,
 	SvcKey,
+	XdpNode,
 } from '../../../native/abi/generated.ts';
 import { address16, macBytes } from '../packet.ts';
 import type { NodeFixture, PodFixture, Row, ServiceFixture, WorldFixture } from './types.ts';
@@ -25,6 +26,10 @@ const LOCAL_POLICIES = 2 | 4;
 /** BACKEND_FLAG_LIVE and BACKEND_FLAG_SERVING. */
 const BACKEND_GOOD = 1 | 8;
 const ENDPOINT_READY = 1;
+const MAGLEV = 16;
+/** Link address of a node's next hop: its index is the last byte. */
+export const NODE_MAC = '02:00:00:00:60:';
+const XDP_SECONDS = 3600;
 
 export type Rows = Record<string, Row[]>;
 export type Ifindexes = Readonly<Record<string, number>>;
@@ -126,6 +131,12 @@ class ServiceRows {
 	#nextChunk = 0;
 	#nextBackend = 1;
 	#nextId = 1;
+	readonly #peerOf: (address: string) => PeerRef;
+
+	/** @param peerOf  who has the address of a backend in a Maglev table */
+	constructor(peerOf: (address: string) => PeerRef = () => ({ index: 0, gen: 0, kind: PEER.UNKNOWN })) {
+		this.#peerOf = peerOf;
+	}
 
 	/** Adds one service port; its id is the order of addition, from 1. */
 	add(service: ServiceFixture): void {
@@ -139,7 +150,7 @@ class ServiceRows {
 					proto: service.proto,
 					flags: b.flags ?? BACKEND_GOOD,
 					generation: 1,
-					peer: { index: 0, gen: 0, kind: PEER.UNKNOWN },
+					peer: service.table ? this.#peerOf(b.address) : { index: 0, gen: 0, kind: PEER.UNKNOWN },
 					svcId: this.#nextId,
 				}),
 			});
@@ -147,6 +158,7 @@ class ServiceRows {
 		});
 		const usesLocal = ((service.flags ?? 0) & LOCAL_POLICIES) !== 0;
 		const local = usesLocal ? indexes.filter((_, i) => service.backends[i]?.local) : [];
+		const [all, previous] = [service.table, service.previous].map((table) => table?.map((at) => indexes[at] ?? 0));
 		const id = this.#nextId++;
 		this.services.push({
 			key: SvcKey.encode({
@@ -158,13 +170,13 @@ class ServiceRows {
 			value: SvcEntry.encode({
 				id,
 				generation: 1,
-				flags: service.flags ?? 0,
-				allBase: this.#extent(indexes),
-				allCount: indexes.length,
+				flags: (service.flags ?? 0) | (all ? MAGLEV : 0),
+				allBase: this.#extent(all ?? indexes),
+				allCount: (all ?? indexes).length,
 				localBase: this.#extent(local),
 				localCount: local.length,
-				prevBase: 0,
-				prevCount: 0,
+				prevBase: this.#extent(previous ?? []),
+				prevCount: previous?.length ?? 0,
 				affinityTimeoutS: 0,
 				sourceSet: 0,
 			}),
@@ -224,12 +236,68 @@ class ServiceRows {
 }
 
 /** Rows of services alone, by map. */
-export function serviceRows(services: readonly ServiceFixture[]): Rows {
-	const rows = new ServiceRows();
+export function serviceRows(services: readonly ServiceFixture[], peerOf?: (address: string) => PeerRef): Rows {
+	const rows = new ServiceRows(peerOf);
 	for (const service of services) {
 		rows.add(service);
 	}
 	return rows.rows();
+}
+
+/** The owner of an address in a world, as backends name it. */
+function peerIn(world: WorldFixture): (address: string) => PeerRef {
+	const pods = new Map(world.pods.flatMap((pod) => [pod.ipv4, pod.ipv6].map((address) => [address, pod] as const)));
+	const nets = world.nodes.flatMap((node) =>
+		[node.podCidr4, node.podCidr6].map((cidr) => ({ ...prefixBytes(cidr), node })),
+	);
+	return (address) => {
+		const pod = pods.get(address);
+		if (pod) return { index: pod.index, gen: pod.gen ?? 1, kind: PEER.LOCAL_POD };
+		const bytes = address16(address);
+		const net = nets.find(({ net, mask }) => net.every((byte, i) => byte === ((bytes[i] ?? 0) & (mask[i] ?? 0))));
+		if (net) return { index: net.node.index, gen: net.node.gen ?? 1, kind: PEER.REMOTE_POD };
+		const node = world.nodes.find((each) => each.ipv4 === address || each.ipv6 === address);
+		return node
+			? { index: node.index, gen: node.gen ?? 1, kind: PEER.REMOTE_NODE }
+			: { index: 0, gen: 0, kind: PEER.UNKNOWN };
+	};
+}
+
+/** Bits of the map ports: TCP first, then UDP. */
+function portRows(services: readonly ServiceFixture[]): Row[] {
+	const words = new Map<number, bigint>();
+	for (const { port, proto, nodeAddress } of services) {
+		if (!nodeAddress || (proto !== 6 && proto !== 17)) continue;
+		const bit = port + (proto === 17 ? 65_536 : 0);
+		words.set(bit >> 6, (words.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
+	}
+	return [...words].map(([element, word]) => {
+		const value = new Uint8Array(8);
+		new DataView(value.buffer).setBigUint64(0, word, true);
+		return { key: indexKey(element), value };
+	});
+}
+
+/**
+ * Rows of xdp_nodes: every node is behind the loopback device, on which test runs happen, and speaks `family` outside.
+ * @param now  jiffies
+ */
+export function xdpNodeRows(world: WorldFixture, now: number, family: 4 | 6 = 4, ifindex = 1): Row[] {
+	const hz = Number(world.config?.hz ?? 250);
+	return world.nodes.map((node) => ({
+		key: indexKey(node.index),
+		value: XdpNode.encode({
+			tunnel: address16(family === 4 ? node.ipv4 : node.ipv6),
+			source: address16(family === 4 ? world.ipv4 : world.ipv6),
+			dstMac: macBytes(`${NODE_MAC}0${node.index}`),
+			mtu: 1500,
+			srcMac: macBytes('02:00:00:00:50:01'),
+			gen: node.gen ?? 1,
+			direct: node.routing === 'direct' ? 1 : 0,
+			ifindex,
+			deadline: (now + XDP_SECONDS * hz) >>> 0,
+		}),
+	}));
 }
 
 /** Rows of a whole world, by map name without fl_ and _1. */
@@ -242,7 +310,8 @@ export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
 	const nodes = world.nodes.map((node) => nodeRows(node, devices));
 	const external = world.services.filter((s) => s.nodeAddress).length;
 	return {
-		...serviceRows(world.services),
+		...serviceRows(world.services, peerIn(world)),
+		ports: portRows(world.services),
 		endpoints: pods.map((p) => p.endpoint),
 		ifaces: pods.map((p) => p.iface),
 		nodes: nodes.map((n) => n.node),

@@ -44,6 +44,10 @@ export interface ServiceFixture {
 	readonly backends: readonly BackendFixture[];
 	/** Address is one of the node's own: no ADDRESS_ONLY entry and no filter bit. */
 	readonly nodeAddress?: boolean;
+	/** Slots of a Maglev table (and SVC_FLAG_MAGLEV): slot → index into `backends`. */
+	readonly table?: readonly number[];
+	/** The table before, during a transition. */
+	readonly previous?: readonly number[];
 }
 
 export interface WorldFixture {

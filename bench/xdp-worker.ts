@@ -1,0 +1,148 @@
+/**
+ * Runs in a namespace of its own (xdp.ts): loads the XDP program and the driver, and measures scenarios on request.
+ */
+import { NorthSouth } from '../native/abi/generated.ts';
+import { makeDevices } from '../test/lib/dataplane/devices.ts';
+import { Objects } from '../test/lib/dataplane/objects.ts';
+import { flat, indexKey, worldConfig, worldRows, xdpNodeRows } from '../test/lib/dataplane/rows.ts';
+import { serve } from '../test/lib/netns-process.ts';
+import { build, eth, ip, parse, raw, tcp } from '../test/lib/packet.ts';
+import { benchWorld, CLIENT, FOREIGN, NODE, SERVICE_PORT, serviceAddress, UPLINK_MAC } from './xdp-world.ts';
+
+export type Mode = 'dsr' | 'snat';
+
+export interface Scenario {
+	readonly mode: Mode;
+	/** To whom the packets go. */
+	readonly to: 'service' | 'foreign' | 'node';
+	/** TCP flags. */
+	readonly flags: 'A' | 'S';
+	readonly services: number;
+	/** A power of two. */
+	readonly flows: number;
+}
+
+/** Nanoseconds per packet of one run each. */
+export interface Sample {
+	readonly programNs: number;
+	readonly emptyNs: number;
+}
+
+const FRAME_BYTES = 80;
+const REPEAT = 1 << 17;
+const XDP_PASS = 2;
+const XDP_TX = 3;
+const CONFIG = { dsr: { north_south: NorthSouth.IPIP }, snat: { north_south: NorthSouth.SNAT } } as const;
+
+function addressOf(scenario: Scenario, flow: number): string {
+	switch (scenario.to) {
+		case 'service':
+			return serviceAddress(flow % scenario.services);
+		case 'foreign':
+			return FOREIGN;
+		case 'node':
+			return NODE.ipv4;
+	}
+}
+
+function frameOf(scenario: Scenario, flow: number): Uint8Array {
+	const port = scenario.to === 'service' ? SERVICE_PORT : 10_250;
+	const layers = [
+		eth({ src: CLIENT.mac, dst: UPLINK_MAC }),
+		ip(CLIENT.ipv4, addressOf(scenario, flow)),
+		tcp({
+			sport: 1024 + Math.floor(flow / scenario.services),
+			dport: port,
+			flags: scenario.flags,
+			seq: 1,
+			ack: scenario.flags === 'S' ? 0 : 1,
+		}),
+	];
+	return build(...layers, raw(new Uint8Array(FRAME_BYTES - build(...layers).length)));
+}
+
+class Worker {
+	readonly #objects: Objects;
+	readonly #frames = new Map<string, { readonly scenario: Scenario; readonly frames: readonly Uint8Array[] }>();
+
+	private constructor(objects: Objects) {
+		this.#objects = objects;
+	}
+
+	static async start(driver: string, mode: Mode, services: number): Promise<Worker> {
+		const world = benchWorld(services);
+		const devices = makeDevices(world);
+		const config = { ...worldConfig(world, devices), ...CONFIG[mode], event_rate: 0 };
+		const objects = await Objects.load({
+			objects: ['xdp_lb', 'clock', driver],
+			config,
+			mapSizes: world.mapSizes ?? {},
+		});
+		const now = objects.program('clock_jiffies').testRun({ data: new Uint8Array(64) }).retval >>> 0;
+		const rows = { ...worldRows(world, devices), xdp_nodes: xdpNodeRows(world, now) };
+		for (const [map, list] of Object.entries(rows)) {
+			const { keys, values } = flat(list);
+			if (list.length > 0 && objects.maps.has(map)) await objects.map(map).updateBatch(keys, values);
+		}
+		objects.map('bench_targets').setProgram(0, objects.program('xdp_lb'));
+		objects.map('bench_targets').setProgram(1, objects.program('bench_empty'));
+		return new Worker(objects);
+	}
+
+	prepare(id: string, scenario: Scenario): void {
+		const frames = Array.from({ length: scenario.flows }, (_, flow) => frameOf(scenario, flow));
+		this.#frames.set(id, { scenario, frames });
+	}
+
+	#run(frames: readonly Uint8Array[], slot: number, repeat: number): { retval: number; data: Uint8Array; ns: number } {
+		const state = new Uint8Array(16);
+		const view = new DataView(state.buffer);
+		view.setUint32(4, frames.length - 1, true);
+		view.setUint32(8, slot, true);
+		this.#objects.map('bench_state').set(indexKey(0), state);
+		const data = frames[0] ?? new Uint8Array(FRAME_BYTES);
+		const got = this.#objects.program('bench_driver').testRun({ data, repeat, dataOutSize: 2048 });
+		return { retval: got.retval, data: got.data, ns: got.durationNs };
+	}
+
+	/** One packet: refuses to measure a program that does something else than expected. */
+	#check(id: string, scenario: Scenario, frames: readonly Uint8Array[]): void {
+		const { retval, data } = this.#run(frames, 0, 1);
+		const parsed = parse(data);
+		const headers = parsed.layers.filter((layer) => layer.kind === 'ipv4').length;
+		const [verdict, wanted] = scenario.to !== 'service' ? [XDP_PASS, 1] : [XDP_TX, scenario.mode === 'dsr' ? 2 : 1];
+		if (retval !== verdict || headers !== wanted || parsed.problems.length > 0) {
+			throw new Error(`${id}: verdict ${retval}, ${headers} IP headers, ${parsed.problems.join('; ')}`);
+		}
+	}
+
+	/** One interleaved pair of runs. */
+	async sample(id: string): Promise<Sample> {
+		const prepared = this.#frames.get(id);
+		if (!prepared) throw new Error(`${id} was not prepared`);
+		const { scenario, frames } = prepared;
+		const { keys, values } = flat(frames.map((value, i) => ({ key: indexKey(i), value })));
+		await this.#objects.map('bench_frames').updateBatch(keys, values);
+		this.#check(id, scenario, frames);
+		const emptyNs = this.#run(frames, 1, REPEAT).ns;
+		return { emptyNs, programNs: this.#run(frames, 0, REPEAT).ns };
+	}
+
+	close(): void {
+		this.#objects.close();
+	}
+}
+
+let worker: Worker | undefined;
+
+async function handle(method: string, args: readonly unknown[]): Promise<unknown> {
+	if (method === 'start') {
+		worker = await Worker.start(args[0] as string, args[1] as Mode, args[2] as number);
+		return undefined;
+	}
+	if (!worker) throw new Error('the worker has not been started');
+	if (method === 'prepare') return worker.prepare(args[0] as string, args[1] as Scenario);
+	return await worker.sample(args[0] as string);
+}
+
+serve(handle, () => worker?.close());

@@ -1,0 +1,61 @@
+/** The node that the XDP figures are measured on: 16 other nodes, services at external addresses with Maglev tables. */
+import type { NodeFixture, ServiceFixture, WorldFixture } from '../test/lib/dataplane/types.ts';
+
+const TCP = 6;
+const NODES = 16;
+/** Slots of a service's table, as the agent makes them for 100 and for 10 backends. */
+const TABLES = { 100: 4093, 10: 251 } as const;
+export const SERVICE_PORT = 80;
+export const CLIENT = { ipv4: '203.0.113.7', mac: '02:00:00:00:50:fe' } as const;
+export const NODE = { ipv4: '192.168.50.1', ipv6: 'fd50::1' } as const;
+export const UPLINK_MAC = '02:00:00:00:50:01';
+/** An address that the uplink carries and that is nobody's here. */
+export const FOREIGN = '192.0.2.77';
+
+function node(n: number): NodeFixture {
+	return {
+		index: n,
+		ipv4: `192.168.50.${10 + n}`,
+		ipv6: `fd50::${(16 + n).toString(16)}`,
+		podCidr4: `10.244.${n}.0/24`,
+		podCidr6: `fd10:244:${n.toString(16)}::/64`,
+		routing: 'direct',
+		mtu: 1500,
+	};
+}
+
+/** Address of the n-th service, from 0. */
+export function serviceAddress(n: number): string {
+	return `198.51.${n >> 8}.${n & 255}`;
+}
+
+function service(n: number, backends: 10 | 100): ServiceFixture {
+	return {
+		address: serviceAddress(n),
+		port: SERVICE_PORT,
+		proto: TCP,
+		external: true,
+		backends: Array.from({ length: backends }, (_, i) => {
+			const at = n * backends + i;
+			return { address: `10.244.${2 + (at % NODES)}.${1 + ((at >> 4) % 250)}`, port: 8080 };
+		}),
+		table: Array.from({ length: TABLES[backends] }, (_, slot) => (slot * 7919 + n) % backends),
+	};
+}
+
+/** One service has 100 backends, many have 10 each. */
+export function benchWorld(services: number): WorldFixture {
+	return {
+		...NODE,
+		podCidr4: '10.244.1.0/24',
+		podCidr6: 'fd10:244:1::/64',
+		serviceCidrs: [],
+		clusterCidrs: ['10.244.0.0/16', 'fd10:244::/32'],
+		nonMasqueradeCidrs: [],
+		pods: [],
+		nodes: Array.from({ length: NODES }, (_, i) => node(2 + i)),
+		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10)),
+		mapSizes: { backends: 262_144, slots: 1 << 20, nat: 262_144 },
+		config: { snat_port_min: 1024, snat_port_max: 65_535 - 2767 },
+	};
+}

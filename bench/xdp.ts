@@ -1,0 +1,148 @@
+/**
+ * Time of the XDP program per packet, above driver + empty program, which run interleaved with it (design.md section 3).
+ * BPF_PROG_TEST_RUN in a namespace of its own; nothing is attached or pinned.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { compileBpf } from '../scripts/build-bpf.ts';
+import { NetnsProcess } from '../test/lib/netns-process.ts';
+import type { Figure, FigureInfo, Suite } from './figures.ts';
+import { median, rounded, spread } from './figures.ts';
+import type { Sample, Scenario } from './xdp-worker.ts';
+
+const ROUNDS = 9;
+const MANY = { services: 10_000, flows: 32_768 } as const;
+const ONE = { services: 1, flows: 1 } as const;
+const RATIO = 'xdp.scale.ratio';
+/** A hot flow among 10,000 services; only the ratio needs it. */
+const HOT_AMONG_MANY = 'xdp.dsr.hot.10k.ns';
+const HOT = 'xdp.dsr.hot.ns';
+
+interface XdpFigure extends FigureInfo {
+	readonly scenario: Scenario;
+}
+
+const dsr = { mode: 'dsr', to: 'service', flags: 'A' } as const;
+
+const FIGURES: readonly XdpFigure[] = [
+	{
+		id: HOT,
+		what: 'XDP, direct server return, established packet, one flow, 1 service × 100 backends',
+		target: { atMost: 65 },
+		scenario: { ...dsr, ...ONE },
+	},
+	{
+		id: HOT_AMONG_MANY,
+		what: 'the same among 10,000 services × 10 backends',
+		scenario: { ...dsr, ...MANY, flows: 1 },
+	},
+	{
+		id: 'xdp.dsr.32k.ns',
+		what: 'the same, 32,768 flows in turn over 10,000 services × 10 backends',
+		target: { atMost: 105 },
+		scenario: { ...dsr, ...MANY },
+	},
+	{
+		id: 'xdp.dsr.new.ns',
+		what: 'the same, each packet a SYN',
+		target: { atMost: 110 },
+		scenario: { ...dsr, ...MANY, flags: 'S' },
+	},
+	{
+		id: 'xdp.passthrough.ns',
+		what: 'XDP, packet to an address that is no service of ours, 10,000 services',
+		target: { atMost: 6 },
+		scenario: { ...dsr, ...MANY, flows: 1, to: 'foreign' },
+	},
+	{
+		id: 'xdp.passthrough.node.ns',
+		what: "XDP, packet to a port of the node's own address that is no service's",
+		target: { atMost: 10 },
+		scenario: { ...dsr, ...MANY, flows: 1, to: 'node' },
+	},
+];
+
+const RATIO_INFO: FigureInfo = {
+	id: RATIO,
+	what: 'hot established packet: time among 10,000 services over that with 1 service',
+	target: { atMost: 1.1 },
+};
+
+function figureOf(info: XdpFigure, samples: readonly Sample[]): Figure {
+	const values = samples.map((s) => s.programNs - s.emptyNs);
+	return {
+		id: info.id,
+		value: rounded(median(values)),
+		unit: 'ns',
+		baseline: `driver + empty program (${rounded(median(samples.map((s) => s.emptyNs)))} ns)`,
+		runs: samples.length,
+		note: `spread ${spread(values, 1)}`,
+	};
+}
+
+/** Figures of one mode and number of services share a loaded program; scenarios take turns within a round. */
+async function measureGroup(driver: string, group: readonly XdpFigure[], first: XdpFigure): Promise<Figure[]> {
+	const worker = new NetnsProcess(resolve(import.meta.dirname, 'xdp-worker.ts'));
+	try {
+		await worker.call('start', driver, first.scenario.mode, first.scenario.services);
+		for (const figure of group) await worker.call('prepare', figure.id, figure.scenario);
+		const samples = new Map<string, Sample[]>(group.map((f) => [f.id, []]));
+		for (let round = 0; round < ROUNDS; round++) {
+			for (const figure of group) samples.get(figure.id)?.push(await worker.call<Sample>('sample', figure.id));
+		}
+		return group.map((figure) => figureOf(figure, samples.get(figure.id) ?? []));
+	} finally {
+		await worker.close();
+	}
+}
+
+function groupsOf(figures: readonly XdpFigure[]): readonly (readonly [XdpFigure, ...XdpFigure[]])[] {
+	const groups = new Map<string, [XdpFigure, ...XdpFigure[]]>();
+	for (const figure of figures) {
+		const { mode, services, flags } = figure.scenario;
+		const key = `${mode} ${services} ${mode === 'snat' ? flags : ''}`;
+		const group = groups.get(key);
+		if (group) group.push(figure);
+		else groups.set(key, [figure]);
+	}
+	return [...groups.values()];
+}
+
+function ratioOf(figures: readonly Figure[]): Figure[] {
+	const hot = figures.find((f) => f.id === HOT);
+	const many = figures.find((f) => f.id === HOT_AMONG_MANY);
+	if (!hot || !many) return [];
+	return [
+		{
+			id: RATIO,
+			value: rounded(many.value / hot.value),
+			unit: '×',
+			baseline: `${HOT} (${hot.value} ns)`,
+			runs: many.runs,
+			note: `${many.value} ns among 10,000 services`,
+		},
+	];
+}
+
+export const xdpSuite: Suite = {
+	name: 'XDP program',
+	figures: [...FIGURES, RATIO_INFO],
+	async run(ids, progress) {
+		const wanted = FIGURES.filter((f) => ids.has(f.id) || (ids.has(RATIO) && [HOT, HOT_AMONG_MANY].includes(f.id)));
+		const directory = await mkdtemp(join(tmpdir(), 'fairlead-bench-'));
+		try {
+			const driver = join(directory, 'driver.bpf.o');
+			await compileBpf({ source: resolve(import.meta.dirname, 'xdp-driver.bpf.c'), output: driver });
+			const out: Figure[] = [];
+			for (const group of groupsOf(wanted)) {
+				const [first] = group;
+				progress(`${group.map((f) => f.id).join(' ')}: ${first.scenario.services} services, ${ROUNDS} rounds`);
+				out.push(...(await measureGroup(driver, group, first)));
+			}
+			return [...out, ...ratioOf(out)].filter((f) => ids.has(f.id));
+		} finally {
+			await rm(directory, { recursive: true, force: true });
+		}
+	},
+};

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Packets as XDP sees them: what it takes from the headers, and what it puts in front of them. Everything by direct access: the
+ * helpers that copy bytes cost more than all the rest.
+ */
+#pragma once
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include "dsr.h"
+
+enum xdp_lengths {
+	XDP_PORTS_LEN = 8, /* of L4 that must be there: a UDP header; TCP is checked for its flags too */
+	XDP_TCP_LEN = 20,
+	VXLAN_LEN = 16, /* UDP and VXLAN header */
+};
+
+/* A whole TCP or UDP datagram without options or extension headers. */
+struct xdp_pkt {
+	addr_t src;
+	addr_t dst;
+	__be16 sport;
+	__be16 dport;
+	__u16 ip_len; /* bytes from the IP header on */
+	__u8 proto;
+	__u8 family;
+	__u8 tos;
+	__u8 ttl;
+	__u8 tcp_flags;
+	__u8 pad;
+};
+
+/* Ports and flags behind the IP header. 0 = not a packet for XDP. */
+INLINE int xdp_parse_l4(void *l4, void *data_end, struct xdp_pkt *p)
+{
+	if (l4 + XDP_PORTS_LEN > data_end)
+		return 0;
+	p->sport = *(__be16 *)l4;
+	p->dport = *(__be16 *)(l4 + 2);
+	if (p->proto == L4_PROTO_UDP)
+		return 1;
+	if (p->proto != L4_PROTO_TCP || l4 + XDP_TCP_LEN > data_end)
+		return 0;
+	p->tcp_flags = ((__u8 *)l4)[13];
+	return 1;
+}
+
+/* 0 = options, a fragment, another protocol, not all in one buffer, or broken: tc shall judge. */
+INLINE int xdp_parse_ipv4(void *ip_header, void *data_end, struct xdp_pkt *p)
+{
+	struct iphdr *ip = ip_header;
+
+	if ((void *)(ip + 1) > data_end || *(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
+		return 0;
+	p->src = addr_from_ipv4(ip->saddr);
+	p->dst = addr_from_ipv4(ip->daddr);
+	p->ip_len = bpf_ntohs(ip->tot_len);
+	p->proto = ip->protocol;
+	p->family = 4;
+	p->tos = ip->tos;
+	p->ttl = ip->ttl;
+	if (p->ip_len > (__u32)(data_end - (void *)ip))
+		return 0;
+	return xdp_parse_l4(ip + 1, data_end, p);
+}
+
+INLINE int xdp_parse_ipv6(void *ip_header, void *data_end, struct xdp_pkt *p)
+{
+	struct ipv6hdr *ip = ip_header;
+
+	if ((void *)(ip + 1) > data_end || ip->version != 6)
+		return 0;
+	__builtin_memcpy(&p->src, &ip->saddr, 16);
+	__builtin_memcpy(&p->dst, &ip->daddr, 16);
+	p->ip_len = bpf_ntohs(ip->payload_len) + IPV6_LEN;
+	p->proto = ip->nexthdr;
+	p->family = 6;
+	p->tos = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
+	p->ttl = ip->hop_limit;
+	if (p->ip_len > (__u32)(data_end - (void *)ip))
+		return 0;
+	return xdp_parse_l4(ip + 1, data_end, p);
+}
+
+/* One hop less, as a router does. */
+INLINE void xdp_decrement_ttl4(struct iphdr *ip)
+{
+	__u32 check = ip->check + bpf_htons(0x0100); /* RFC 1141 */
+
+	ip->check = (__sum16)(check + (check >= 0xffff));
+	ip->ttl--;
+}
+
+/* A whole frame header of an IPv4 tunnel; the program makes sure of the room. */
+INLINE void xdp_fill_ipv4(struct iphdr *ip, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len, __be16 id)
+{
+	__be32 source = addr_ipv4(addr_of((void *)node->source)), target = addr_ipv4(addr_of((void *)node->tunnel));
+	__u32 first = 0x45 | (__u32)tos << 8 | (__u32)bpf_htons(len) << 16;
+	__u32 second = (__u32)id | (__u32)bpf_htons(0x4000) << 16; /* not to be fragmented: the length was checked */
+	__u64 sum = (__u64)first + second + (64 | (__u32)proto << 8) + source + target;
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	((__u32 *)ip)[0] = first;
+	((__u32 *)ip)[1] = second;
+	((__u32 *)ip)[2] = 64 | (__u32)proto << 8 | (__u32)(__u16)~sum << 16;
+	ip->saddr = source;
+	ip->daddr = target;
+}
+
+INLINE void xdp_fill_ipv6(struct ipv6hdr *ip, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len,
+			  __be16 label)
+{
+	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)tos << 20 | bpf_ntohs(label));
+	ip->payload_len = bpf_htons(len);
+	ip->nexthdr = proto;
+	ip->hop_limit = 64;
+	__builtin_memcpy(&ip->saddr, node->source, 16);
+	__builtin_memcpy(&ip->daddr, node->tunnel, 16);
+}
+
+INLINE int xdp_tunnel_is_ipv4(const struct xdp_node *node)
+{
+	return addr_is_ipv4(addr_of((void *)node->tunnel));
+}
+
+INLINE void xdp_fill_macs(struct ethhdr *eth, const struct xdp_node *node, __u16 type)
+{
+	mac_copy(eth->h_dest, node->dst_mac);
+	mac_copy(eth->h_source, node->src_mac);
+	eth->h_proto = bpf_htons(type);
+}
+
+/*
+ * Puts an IP header and the link header towards `node` in place of the link header. `len` and `proto` are those of what is behind.
+ * The tag goes into the identification, which means nothing in a packet that must not be fragmented (RFC 6864 section 4.1), or
+ * into the flow label. 0, or 1 when there is no room.
+ */
+INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len, __be16 tag)
+{
+	if (xdp_tunnel_is_ipv4(node)) {
+		if (bpf_xdp_adjust_head(ctx, -IPV4_MIN_LEN) < 0)
+			return 1;
+		void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+
+		if (data + ETH_LEN + IPV4_MIN_LEN > data_end)
+			return 1;
+		xdp_fill_macs(data, node, ETH_IPV4);
+		xdp_fill_ipv4(data + ETH_LEN, node, proto, tos, len + IPV4_MIN_LEN, tag);
+		return 0;
+	}
+	if (bpf_xdp_adjust_head(ctx, -IPV6_LEN) < 0)
+		return 1;
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+
+	if (data + ETH_LEN + IPV6_LEN > data_end)
+		return 1;
+	xdp_fill_macs(data, node, ETH_IPV6);
+	xdp_fill_ipv6(data + ETH_LEN, node, proto, tos, len, tag);
+	return 0;
+}
+
+/* Sends the frame by the node's device. */
+INLINE int xdp_send(struct xdp_md *ctx, const struct xdp_node *node)
+{
+	return node->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(node->ifindex, 0);
+}

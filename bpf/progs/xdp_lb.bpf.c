@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * XDP of the uplinks: packets from outside for services whose backend is on another node go there without ever becoming an skb.
+ * Whatever is not a whole TCP or UDP datagram for such a backend is passed on, and from_uplink chooses the same backend for it.
+ */
+#include "../lib/xdp_dsr.h"
+
+/* Is this port of the node's own address a service's? */
+INLINE int is_service_port(__u8 proto, __be16 port)
+{
+	__u32 bit = bpf_ntohs(port) + (proto == L4_PROTO_UDP ? PORT_BITS_UDP : PORT_BITS_TCP), element = bit >> 6;
+	__u64 *word = bpf_map_lookup_elem(&fl_ports_1, &element);
+
+	return word && (*word >> (bit & 63)) & 1;
+}
+
+INLINE int is_snat_port(__be16 port)
+{
+	__u32 number = bpf_ntohs(port);
+
+	return cfg_snat_port_max && number >= cfg_snat_port_min && number <= cfg_snat_port_max;
+}
+
+INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
+{
+	struct iphdr *ip = data + ETH_LEN;
+	__be32 node = ((const volatile __be32 *)cfg_node_addr4)[3];
+	struct xdp_pkt p = {};
+
+	if ((void *)(ip + 1) > data_end)
+		return XDP_PASS;
+	if (ip->daddr == node) {
+		__be16 *port = (__be16 *)(ip + 1) + 1;
+
+		if ((ip->protocol != L4_PROTO_TCP && ip->protocol != L4_PROTO_UDP) || (void *)(port + 1) > data_end)
+			return XDP_PASS;
+		if (!is_service_port(ip->protocol, *port) && !is_snat_port(*port))
+			return XDP_PASS;
+		return XDP_PASS;
+	}
+	addr_t dst = addr_from_ipv4(ip->daddr);
+
+	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ip, data_end, &p))
+		return XDP_PASS;
+	return cfg_north_south == NORTH_SOUTH_IPIP ? dsr_forward(ctx, &p) : XDP_PASS;
+}
+
+INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
+{
+	struct ipv6hdr *ip = data + ETH_LEN;
+	struct xdp_pkt p = {};
+	addr_t node = addr_config(cfg_node_addr6), dst;
+
+	if ((void *)(ip + 1) > data_end)
+		return XDP_PASS;
+	__builtin_memcpy(&dst, &ip->daddr, 16);
+	if (addr_equal(&dst, &node)) {
+		__be16 *port = (__be16 *)(ip + 1) + 1;
+
+		if ((ip->nexthdr != L4_PROTO_TCP && ip->nexthdr != L4_PROTO_UDP) || (void *)(port + 1) > data_end)
+			return XDP_PASS;
+		if (!is_service_port(ip->nexthdr, *port) && !is_snat_port(*port))
+			return XDP_PASS;
+		return XDP_PASS;
+	}
+	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ip, data_end, &p))
+		return XDP_PASS;
+	return cfg_north_south == NORTH_SOUTH_IPIP ? dsr_forward(ctx, &p) : XDP_PASS;
+}
+
+SEC("xdp")
+int xdp_lb(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > data_end)
+		return XDP_PASS;
+	if (eth->h_proto == bpf_htons(ETH_IPV4))
+		return handle_ipv4(ctx, data, data_end);
+	if (eth->h_proto == bpf_htons(ETH_IPV6))
+		return handle_ipv6(ctx, data, data_end);
+	return XDP_PASS;
+}
+
+char _license[] SEC("license")
+= "Dual BSD/GPL";

@@ -1,0 +1,162 @@
+/** The services, packets and expectations of the tests of north-south load balancing. */
+import { expect } from 'vitest';
+import type { RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.ts';
+import { explain } from '../lib/dataplane.ts';
+import { type FlowTuple, flowSlot } from '../lib/flow-hash.ts';
+import type { Layer, Parsed } from '../lib/packet.ts';
+import { ip, layerOf, parse, raw, tcp, udp } from '../lib/packet.ts';
+import { type Addresses, BACKEND_PORT, PROTO, uplinkFrame, V4, V6, WORLD } from './world.ts';
+
+/** XDP's verdicts. */
+export const XDP = { DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 } as const;
+/** cfg_north_south */
+export const MODE = { snat: 0, ipip: 1, vxlan: 2, option: 3 } as const;
+
+/** Slots of every table here. */
+export const TABLE = 31;
+/** Positions of the backends of `web`. */
+export const AT = { local: 0, node2: 1, node3: 2 } as const;
+const spread = Array.from({ length: TABLE }, (_, slot) => slot % 3);
+
+/** Ports of the services at the external address. */
+export const PORT = {
+	/** Backends on this node and two others. */
+	web: 8000,
+	dns: 8053,
+	/** externalTrafficPolicy: Local */
+	local: 8001,
+	/** sessionAffinity: ClientIP */
+	affinity: 8002,
+	/** Random instead of a table. */
+	random: 8003,
+	/** Changing from `before` to `now`. */
+	changing: 8004,
+	changingUdp: 8005,
+	/** Backend is the other node itself. */
+	nodeBackend: 8006,
+} as const;
+export const NODE_PORT = 30090;
+const LOCAL_EXTERNAL = 4;
+const AFFINITY = 8;
+
+/** Slots that are node 2's before a change and node 3's after it; the others stay with node 2. */
+export const isMoved = (slot: number): boolean => slot % 2 === 1;
+export const BEFORE = Array.from({ length: TABLE }, () => 0);
+export const NOW = Array.from({ length: TABLE }, (_, slot) => (isMoved(slot) ? 1 : 0));
+
+function services(x: Addresses): ServiceFixture[] {
+	const at = { address: x.external, external: true } as const;
+	const three = (port: number) => [
+		{ address: x.b, port, local: true },
+		{ address: x.pod2, port },
+		{ address: x.pod3, port },
+	];
+	const web = { ...at, proto: PROTO.TCP, backends: three(BACKEND_PORT.web), table: spread };
+	const two = three(BACKEND_PORT.web).slice(1);
+	const node = [{ address: x.node2, port: BACKEND_PORT.web }];
+	return [
+		{ ...web, port: PORT.web },
+		{ ...web, port: PORT.dns, proto: PROTO.UDP, backends: three(BACKEND_PORT.dns) },
+		{ ...web, port: PORT.local, flags: LOCAL_EXTERNAL },
+		{ ...web, port: PORT.affinity, flags: AFFINITY },
+		{ ...at, proto: PROTO.TCP, port: PORT.random, backends: two },
+		{ ...web, port: PORT.changing, backends: two, table: NOW, previous: BEFORE },
+		{ ...web, proto: PROTO.UDP, port: PORT.changingUdp, backends: two, table: NOW, previous: BEFORE },
+		{ ...web, port: PORT.nodeBackend, backends: node, table: BEFORE },
+		{ ...web, address: x.node, port: NODE_PORT, backends: two, table: BEFORE, nodeAddress: true },
+	];
+}
+
+/** @param mode  one of MODE */
+export function xdpWorld(mode: number, over: Partial<WorldFixture> = {}): WorldFixture {
+	return {
+		...WORLD,
+		services: [...services(V4), ...services(V6)],
+		config: { ...WORLD.config, north_south: mode },
+		mapSizes: { ...WORLD.mapSizes, dsr_flows: 1024 },
+		...over,
+	};
+}
+
+export interface Datagram {
+	readonly proto: 'tcp' | 'udp';
+	readonly dport: number;
+	readonly sport: number;
+	readonly flags?: string;
+	readonly ttl?: number;
+	readonly tos?: number;
+	readonly payload?: number;
+	readonly src?: string;
+	readonly dst?: string;
+}
+
+/** Layers of a packet from the outside client. */
+export function datagram(x: Addresses, o: Datagram): Layer[] {
+	const { proto, dport, sport } = o;
+	const options = {
+		df: true,
+		...(o.ttl === undefined ? {} : { ttl: o.ttl }),
+		...(o.tos === undefined ? {} : { tos: o.tos }),
+	};
+	return [
+		ip(o.src ?? x.world, o.dst ?? x.external, options),
+		proto === 'tcp' ? tcp({ sport, dport, flags: o.flags ?? 'A', seq: 7, ack: 9 }) : udp({ sport, dport }),
+		...(o.payload === 0 ? [] : [raw(new Uint8Array(o.payload ?? 32).fill(0x5a))]),
+	];
+}
+
+export const fromClient = (x: Addresses, o: Datagram): Uint8Array => uplinkFrame(...datagram(x, o));
+
+export function tupleOf(x: Addresses, o: Datagram): FlowTuple {
+	const { sport, dport } = o;
+	return { src: o.src ?? x.world, dst: o.dst ?? x.external, sport, dport, proto: o.proto === 'tcp' ? 6 : 17 };
+}
+
+/** A source port whose flow falls into a slot that is wanted. */
+export function sportFor(
+	x: Addresses,
+	o: Omit<Datagram, 'sport'>,
+	wanted: (slot: number) => boolean,
+	from = 20_000,
+): number {
+	for (let sport = from; sport < 65_536; sport++) {
+		if (wanted(flowSlot(tupleOf(x, { ...o, sport }), TABLE))) return sport;
+	}
+	throw new Error('no source port falls into a wanted slot');
+}
+
+/** A source port whose flow belongs to this backend of `web` or `dns`. */
+export const sportOf = (x: Addresses, o: Omit<Datagram, 'sport'>, position: number): number =>
+	sportFor(x, o, (slot) => slot % 3 === position);
+
+/** The packet came out as it was, for tc to judge. */
+export function expectPassed(sent: Uint8Array, got: RunResult): void {
+	expect({ verdict: got.verdict, packet: got.packet, drops: got.drops }, explain(sent, got)).toEqual({
+		verdict: XDP.PASS,
+		packet: sent,
+		drops: {},
+	});
+}
+
+/** The packet left with this verdict, and its lengths and checksums fit. Returns it parsed. */
+export function expectSent(sent: Uint8Array, got: RunResult, verdict: number = XDP.TX): Parsed {
+	const parsed = parse(got.packet);
+	expect(
+		{ verdict: got.verdict, drops: got.drops, problems: parsed.problems },
+		`expected verdict ${verdict}\n${explain(sent, got)}`,
+	).toEqual({ verdict, drops: {}, problems: [] });
+	return parsed;
+}
+
+/** Source and destination of the n-th IP header, from outside. */
+export function addressesOf(parsed: Parsed, n: number): { src: string; dst: string; ttl: number } {
+	const header = parsed.layers.filter((layer) => layer.kind === 'ipv4' || layer.kind === 'ipv6').at(n);
+	if (!header) throw new Error(`packet has no IP header ${n}: ${parsed.layers.map((l) => l.kind).join(' ')}`);
+	const ttl = (header.kind === 'ipv4' ? header.ttl : header.hopLimit) ?? 0;
+	return { src: header.src, dst: header.dst, ttl };
+}
+
+export const headersOf = (parsed: Parsed): number =>
+	parsed.layers.filter((layer) => layer.kind === 'ipv4' || layer.kind === 'ipv6').length;
+
+export const macsOf = (parsed: Parsed): { src: string; dst: string } => layerOf(parsed, 'eth');
