@@ -70,6 +70,7 @@ describe('close', () => {
 		const ring = new RingBuffer(object.map('events'), () => undefined);
 		object.program('first').testRun({ data: frame() });
 		expect(() => BpfLink.attachTcx(object.program('first'), 2_000_000, 'ingress')).toThrow('ENODEV');
+		await expect(BpfLink.attachTcxAsync(object.program('first'), 2_000_000, 'egress')).rejects.toThrow('ENODEV');
 		await object.map('counts').dumpAsync();
 		ring.close();
 		object.close();

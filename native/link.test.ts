@@ -109,6 +109,60 @@ describe('tcx', () => {
 		]);
 	});
 
+	it('attaches on a worker thread while the program may be closed and this thread goes on', () => {
+		const result = inNetns(
+			netns,
+			async (n, { object }) => {
+				const o = n.BpfObject.open(object);
+				await o.load();
+				const id = o.program('first').id;
+				const pending = (['ingress', 'egress'] as const).map((where) =>
+					n.BpfLink.attachTcxAsync(o.program('first'), n.ifindexOf('fl1'), where),
+				);
+				let turns = 0;
+				const timer = setInterval(() => turns++, 0);
+				o.close();
+				const links = await Promise.all(pending);
+				clearInterval(timer);
+				const infos = links.map((link) => link.info);
+				for (const link of links) link.close();
+				return { id, turns, infos };
+			},
+			{ object },
+		);
+		expect(result.infos.map((info) => [info.programId, info.attachType])).toEqual([
+			[result.id, 46],
+			[result.id, 47],
+		]);
+		expect(result.turns).toBeGreaterThan(0);
+	});
+
+	it('rejects what it would throw for when asked to attach on a worker thread', () => {
+		const errors = inNetns(
+			netns,
+			async (n, { object }) => {
+				const o = n.BpfObject.open(object);
+				await o.load();
+				const first = o.program('first');
+				const attempts = [
+					n.BpfLink.attachTcxAsync(first, 999_999, 'ingress'),
+					n.BpfLink.attachTcxAsync(first, 0, 'ingress'),
+					n.BpfLink.attachTcxAsync(first, 1, 'sideways' as 'ingress'),
+					n.BpfLink.attachTcxAsync({} as typeof first, 1, 'ingress'),
+				];
+				const settled = await Promise.allSettled(attempts);
+				return settled.map((each) => (each.status === 'rejected' ? String(each.reason) : 'did not reject'));
+			},
+			{ object },
+		);
+		expect(errors).toEqual([
+			'NativeError: program first: cannot attach to tcx ingress of interface 999999: No such device (ENODEV)',
+			'TypeError: ifindex: expected an interface index, got 0',
+			"TypeError: where: expected 'ingress' or 'egress', got 'sideways'",
+			expect.stringMatching(/^TypeError: .*program/),
+		]);
+	});
+
 	it('ends with the process unless pinned; a pin is found again by the next process', () => {
 		const args = { object, pin: join(pins, 'link') };
 		const attach = async (n: typeof import('./index.ts'), a: { object: string; pin: string; keep: boolean }) => {

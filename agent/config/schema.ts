@@ -127,6 +127,12 @@ export const CONFIG_KEYS = {
 	ctMaxEntries: key('value', entries, 262_144, 'connections tracked at once'),
 	maps: key('value', mapSizes, {}, 'entries of other BPF maps'),
 	podCoolDownMs: key('value', milliseconds, 30_000, 'time before a pod address is used again'),
+	expediteAttach: key(
+		'value',
+		z.boolean(),
+		true,
+		"expedite the kernel's RCU grace periods in the moments in which a pod's programs are attached",
+	),
 	addTimeoutMs: key('value', milliseconds, 30_000, 'longest CNI ADD'),
 	delTimeoutMs: key('value', milliseconds, 10_000, 'longest CNI DEL'),
 } as const satisfies Record<string, ConfigKey>;

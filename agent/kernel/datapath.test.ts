@@ -1,6 +1,6 @@
 /** The dataplane's life on the real kernel: first start, restart, upgrade, rollback, interrupted upgrade, refusal. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -157,6 +157,54 @@ describe('start and restart', () => {
 		expect(links().join()).not.toMatch(/pod_/);
 		await expect(agent.call('attachEndpoint', POD, 'a.b')).rejects.toThrow(/not a valid name/);
 		await expect(agent.call('attachEndpoint', 999, 'a')).rejects.toThrow(/cannot attach/);
+	});
+
+	it('gives an endpoint that is being attached the programs of a reload, and no activation ends it', async () => {
+		const programOf = async (link: string): Promise<number> =>
+			(await agent.call<{ programId: number }>('link', join(linksDir, link))).programId;
+		const others = { uplinks: [UPLINK], endpoints: [] };
+		await open();
+		await activate(others);
+		await agent.call('holdAttach');
+		const attached = agent.call('attachEndpoint', POD, 'a');
+		await agent.call('reload', { podMtu: 1400 });
+		await activate(others);
+		await agent.call('letAttach');
+		await attached;
+		expect(await activate(others)).toMatchObject({ removed: [] });
+		await agent.call('attachEndpoint', PEER, 'b');
+		for (const way of ['in', 'out']) expect(await programOf(`pod_a_${way}`)).toBe(await programOf(`pod_b_${way}`));
+		await agent.call('detachEndpoint', 'a');
+		expect(links().join()).not.toMatch(/pod_a/);
+	});
+
+	it('shortens grace periods only while it attaches, and ends that after an agent that was killed meanwhile', async () => {
+		const [switchPath, markerPath] = [join(scratch, 'rcu_expedited'), join(scratch, 'marker')];
+		writeFileSync(switchPath, '0');
+		const gracePeriods = { switchPath, markerPath, bootId: 'boot' };
+		const state = () => [readFileSync(switchPath, 'utf8'), existsSync(markerPath)];
+		await open({ gracePeriods });
+		await activate({ uplinks: [UPLINK], endpoints: [] });
+		await agent.call('attachEndpoint', POD, 'a');
+		expect(state()).toEqual(['0', false]);
+		await agent.call('dieAt', 'while an endpoint is being attached');
+		await expect(agent.call('attachEndpoint', PEER, 'b')).rejects.toThrow(/ended: SIGKILL/);
+		expect(state()).toEqual(['1', true]);
+		agent.restart();
+		await open({ gracePeriods });
+		expect(state()).toEqual(['0', false]);
+		await activate({ uplinks: [UPLINK], endpoints: [{ ifindex: POD, pinName: 'a' }] });
+		expect(links().join()).not.toMatch(/pod_b/);
+	});
+
+	it('leaves nothing attached when one of the two ways of an endpoint cannot be', async () => {
+		await open();
+		await activate({ uplinks: [UPLINK], endpoints: [] });
+		mkdirSync(join(linksDir, 'pod_a_in'));
+		await expect(agent.call('attachEndpoint', POD, 'a')).rejects.toThrow(/cannot attach from_pod as pod_a_in/);
+		rmSync(join(linksDir, 'pod_a_in'), { recursive: true });
+		await agent.call('detachEndpoint', 'a');
+		expect(links().join()).not.toMatch(/pod_/);
 	});
 
 	it('loads programs with other constants into the links that exist', async () => {

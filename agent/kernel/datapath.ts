@@ -22,8 +22,9 @@ import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import { BpfKernel } from './bpf-kernel.ts';
 import type { CarryReport } from './carry-over.ts';
+import type { GracePeriods } from './grace-periods.ts';
 import { kernelHz } from './kernel-hz.ts';
-import { type LinkChange, Links, type LinkTarget } from './links.ts';
+import { type LinkChange, Links, type LinkTarget, type TcTarget } from './links.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
@@ -50,6 +51,8 @@ export interface DatapathOptions {
 	readonly mapSizes?: MapSizes;
 	/** Default `auto`: tcx where the kernel has it. */
 	readonly tc?: 'auto' | 'clsact';
+	/** Makes attachEndpoint() fast; closed by close(). Left out = the kernel takes its time. */
+	readonly gracePeriods?: GracePeriods;
 }
 
 /** A pod's host side veth. */
@@ -92,6 +95,10 @@ export interface MapMemory {
 interface Attachment {
 	readonly program: string;
 	readonly target: LinkTarget;
+}
+
+interface EndpointHook extends Attachment {
+	readonly target: TcTarget;
 }
 
 /** Pin name → attachment. */
@@ -179,6 +186,8 @@ export class Datapath {
 	readonly #pins: ProgramPins;
 	readonly #flows: FlowMigration;
 	readonly #attached: AttachmentTable = new Map();
+	/** Names attachEndpoint() has made: a pod may be on its way and not yet in the caller's list. */
+	readonly #attachedSingly = new Set<string>();
 	#programs: Programs;
 
 	/** Use openDatapath(). */
@@ -220,7 +229,7 @@ export class Datapath {
 		let changes: SwapReport;
 		try {
 			if (this.#flows.pending) this.#setMigrating(1);
-			this.#attached.clear();
+			for (const name of this.#attached.keys()) if (!this.#attachedSingly.has(name)) this.#attached.delete(name);
 			changes = this.#swap(wanted, isEndpoint);
 			if (this.#flows.pending) await this.#flows.secondPass();
 		} finally {
@@ -234,15 +243,27 @@ export class Datapath {
 		return { ...changes, removed, carried, swapMs };
 	}
 
-	/** Attaches a pod's host side veth, replacing what an earlier agent attached under the name. @throws ATTACH_FAILED */
-	attachEndpoint(ifindex: number, pinName: string): void {
-		for (const [name, attachment] of endpointAttachments({ ifindex, pinName })) this.#attach(name, attachment);
+	/**
+	 * Attaches a pod's host side veth, replacing what an earlier agent attached under the name. activate() leaves it alone from
+	 * then on, whether it names it or not, until detachEndpoint(): not to be called before this has settled.
+	 * @throws ATTACH_FAILED
+	 */
+	async attachEndpoint(ifindex: number, pinName: string): Promise<void> {
+		const attachments = [...endpointAttachments({ ifindex, pinName })];
+		const attachAll = () => Promise.allSettled(attachments.map(([name, each]) => this.#attachTc(name, each)));
+		const { gracePeriods } = this.#options;
+		const results = await (gracePeriods ? gracePeriods.shorten(attachAll) : attachAll());
+		const failed = results.find((result) => result.status === 'rejected');
+		if (failed) throw failed.reason;
 	}
 
 	/** @returns false when nothing was attached under the name */
 	detachEndpoint(pinName: string): boolean {
 		const names = [...endpointAttachments({ ifindex: 0, pinName }).keys()];
-		for (const name of names) this.#attached.delete(name);
+		for (const name of names) {
+			this.#attached.delete(name);
+			this.#attachedSingly.delete(name);
+		}
 		return names.map((name) => this.#links.detach(name)).includes(true);
 	}
 
@@ -269,6 +290,7 @@ export class Datapath {
 	close(): void {
 		this.#programs.close();
 		this.#maps.close();
+		this.#options.gracePeriods?.close();
 	}
 
 	#wanted(attachments: Attachments): AttachmentTable {
@@ -329,16 +351,21 @@ export class Datapath {
 	}
 
 	#attach(name: string, attachment: Attachment): LinkChange {
-		const program = this.#programs.find(attachment.program);
-		if (program === undefined) {
-			throw new FairleadError(
-				'ATTACH_FAILED',
-				`cannot attach ${name}: no loaded object has a program ${attachment.program}`,
-			);
-		}
-		const change = this.#links.attach(name, program, attachment.target);
+		const change = this.#links.attach(name, this.#programFor(name, attachment), attachment.target);
 		this.#attached.set(name, attachment);
 		return change;
+	}
+
+	async #attachTc(name: string, attachment: EndpointHook): Promise<void> {
+		this.#attachedSingly.add(name);
+		await this.#links.attachTc(name, () => this.#programFor(name, attachment), attachment.target);
+		this.#attached.set(name, attachment);
+	}
+
+	#programFor(name: string, { program }: Attachment): BpfProgram {
+		const found = this.#programs.find(program);
+		if (found !== undefined) return found;
+		throw new FairleadError('ATTACH_FAILED', `cannot attach ${name}: no loaded object has a program ${program}`);
 	}
 
 	#setMigrating(migrating: 0 | 1): void {
@@ -357,7 +384,7 @@ function isEndpoint(name: string): boolean {
 
 type SwapReport = Pick<ActivationReport, 'attached' | 'replaced' | 'failed'>;
 
-function endpointAttachments({ ifindex, pinName }: EndpointAttachment): AttachmentTable {
+function endpointAttachments({ ifindex, pinName }: EndpointAttachment): Map<string, EndpointHook> {
 	return new Map([
 		[`${ENDPOINT_PREFIX}${pinName}_out`, { program: 'to_pod', target: { kind: 'tc', ifindex, where: 'egress' } }],
 		[`${ENDPOINT_PREFIX}${pinName}_in`, { program: 'from_pod', target: { kind: 'tc', ifindex, where: 'ingress' } }],

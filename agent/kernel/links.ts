@@ -13,11 +13,15 @@ import {
 	NativeError,
 	type Where,
 } from '../../native/index.ts';
-import { errorCode, FairleadError } from '../model/errors.ts';
+import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 
-export type LinkTarget =
-	| { readonly kind: 'tc'; readonly ifindex: number; readonly where: Where }
-	| { readonly kind: 'cgroup'; readonly path: string; readonly type: CgroupAttachType };
+export interface TcTarget {
+	readonly kind: 'tc';
+	readonly ifindex: number;
+	readonly where: Where;
+}
+
+export type LinkTarget = TcTarget | { readonly kind: 'cgroup'; readonly path: string; readonly type: CgroupAttachType };
 
 /** What became of an attachment. */
 export type LinkChange = 'attached' | 'replaced';
@@ -48,25 +52,48 @@ export class Links {
 	 * @throws FairleadError ATTACH_FAILED
 	 */
 	attach(name: string, program: BpfProgram, target: LinkTarget): LinkChange {
-		if (!PIN_NAME.test(name))
-			throw new FairleadError('ATTACH_FAILED', `cannot pin a link as '${name}': not a valid name`);
 		const clsactTarget = target.kind === 'tc' && !this.#useTcx ? target : undefined;
 		const pin = clsactTarget === undefined ? name : `${name}__clsact_${clsactTarget.ifindex}_${clsactTarget.where}`;
 		try {
+			requirePinName(name);
 			const change =
 				clsactTarget === undefined
 					? this.#attachLink(pin, program, target)
 					: this.#attachClsact(pin, program, clsactTarget);
-			// The same attachment on a device that is gone, or made in the other way.
-			for (const entry of this.#entries()) if (entry !== pin && nameOf(entry) === name) this.#remove(entry);
+			this.#removeOthers(name, pin);
 			return change;
 		} catch (cause) {
-			const why = cause instanceof Error ? cause.message : String(cause);
-			throw new FairleadError('ATTACH_FAILED', `cannot attach ${program.name} as ${name}: ${why}`, {
-				cause,
-				link: name,
-			});
+			throw attachFailed(name, program, cause);
 		}
+	}
+
+	/**
+	 * As attach(), but the thread does not wait for the kernel. The caller sees to it that nothing else is done under the name
+	 * until it is settled.
+	 * @param program  asked again after the wait: another one may have taken its place everywhere
+	 * @throws FairleadError ATTACH_FAILED
+	 */
+	async attachTc(name: string, program: () => BpfProgram, target: TcTarget): Promise<LinkChange> {
+		if (!this.#useTcx) return this.attach(name, program(), target);
+		const wanted = program();
+		try {
+			requirePinName(name);
+			const path = join(this.#directory, name);
+			const replaced = replaceProgram(path, wanted, target);
+			if (!replaced) {
+				const link = await BpfLink.attachTcxAsync(wanted, target.ifindex, target.where);
+				pinAndClose(link, path, () => program() !== wanted && link.update(program()));
+			}
+			this.#removeOthers(name, name);
+			return replaced ? 'replaced' : 'attached';
+		} catch (cause) {
+			throw attachFailed(name, wanted, cause);
+		}
+	}
+
+	/** The same attachment on a device that is gone, or made in the other way. */
+	#removeOthers(name: string, pin: string): void {
+		for (const entry of this.#entries()) if (entry !== pin && nameOf(entry) === name) this.#remove(entry);
 	}
 
 	/**
@@ -121,15 +148,11 @@ export class Links {
 			target.kind === 'tc'
 				? BpfLink.attachTcx(program, target.ifindex, target.where)
 				: BpfLink.attachCgroup(program, target.path, target.type);
-		try {
-			link.pin(path);
-		} finally {
-			link.close();
-		}
+		pinAndClose(link, path);
 		return 'attached';
 	}
 
-	#attachClsact(pin: string, program: BpfProgram, target: LinkTarget & { kind: 'tc' }): LinkChange {
+	#attachClsact(pin: string, program: BpfProgram, target: TcTarget): LinkChange {
 		const known = clsact.programId(target.ifindex, target.where, SLOT) !== undefined;
 		mkdirSync(join(this.#directory, pin), { recursive: true, mode: 0o700 });
 		clsact.attach(program, target.ifindex, target.where, SLOT);
@@ -150,6 +173,25 @@ export class Links {
 			if (!['ENODEV', 'ENOENT', 'EINVAL'].includes(errorCode(error) ?? '')) throw error;
 		}
 		rmdirSync(path);
+	}
+}
+
+function requirePinName(name: string): void {
+	if (!PIN_NAME.test(name)) throw new Error('not a valid name of a pin');
+}
+
+function attachFailed(name: string, program: BpfProgram, cause: unknown): FairleadError {
+	const text = `cannot attach ${program.name} as ${name}: ${errorMessage(cause)}`;
+	return new FairleadError('ATTACH_FAILED', text, { cause, link: name });
+}
+
+/** A link that could not be pinned ends. */
+function pinAndClose(link: BpfLink, path: string, before: () => unknown = () => undefined): void {
+	try {
+		before();
+		link.pin(path);
+	} finally {
+		link.close();
 	}
 }
 

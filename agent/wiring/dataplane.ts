@@ -2,6 +2,7 @@
  * The dataplane of this node as one thing: facts and plans come in, devices, programs, routes and peer tables follow.
  * open() prepares everything while old programs go on; activate() swaps; refresh() follows changes and repairs.
  */
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { NorthSouth } from '../../native/abi/generated.ts';
 import { type KernelFeatures, netlinkRequest } from '../../native/index.ts';
@@ -13,6 +14,7 @@ import {
 	type EndpointAttachment,
 	openDatapath,
 } from '../kernel/datapath.ts';
+import { GracePeriods } from '../kernel/grace-periods.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
@@ -24,6 +26,7 @@ import { planRouting, type RoutingResult } from '../plan/routing.ts';
 import { reconcilePeers } from '../reconcile/nodes.ts';
 import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
+import { bootId } from './machine.ts';
 import { collectNodeFacts } from './node-facts.ts';
 
 export interface DataplaneOptions {
@@ -148,6 +151,7 @@ export class Dataplane {
 			cgroupRoot: config.cgroupRoot,
 			settings,
 			features,
+			...gracePeriods(config, options.log),
 			mapSizes: { ct4: config.ctMaxEntries, ct6: usesIpv6 ? config.ctMaxEntries : 1024, ...definedSizes(config.maps) },
 		});
 		return new Dataplane(options, { datapath, netlink, executor, facts, routing, devices, settings });
@@ -232,6 +236,17 @@ export class Dataplane {
 		if (report.changes.length > 0) this.#options.log.debug({ changes: report.changes }, 'routes changed');
 		return report.failures.map(({ what, why }) => `${what}: ${why}`);
 	}
+}
+
+/** Made also where it is not wanted: an agent that wanted it may have been killed. */
+function gracePeriods({ runDir, expediteAttach }: Config, log: Logger): { gracePeriods?: GracePeriods } {
+	const periods = new GracePeriods({ markerPath: join(runDir, 'rcu-expedited'), bootId: bootId() });
+	if (expediteAttach) {
+		if (!periods.available) log.info('grace periods cannot be expedited; attaching a pod takes some 25 ms longer');
+		return { gracePeriods: periods };
+	}
+	periods.close();
+	return {};
 }
 
 function routingSettings(config: Config) {

@@ -118,6 +118,7 @@ export interface Addon {
 	programClose(program: ProgramHandle): void;
 
 	linkAttachTcx(program: ProgramHandle, ifindex: number, where: Where): LinkHandle;
+	linkAttachTcxAsync(program: ProgramHandle, ifindex: number, where: Where): Promise<LinkHandle>;
 	linkAttachXdp(program: ProgramHandle, ifindex: number, mode: 'native' | 'generic'): LinkHandle;
 	linkAttachCgroup(program: ProgramHandle, cgroupPath: string, type: string): LinkHandle;
 	linkOpenPinned(path: string): LinkHandle;

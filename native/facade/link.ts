@@ -31,6 +31,15 @@ export class BpfLink {
 		return new BpfLink(addon.linkAttachTcx(handleOf(programHandles, program, 'program'), ifindex, where));
 	}
 
+	/**
+	 * attachTcx() on a worker thread: the kernel waits for an RCU grace period in it, some 10 ms with nothing else to do.
+	 * The program may be closed meanwhile.
+	 */
+	static async attachTcxAsync(program: BpfProgram, ifindex: number, where: Where): Promise<BpfLink> {
+		const handle = handleOf(programHandles, program, 'program');
+		return new BpfLink(await addon.linkAttachTcxAsync(handle, ifindex, where));
+	}
+
 	/** @throws NativeError EOPNOTSUPP when the driver has no native XDP: use 'generic'. EBUSY: another one is attached. */
 	static attachXdp(program: BpfProgram, ifindex: number, mode: 'native' | 'generic'): BpfLink {
 		return new BpfLink(addon.linkAttachXdp(handleOf(programHandles, program, 'program'), ifindex, mode));

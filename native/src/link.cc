@@ -6,9 +6,12 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
+#include "async.h"
 #include "fdkind.h"
 #include "kernel_abi.h"
 #include "probe.h"
@@ -42,17 +45,45 @@ Napi::Value WrapLink(Napi::Env env, UniqueFd fd)
 	return Wrap(env, std::make_unique<LinkHandle>(State::Of(env).registry(), std::move(fd)));
 }
 
-Napi::Value AttachTcx(const Napi::CallbackInfo &info)
+/// Plain data, so that a worker thread can attach.
+struct TcxJob {
+	std::shared_ptr<UniqueFd> program;
+	std::string name;
+	int ifindex = 0;
+	bool ingress = false;
+};
+
+/// (program, ifindex, where)
+TcxJob TcxArgs(const Napi::CallbackInfo &info)
 {
 	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
 	int ifindex = IfindexArg(info, 1);
 	bool ingress = IngressArg(info, 2);
-	int rc = bpf_link_create(program.fd(), ifindex, ingress ? abi::kTcxIngress : abi::kTcxEgress, nullptr);
-	std::string what = "program " + program.name() + ": cannot attach to tcx " + (ingress ? "ingress" : "egress") +
-			   " of interface " + std::to_string(ifindex);
+	return {std::make_shared<UniqueFd>(Duplicate(program.fd())), program.name(), ifindex, ingress};
+}
+
+UniqueFd CreateTcx(const TcxJob &job)
+{
+	int rc = bpf_link_create(job.program->get(), job.ifindex, job.ingress ? abi::kTcxIngress : abi::kTcxEgress,
+				 nullptr);
+	std::string what = "program " + job.name + ": cannot attach to tcx " + (job.ingress ? "ingress" : "egress") +
+			   " of interface " + std::to_string(job.ifindex);
 	if (rc == -EINVAL && !KernelHasTcx())
 		throw SysError(EOPNOTSUPP, "BPF_LINK_CREATE", what + ": needs kernel 6.6");
-	return WrapLink(info.Env(), OwnFd(rc, "BPF_LINK_CREATE", what));
+	return OwnFd(rc, "BPF_LINK_CREATE", what);
+}
+
+Napi::Value AttachTcx(const Napi::CallbackInfo &info)
+{
+	return WrapLink(info.Env(), CreateTcx(TcxArgs(info)));
+}
+
+/// The kernel holds the caller for an RCU grace period, and before that for whoever has the rtnl lock.
+Napi::Value AttachTcxAsync(const Napi::CallbackInfo &info)
+{
+	return RunAsync<UniqueFd>(
+		info.Env(), "fairlead:attachTcx", [job = TcxArgs(info)] { return CreateTcx(job); },
+		[](Napi::Env env, UniqueFd &&fd) { return WrapLink(env, std::move(fd)); });
 }
 
 Napi::Value AttachXdp(const Napi::CallbackInfo &info)
@@ -176,6 +207,7 @@ bool IngressArg(const Napi::CallbackInfo &info, size_t index)
 void ExportLink(Napi::Object exports)
 {
 	Export<AttachTcx>(exports, "linkAttachTcx");
+	Export<AttachTcxAsync>(exports, "linkAttachTcxAsync");
 	Export<AttachXdp>(exports, "linkAttachXdp");
 	Export<AttachCgroup>(exports, "linkAttachCgroup");
 	Export<OpenPinned>(exports, "linkOpenPinned");

@@ -9,6 +9,7 @@ import { type Maps, RuntimeState } from '../../../native/abi/generated.ts';
 import { BpfLink, BpfMap, BpfObject, clsact, probe, type Where } from '../../../native/index.ts';
 import { serve } from '../../../test/lib/netns-process.ts';
 import { type Attachments, type Datapath, type DatapathSettings, openDatapath } from '../datapath.ts';
+import { type GracePeriodOptions, GracePeriods } from '../grace-periods.ts';
 import type { MapSizes } from '../pinned-maps.ts';
 
 export interface OpenRequest {
@@ -18,6 +19,7 @@ export interface OpenRequest {
 	readonly settings?: Partial<DatapathSettings>;
 	readonly mapSizes?: MapSizes;
 	readonly tc?: 'auto' | 'clsact';
+	readonly gracePeriods?: GracePeriodOptions;
 }
 
 const address = new Uint8Array(16);
@@ -57,14 +59,17 @@ const SMALL: MapSizes = Object.fromEntries(
 
 let datapath: Datapath | undefined;
 let pinned: BpfObject | undefined;
+let attachHeld = Promise.withResolvers<void>();
+const attachTcxAsync = BpfLink.attachTcxAsync;
 
 const handlers: Record<string, (...args: never[]) => unknown> = {
 	async open(request: OpenRequest) {
 		datapath?.close();
 		datapath = undefined;
-		const { settings, mapSizes, ...rest } = request;
+		const { settings, mapSizes, gracePeriods, ...rest } = request;
 		datapath = await openDatapath({
 			...rest,
+			...(gracePeriods && { gracePeriods: new GracePeriods(gracePeriods) }),
 			settings: { ...SETTINGS, ...settings },
 			mapSizes: { ...SMALL, ...mapSizes },
 			features: probe(),
@@ -74,6 +79,19 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 	activate: (attachments: Attachments) => datapath?.activate(attachments),
 	reload: (settings: Partial<DatapathSettings>) => datapath?.reload({ ...SETTINGS, ...settings }),
 	attachEndpoint: (ifindex: number, name: string) => datapath?.attachEndpoint(ifindex, name),
+	/** From now on attachEndpoint() does not get its links before letAttach(). */
+	holdAttach() {
+		attachHeld = Promise.withResolvers<void>();
+		BpfLink.attachTcxAsync = async (...args) => {
+			const link = await attachTcxAsync.apply(BpfLink, args);
+			await attachHeld.promise;
+			return link;
+		};
+	},
+	letAttach() {
+		BpfLink.attachTcxAsync = attachTcxAsync;
+		attachHeld.resolve();
+	},
 	detachEndpoint: (name: string) => datapath?.detachEndpoint(name),
 	set: (map: keyof typeof Maps, key: Uint8Array, value: Uint8Array) => datapath?.kernel.mapSet(map, key, value),
 	get: (map: keyof typeof Maps, key: Uint8Array) => datapath?.kernel.mapGet(map, key),
@@ -111,7 +129,8 @@ export type KillPoint =
 	| 'amid the links'
 	| 'after the second copy'
 	| 'amid the pins'
-	| 'before a clsact filter goes';
+	| 'before a clsact filter goes'
+	| 'while an endpoint is being attached';
 
 const die = (): void => {
 	process.kill(process.pid, 'SIGKILL');
@@ -124,6 +143,7 @@ const KILL_POINTS: Record<KillPoint, () => void> = {
 	'amid the links': () => dieIn(BpfLink.prototype, 'update', countdown(3)),
 	'after the second copy': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 0)),
 	'before a clsact filter goes': () => dieIn(clsact, 'detach', () => true),
+	'while an endpoint is being attached': () => dieIn(BpfLink, 'attachTcxAsync', countdown(2)),
 	'amid the pins': () => {
 		dieIn(fs, 'renameSync', countdown(2));
 		syncBuiltinESMExports();
