@@ -64,6 +64,11 @@ export function readObject(raw: unknown): ObjectResult {
 	return { outcome: 'invalid', name: identity ?? kind, identity, issues: parsed.issues };
 }
 
+/** Reads an object that is known to be of this kind, as lists and watches of one kind deliver it. Never throws. */
+export function readObjectAs<K extends Kind>(kind: K, raw: unknown): Parsed<ObjectsByKind[K]> {
+	return parseKind(kind, raw) as Parsed<ObjectsByKind[K]>;
+}
+
 /** Members of a List (or ServiceList, ...), each with kind and apiVersion; undefined = not a list. */
 export function itemsOfList(raw: unknown): readonly unknown[] | undefined {
 	if (!isRecord(raw)) return undefined;

@@ -1,0 +1,284 @@
+/**
+ * Requests to the API server: credentials, failover between addresses, time limits, errors in one form. No retries: whoever
+ * asks knows what a failure means.
+ *
+ * The client library (access.ts) tells how to connect; the requests are made here, since its own watch swallows lines that it
+ * cannot parse and its clients keep whole lists as objects.
+ */
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import type { Agent } from 'node:https';
+import { checkServerIdentity } from 'node:tls';
+import { errorCode, errorMessage, FairleadError } from '../../model/errors.ts';
+import type { AccessLoader, AccessOptions, ClusterAccess, Credentials } from './access.ts';
+import type { ServerChoice, ServerList } from './servers.ts';
+import { LineSplitter } from './watch-lines.ts';
+
+// as in agent/health: an import would read all exports, one of which loads an HTTP client
+const https = process.getBuiltinModule('node:https');
+
+export interface TimeLimits {
+	/** Until the connection is there, with TLS. */
+	readonly connectMs: number;
+	/** Until the answer begins, and between pieces of an answer that is no watch. */
+	readonly answerMs: number;
+	/** Between pieces of a watch: bookmarks come about every minute. */
+	readonly watchIdleMs: number;
+}
+
+export const TIME_LIMITS: TimeLimits = { connectMs: 5000, answerMs: 30_000, watchIdleMs: 150_000 };
+
+export interface ApiClientOptions {
+	readonly access: AccessOptions;
+	readonly load: AccessLoader;
+	/** Made with the address that the configuration names. */
+	readonly servers: (configured: string) => ServerList;
+	readonly limits?: TimeLimits;
+}
+
+export interface WatchHandlers {
+	open(): void;
+	line(value: unknown): void;
+}
+
+export type Query = Readonly<Record<string, string | number | boolean>>;
+
+/** Every API server certificate names the `kubernetes` Service; not every one names each address it is reached at. */
+const SERVICE_NAME = 'kubernetes.default.svc';
+/** A peer that has gone without a word is noticed after this and ten probes, one a second. */
+const KEEP_ALIVE_MS = 15_000;
+const LONGEST_RETRY_AFTER_S = 120;
+
+/** What another attempt needs to know about a failure. */
+export interface Failure {
+	/** HTTP status or code of an ERROR event; 0 = no answer. */
+	readonly status: number;
+	/** As the server asks for; 0 = it does not. */
+	readonly retryAfterMs: number;
+	/** There is another address that may do better at once. */
+	readonly otherServer: boolean;
+}
+
+export function failureOf(thrown: unknown): Failure {
+	const fields = thrown instanceof FairleadError ? thrown.fields : {};
+	const { status, retryAfterMs, otherServer } = fields as Partial<Failure>;
+	return { status: status ?? 0, retryAfterMs: retryAfterMs ?? 0, otherServer: otherServer ?? false };
+}
+
+export class ApiClient {
+	readonly #options: ApiClientOptions;
+	readonly #limits: TimeLimits;
+	#access: Promise<{ access: ClusterAccess; servers: ServerList }> | undefined;
+	#servers: ServerList | undefined;
+	#agent: { readonly key: string; readonly agent: Agent } | undefined;
+
+	constructor(options: ApiClientOptions) {
+		this.#options = options;
+		this.#limits = options.limits ?? TIME_LIMITS;
+	}
+
+	/** Reads the configuration. @throws FairleadError API_CONFIG */
+	async open(): Promise<ServerList> {
+		const { servers } = await this.#opened();
+		if (servers.current !== undefined) return servers;
+		throw new FairleadError(
+			'API_CONFIG',
+			'cannot find an API server: none is configured and the pod has no KUBERNETES_SERVICE_HOST; set k8sApiServer or kubeconfig',
+		);
+	}
+
+	/** Reads credentials anew before the next request: a token may have expired, a certificate may have been renewed. */
+	renew(): void {
+		this.#access = undefined;
+	}
+
+	close(): void {
+		this.#agent?.agent.destroy();
+		this.#agent = undefined;
+	}
+
+	/** GET of one JSON document. @throws FairleadError API_UNREACHABLE, API_REFUSED */
+	async get(path: string, query: Query, signal: AbortSignal): Promise<unknown> {
+		const response = await this.#request(path, query, this.#limits.answerMs, signal);
+		const chunks: Buffer[] = [];
+		await this.#read(response, (chunk) => chunks.push(chunk));
+		try {
+			return JSON.parse(Buffer.concat(chunks).toString());
+		} catch (thrown) {
+			throw unreachable(path, response.server.url, `the answer is no JSON: ${errorMessage(thrown)}`, thrown, false);
+		}
+	}
+
+	/**
+	 * GET of one JSON document per line, until the server ends it.
+	 * @param on  `open`: the server has accepted it; `line`: what it throws ends the watch
+	 * @throws FairleadError API_UNREACHABLE, API_REFUSED, and what onLine throws
+	 */
+	async watch(path: string, query: Query, on: WatchHandlers, signal: AbortSignal): Promise<void> {
+		const response = await this.#request(path, query, this.#limits.watchIdleMs, signal);
+		const splitter = new LineSplitter();
+		on.open();
+		await this.#read(response, (chunk) => {
+			for (const line of splitter.push(chunk)) on.line(JSON.parse(line));
+		});
+	}
+
+	#opened(): Promise<{ access: ClusterAccess; servers: ServerList }> {
+		this.#access ??= this.#open().catch((error: unknown) => {
+			this.#access = undefined;
+			throw error;
+		});
+		return this.#access;
+	}
+
+	async #open(): Promise<{ access: ClusterAccess; servers: ServerList }> {
+		const access = await this.#options.load(this.#options.access);
+		this.#servers ??= this.#options.servers(access.server);
+		return { access, servers: this.#servers };
+	}
+
+	/** Answered with status 200. */
+	async #request(path: string, query: Query, idleMs: number, signal: AbortSignal): Promise<Answer> {
+		const { access, servers } = await this.#opened();
+		const server = servers.current;
+		if (server === undefined) throw unreachable(path, 'any API server', 'none is known', undefined, false);
+		const search = new URLSearchParams(
+			Object.entries(query).map(([key, value]) => [key, String(value)] as [string, string]),
+		);
+		const credentials = await access.credentials();
+		const url = new URL(`${server.url}${path}?${search}`);
+		try {
+			const message = await this.#send(url, server, credentials, idleMs, signal);
+			servers.succeeded(server.url);
+			if (message.statusCode === 200) return { message, path, server, servers, signal };
+			throw await refusal(path, server.url, message);
+		} catch (thrown) {
+			if (thrown instanceof FairleadError) {
+				if (failureOf(thrown).status === 401) this.renew();
+				throw thrown;
+			}
+			if (signal.aborted) throw thrown;
+			// the CA or a client certificate may have been renewed meanwhile
+			this.renew();
+			throw unreachable(path, server.url, whyOf(thrown), thrown, servers.failed(server.url));
+		}
+	}
+
+	#send(
+		url: URL,
+		server: ServerChoice,
+		credentials: Credentials,
+		idleMs: number,
+		signal: AbortSignal,
+	): Promise<IncomingMessage> {
+		const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+		const request = https.request({
+			host: url.hostname.replace(/^\[|\]$/g, ''),
+			port: url.port || 443,
+			path: `${url.pathname}${url.search}`,
+			headers: { accept: 'application/json', 'user-agent': 'fairlead-agent', ...credentials.headers },
+			agent: this.#agentFor(server, credentials),
+			signal,
+		} satisfies RequestOptions);
+		limitConnect(request, this.#limits.connectMs);
+		let limitMs = this.#limits.answerMs;
+		request.setTimeout(limitMs);
+		request.on('timeout', () => request.destroy(new Error(`nothing came for ${limitMs} ms`)));
+		request.on('error', reject);
+		request.on('response', (message) => {
+			limitMs = idleMs;
+			request.setTimeout(limitMs);
+			resolve(message);
+		});
+		request.end();
+		return promise;
+	}
+
+	#agentFor(server: ServerChoice, { tls, agent }: Credentials): Agent {
+		if (agent !== undefined) return agent as Agent;
+		const key = JSON.stringify([server, tls]);
+		if (this.#agent?.key !== key) {
+			// connections of the old one that are in use go on
+			const old = this.#agent?.agent;
+			const made = new https.Agent({
+				...tls,
+				keepAlive: true,
+				...(server.told && { checkServerIdentity: checkToldServer }),
+			});
+			this.#agent = { key, agent: made };
+			for (const socket of Object.values(old?.freeSockets ?? {}).flatMap((sockets) => sockets ?? [])) socket.destroy();
+		}
+		return this.#agent.agent;
+	}
+
+	async #read(answer: Answer, onChunk: (chunk: Buffer) => void): Promise<void> {
+		const { message, path, server, servers, signal } = answer;
+		let own: { readonly thrown: unknown } | undefined;
+		try {
+			for await (const chunk of message) {
+				try {
+					onChunk(chunk as Buffer);
+				} catch (thrown) {
+					own = { thrown };
+					break;
+				}
+			}
+		} catch (thrown) {
+			if (signal.aborted) throw thrown;
+			throw unreachable(path, server.url, whyOf(message.errored ?? thrown), thrown, servers.failed(server.url));
+		}
+		if (own === undefined) return;
+		message.destroy();
+		if (own.thrown instanceof FairleadError) throw own.thrown;
+		throw unreachable(path, server.url, errorMessage(own.thrown), own.thrown, false);
+	}
+}
+
+interface Answer {
+	readonly message: IncomingMessage;
+	readonly path: string;
+	readonly server: ServerChoice;
+	readonly servers: ServerList;
+	readonly signal: AbortSignal;
+}
+
+function limitConnect(request: ClientRequest, connectMs: number): void {
+	request.on('socket', (socket) => {
+		socket.setKeepAlive(true, KEEP_ALIVE_MS);
+		if (!socket.connecting) return;
+		const timer = setTimeout(() => request.destroy(new Error(`no connection after ${connectMs} ms`)), connectMs);
+		socket.once('secureConnect', () => clearTimeout(timer));
+		socket.once('close', () => clearTimeout(timer));
+	});
+}
+
+/** Names of the address or of the Service will do: both are vouched for by the cluster's CA. */
+function checkToldServer(...[host, certificate]: Parameters<typeof checkServerIdentity>): Error | undefined {
+	const mismatch = checkServerIdentity(host, certificate);
+	return mismatch && checkServerIdentity(SERVICE_NAME, certificate) && mismatch;
+}
+
+function whyOf(thrown: unknown): string {
+	const code = errorCode(thrown);
+	const message = errorMessage(thrown);
+	return code === undefined || message.includes(code) ? message : `${code}: ${message}`;
+}
+
+function unreachable(path: string, server: string, why: string, cause: unknown, otherServer: boolean): FairleadError {
+	return new FairleadError('API_UNREACHABLE', `cannot read ${path} from ${server}: ${why}`, { cause, otherServer });
+}
+
+async function refusal(path: string, server: string, message: IncomingMessage): Promise<FairleadError> {
+	const chunks: Buffer[] = [];
+	for await (const chunk of message) chunks.push(chunk as Buffer);
+	const text = Buffer.concat(chunks).toString();
+	const { statusCode: status = 0, headers } = message;
+	let why = text.slice(0, 200).trim();
+	try {
+		why = (JSON.parse(text) as { message?: string }).message ?? why;
+	} catch {
+		// a proxy in between answers with something else
+	}
+	const seconds = Math.min(Number(headers['retry-after'] ?? 0) || 0, LONGEST_RETRY_AFTER_S);
+	const fields = { status, retryAfterMs: seconds * 1000 };
+	return new FairleadError('API_REFUSED', `cannot read ${path} from ${server}: ${status}: ${why}`, fields);
+}
