@@ -5,7 +5,7 @@
  * closed is given back by the garbage collector or when the environment ends. Attached links outlive the process only
  * when pinned. Failures are NativeError; wrong arguments are TypeError with code ERR_INVALID_ARG_VALUE.
  */
-export type { LinkInfo, MapInfo, TestRunResult, Where } from './facade/addon.ts';
+export type { LinkInfo, MapInfo, SweepResult, TestRunResult, Where } from './facade/addon.ts';
 export { NativeError } from './facade/error.ts';
 export type { KernelFeatures } from './facade/features.ts';
 export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facade/link.ts';
@@ -14,6 +14,7 @@ export { type NetlinkJob, netlinkRequest, netnsInode, openSocketInNetns } from '
 export { BpfObject } from './facade/object.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';
+export { ANY_PROTO, moveEntries, type OrphanSpec, type SweepSpec, sweepMap, sweepOrphans } from './facade/sweep.ts';
 export {
 	btfOfId,
 	ifindexOf,

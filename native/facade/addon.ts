@@ -38,6 +38,14 @@ export interface FlatEntries {
 	values: Uint8Array;
 }
 
+export interface SweepResult {
+	/** Left in the map. */
+	entries: number;
+	deleted: number;
+	/** Of the entries left, by counter. */
+	counts: number[];
+}
+
 export interface ProgramInfo {
 	name: string;
 	id: number;
@@ -87,6 +95,9 @@ export interface Addon {
 	mapUpdateBatch(map: MapHandle, keys: Uint8Array, values: Uint8Array, flags: number | undefined): Promise<number>;
 	mapDeleteBatch(map: MapHandle, keys: Uint8Array): Promise<number>;
 	mapMmap(map: MapHandle): ArrayBuffer;
+	mapSweep(map: MapHandle, spec: object): Promise<SweepResult>;
+	mapSweepOrphans(map: MapHandle, spec: object): Promise<SweepResult>;
+	mapMove(from: MapHandle, to: MapHandle, spec: object): Promise<SweepResult>;
 	mapPin(map: MapHandle, path: string): void;
 	mapClose(map: MapHandle, buffer: ArrayBuffer | undefined): void;
 

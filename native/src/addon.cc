@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "clsact.h"
+#include "ct_gc.h"
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
@@ -46,6 +47,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	Export<SetErrorClass>(exports, "setErrorClass");
 	Export<HandleCount>(exports, "handleCount");
 	ExportMap(exports);
+	ExportCtGc(exports);
 	ExportObject(exports);
 	ExportProgram(exports);
 	ExportLink(exports);

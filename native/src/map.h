@@ -3,6 +3,7 @@
 
 #include <linux/bpf.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -85,6 +86,10 @@ struct FlatEntries {
 	Bytes values;
 };
 
+/// Sees some thousand entries at a time: `count` keys and values, one after the other. It may delete from the map.
+using MapVisitor = std::function<void(const uint8_t *keys, const uint8_t *values, size_t count)>;
+/// Shows all entries of a map; where the map type or kernel has no batch look-up, in one piece.
+void WalkMap(int fd, const MapShape &shape, const MapVisitor &visit);
 /// Reads all entries: by batches, or key by key where the map type or kernel has no batch look-up.
 FlatEntries DumpMap(int fd, const MapShape &shape);
 /// @returns entries written. A failure part-way throws SysError with done().

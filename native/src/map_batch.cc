@@ -19,16 +19,16 @@ bool IsUnsupported(int rc)
 	return rc == -EINVAL || rc == -ENOTSUP || rc == -524;
 }
 
-void Append(FlatEntries &all, const MapShape &shape, const Bytes &keys, const Bytes &values, size_t count)
+void Append(FlatEntries &all, const MapShape &shape, const uint8_t *keys, const uint8_t *values, size_t count)
 {
-	all.keys.insert(all.keys.end(), keys.begin(), keys.begin() + static_cast<ptrdiff_t>(count * shape.key_size));
-	all.values.insert(all.values.end(), values.begin(),
-			  values.begin() + static_cast<ptrdiff_t>(count * shape.value_bytes));
+	all.keys.insert(all.keys.end(), keys, keys + count * shape.key_size);
+	all.values.insert(all.values.end(), values, values + count * shape.value_bytes);
 	all.count += count;
 }
 
-/// @returns false when the kernel has no batch look-up for this map type.
-bool DumpByBatches(int fd, const MapShape &shape, FlatEntries &all)
+/// @returns false when the kernel has no batch look-up for this map type. A hash map is read bucket by bucket, so deleting
+/// what has been shown hides nothing.
+bool WalkByBatches(int fd, const MapShape &shape, const MapVisitor &visit)
 {
 	uint32_t batch = std::min(kFirstBatch, std::max(shape.max_entries, 1U));
 	Bytes position(std::max<size_t>(shape.key_size, sizeof(uint32_t)));
@@ -49,7 +49,7 @@ bool DumpByBatches(int fd, const MapShape &shape, FlatEntries &all)
 			return false;
 		if (rc < 0 && rc != -ENOENT)
 			Check(rc, "BPF_MAP_LOOKUP_BATCH", shape.Title() + ": cannot read all entries");
-		Append(all, shape, keys, values, count);
+		visit(keys.data(), values.data(), count);
 		if (rc == -ENOENT)
 			return true;
 		position = next;
@@ -73,7 +73,7 @@ void DumpByKeys(int fd, const MapShape &shape, FlatEntries &all)
 		if (rc == -ENOENT)
 			continue;
 		Check(rc, "BPF_MAP_LOOKUP_ELEM", shape.Title() + ": cannot look up an entry");
-		Append(all, shape, key, value, 1);
+		Append(all, shape, key.data(), value.data(), 1);
 	}
 }
 
@@ -84,9 +84,20 @@ FlatEntries DumpMap(int fd, const MapShape &shape)
 	FlatEntries all;
 	if (shape.key_size == 0)
 		throw SysError(EINVAL, "BPF_MAP_LOOKUP_BATCH", shape.Title() + ": has no keys to read");
-	if (!DumpByBatches(fd, shape, all))
+	auto append = [&](const uint8_t *keys, const uint8_t *values, size_t count) {
+		Append(all, shape, keys, values, count);
+	};
+	if (!WalkByBatches(fd, shape, append))
 		DumpByKeys(fd, shape, all);
 	return all;
+}
+
+void WalkMap(int fd, const MapShape &shape, const MapVisitor &visit)
+{
+	if (shape.key_size != 0 && WalkByBatches(fd, shape, visit))
+		return;
+	FlatEntries all = DumpMap(fd, shape);
+	visit(all.keys.data(), all.values.data(), all.count);
 }
 
 size_t UpdateMapBatch(int fd, const MapShape &shape, const Bytes &keys, const Bytes &values, uint64_t flags)

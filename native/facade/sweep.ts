@@ -1,0 +1,132 @@
+/**
+ * Walks over large flow tables on a worker thread: entries are judged and deleted in native code, some thousand at a time,
+ * and only counts come back. What the bytes mean is told as offsets and rules; times are the low 32 bits of jiffies.
+ */
+import { addon, handleOf, mapHandles, type SweepResult } from './addon.ts';
+import type { BpfMap } from './map.ts';
+
+/** In a pattern: whatever the protocol. */
+export const ANY_PROTO = 256;
+
+/** Entries of a protocol whose flags under the mask have this value. */
+export interface FlowPattern {
+	/** IP protocol number or ANY_PROTO. */
+	readonly proto: number;
+	readonly mask: number;
+	readonly value: number;
+}
+
+export interface IdleRule extends FlowPattern {
+	/** Jiffies; an entry that was idle for longer goes. */
+	readonly limit: number;
+}
+
+export interface SweepSpec {
+	/** Offsets: `proto` (u8) in the key, `flags` (u16) and `lastSeen` (u32) in the value. */
+	readonly layout: { readonly proto: number; readonly flags: number; readonly lastSeen: number };
+	readonly now: number;
+	/** The first that matches decides; without one the entry stays. */
+	readonly rules: readonly IdleRule[];
+	/** What is counted of the entries that stay. */
+	readonly counters?: readonly FlowPattern[];
+	/** Entries go that have one of these addresses at one of these offsets of their key. */
+	readonly touching?: { readonly offsets: readonly number[]; readonly addresses: readonly Uint8Array[] };
+}
+
+/** Deletes entries that are idle for too long or touch an address. A key that changes meanwhile may be judged by its old value. */
+export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
+	const { layout, now, rules, counters = [], touching } = spec;
+	return addon.mapSweep(handle(map), {
+		...layout,
+		now,
+		rules: Uint32Array.from(rules.flatMap(({ proto, mask, value, limit }) => [proto, mask, value, limit])),
+		counters: Uint32Array.from(counters.flatMap(({ proto, mask, value }) => [proto, mask, value])),
+		addressOffsets: Uint32Array.from(touching?.offsets ?? []),
+		addressSize: touching?.addresses[0]?.length ?? 0,
+		addresses: concat(touching?.addresses ?? []),
+	});
+}
+
+/** Offsets of the parts of a key: two addresses, their ports (u16, network order), u8 protocol. */
+export interface TupleLayout {
+	readonly lo: number;
+	readonly hi: number;
+	readonly loPort: number;
+	readonly hiPort: number;
+	readonly proto: number;
+}
+
+export interface OrphanSpec {
+	/** Key: {remote end, own address and port} in some order, 16-byte addresses. */
+	readonly key: TupleLayout;
+	/** Offsets in the value: 16-byte address and port (network order) behind the own one, and the time of the last use. */
+	readonly value: { readonly address: number; readonly port: number; readonly lastSeen: number };
+	readonly now: number;
+	/** Jiffies; what was used since is never an orphan. */
+	readonly grace: number;
+	/** 16 bytes each: what the own address can be. */
+	readonly own: readonly Uint8Array[];
+	/** Protocols whose flows have the inner port at both ends. */
+	readonly echoProtos: readonly number[];
+	/** Where flows are, by family; the first whose prefix the inner address has is asked. */
+	readonly tables: readonly FlowTableSpec[];
+}
+
+export interface FlowTableSpec {
+	/** All of one layout. */
+	readonly maps: readonly BpfMap[];
+	/** Bytes that the keys leave out of 16-byte addresses. */
+	readonly prefix: Uint8Array;
+	readonly key: TupleLayout;
+	/** Offset of the flags (u16) in the value, and those of which one must be set. */
+	readonly flags: number;
+	readonly mask: number;
+}
+
+/** Deletes translations {remote, own} → inner whose flow {inner, remote} is in no table. */
+export function sweepOrphans(map: BpfMap, spec: OrphanSpec): Promise<SweepResult> {
+	const { key, value, now, grace, own, echoProtos, tables } = spec;
+	return addon.mapSweepOrphans(handle(map), {
+		...key,
+		innerAddress: value.address,
+		innerPort: value.port,
+		lastSeen: value.lastSeen,
+		now,
+		grace,
+		own: concat(own),
+		echoProtos: Uint8Array.from(echoProtos),
+		tables: tables.map(({ maps, prefix, key: tuple, flags, mask }) => ({
+			maps: maps.map(handle),
+			prefix,
+			...tuple,
+			flags,
+			mask,
+		})),
+	});
+}
+
+/**
+ * Moves entries that have one of the flags (u16 at an offset of the value) into another map of the same layout, as far as there is
+ * room; what is there already wins. @returns what stayed as `entries`, what was moved as `deleted`
+ */
+export function moveEntries(
+	from: BpfMap,
+	to: BpfMap,
+	spec: { readonly flags: number; readonly mask: number },
+): Promise<SweepResult> {
+	return addon.mapMove(handle(from), handle(to), spec);
+}
+
+function handle(map: BpfMap) {
+	return handleOf(mapHandles, map, 'map');
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+	const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+	let at = 0;
+	for (const part of parts) {
+		all.set(part, at);
+		at += part.length;
+	}
+	return all;
+}
