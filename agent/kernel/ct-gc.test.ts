@@ -14,9 +14,15 @@ const REMOTE = v4(9, 203);
 class MemoryMap implements DumpableMap {
 	readonly rows: [Uint8Array, Uint8Array][];
 	readonly #keySize: number;
-	constructor(rows: [Uint8Array, Uint8Array][], keySize: number = CtKey.size) {
+	readonly #capacity: number;
+	constructor(rows: [Uint8Array, Uint8Array][], keySize: number = CtKey.size, capacity = 100) {
 		this.rows = rows;
 		this.#keySize = keySize;
+		this.#capacity = capacity;
+	}
+	set(key: Uint8Array, value: Uint8Array) {
+		if (this.rows.length >= this.#capacity) throw Object.assign(new Error('full'), { code: 'E2BIG' });
+		this.rows.push([key, value]);
 	}
 	dumpAsync() {
 		return Promise.resolve({
@@ -62,17 +68,22 @@ const key = (proto: number, loPort = 4000) =>
 	Ct4Key.encode({ lo: ipv4(5, 10), hi: ipv4(9, 203), loPort, hiPort: 443, proto });
 const none = () => new MemoryMap([]);
 
-async function run(ctRows: [Uint8Array, Uint8Array][], natRows: [Uint8Array, Uint8Array][] = []) {
-	const ct = new MemoryMap(ctRows, Ct4Key.size);
+type Rows = [Uint8Array, Uint8Array][];
+
+async function run(ctRows: Rows, natRows: Rows = [], fullRows: Rows = [], capacity = 100) {
+	const ct = new MemoryMap(ctRows, Ct4Key.size, capacity);
+	const ctfull4 = new MemoryMap(fullRows, Ct4Key.size);
 	const nat = new MemoryMap(natRows);
 	const report = await collectConntrack({
 		ct4: ct,
 		ct6: none(),
+		ctfull4,
+		ctfull6: none(),
 		nat,
 		clock: { now: () => NOW, hz: HZ },
 		nodeAddresses: [NODE],
 	});
-	return { ct, nat, report };
+	return { ct, ctfull4, nat, report };
 }
 
 describe('conntrack garbage collection', () => {
@@ -81,7 +92,7 @@ describe('conntrack garbage collection', () => {
 		['a TCP flow after RST', L4Proto.TCP, CtFlags.ESTABLISHED | CtFlags.CLOSING, DEFAULT_CT_TIMEOUTS.tcpClosing],
 		['a half-closed TCP flow', L4Proto.TCP, CtFlags.FIN_FORWARD, DEFAULT_CT_TIMEOUTS.tcpHalfClosed],
 		['a TCP flow without an answer', L4Proto.TCP, 0, DEFAULT_CT_TIMEOUTS.tcpOpening],
-		['the forward entry of a TCP service flow', L4Proto.TCP, CtFlags.SVC_FORWARD, DEFAULT_CT_TIMEOUTS.tcpEstablished],
+		['a TCP service flow without an answer', L4Proto.TCP, CtFlags.SVC_FORWARD, DEFAULT_CT_TIMEOUTS.tcpOpening],
 		['an answered UDP flow', L4Proto.UDP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.udpReplied],
 		['an unanswered UDP flow', L4Proto.UDP, 0, DEFAULT_CT_TIMEOUTS.udpUnreplied],
 		['ICMPv6', L4Proto.ICMPV6, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.icmp],
@@ -91,9 +102,68 @@ describe('conntrack garbage collection', () => {
 		// An hour of jiffies fits below NOW; the day of established TCP is shown by the limit alone.
 		if (limit > 3600) return;
 		const kept = await run([[key(proto), entry(flags, limit)]]);
-		expect(kept.report).toEqual({ ct4: 1, ct6: 0, ctDeleted: 0, nat: 0, natDeleted: 0 });
+		expect(kept.report).toEqual({ ct4: 1, ct6: 0, ctfull: 0, ctDeleted: 0, nat: 0, natDeleted: 0 });
 		const gone = await run([[key(proto), entry(flags, limit + 1)]]);
 		expect(gone.ct.rows).toHaveLength(0);
+	});
+
+	describe('the two entries of a service flow', () => {
+		const client = { lo: ipv4(5, 10), loPort: 4000, proto: L4Proto.TCP };
+		const vip = Ct4Key.encode({ ...client, hi: ipv4(1, 96), hiPort: 80 });
+		const backend = Ct4Key.encode({ ...client, hi: ipv4(9, 203), hiPort: 8080 });
+		const forward = (idleSeconds: number, fields: Partial<Ct4Entry> = {}): [Uint8Array, Uint8Array] => {
+			const state = Ct4Entry.decode(entry(CtFlags.SVC_FORWARD, idleSeconds));
+			return [vip, Ct4Entry.encode({ ...state, xlateAddr: ipv4(9, 203), xlatePort: 8080, ...fields })];
+		};
+		const reply = (idleSeconds: number, flags = 0): [Uint8Array, Uint8Array] => [
+			backend,
+			entry(CtFlags.SVC_REPLY | flags, idleSeconds),
+		];
+		const answered = CtFlags.ESTABLISHED;
+
+		it('stay while either is used', async () => {
+			expect((await run([forward(3000), reply(1, answered)])).ct.rows).toHaveLength(2);
+			expect((await run([forward(1), reply(3000, answered)])).ct.rows).toHaveLength(2);
+		});
+
+		it('go together soon after a SYN that nobody answered', async () => {
+			expect((await run([forward(60), reply(60)])).ct.rows).toHaveLength(2);
+			expect((await run([forward(61), reply(61)])).ct.rows).toHaveLength(0);
+		});
+
+		it('go together soon after the backend has closed', async () => {
+			expect((await run([forward(11), reply(11, answered | CtFlags.CLOSING)])).ct.rows).toHaveLength(0);
+		});
+
+		it('find each other when the backend sees another port of the client', async () => {
+			const other = Ct4Key.encode({ ...client, loPort: 33_333, hi: ipv4(9, 203), hiPort: 8080 });
+			const [, value] = reply(3000, answered);
+			const rows = (snatPort: number): Rows => [forward(3000, { snatPort }), [other, value]];
+			expect((await run(rows(33_333))).ct.rows).toHaveLength(2);
+			expect((await run(rows(33_334))).ct.rows).toEqual([[other, value]]);
+		});
+	});
+
+	describe('flows that found the table full', () => {
+		const rows: Rows = [
+			[key(L4Proto.TCP, 1), entry(CtFlags.ESTABLISHED, 100)],
+			[key(L4Proto.TCP, 2), entry(0, 1)],
+			[key(L4Proto.TCP, 3), entry(0, 61)],
+		];
+
+		it('move into it once they are answered and there is room', async () => {
+			const { ct, ctfull4, report } = await run([], [], [...rows]);
+			expect(ct.rows).toEqual(rows.slice(0, 1));
+			expect(ctfull4.rows).toEqual(rows.slice(1, 2));
+			expect(report).toMatchObject({ ct4: 1, ctfull: 1, ctDeleted: 1 });
+		});
+
+		it('stay where they are while it is full', async () => {
+			const { ct, ctfull4, report } = await run([], [], [...rows], 0);
+			expect(ct.rows).toEqual([]);
+			expect(ctfull4.rows).toEqual(rows.slice(0, 2));
+			expect(report).toMatchObject({ ct4: 0, ctfull: 2, ctDeleted: 1 });
+		});
 	});
 
 	it('frees the port of a masqueraded flow that is gone and keeps that of one that lives', async () => {
@@ -109,7 +179,7 @@ describe('conntrack garbage collection', () => {
 				[natKey(50_002), natEntry(4002, 1)],
 			],
 		);
-		expect(report).toEqual({ ct4: 1, ct6: 0, ctDeleted: 0, nat: 2, natDeleted: 1 });
+		expect(report).toEqual({ ct4: 1, ct6: 0, ctfull: 0, ctDeleted: 0, nat: 2, natDeleted: 1 });
 		expect(nat.rows.map(([row]) => CtKey.decode(row).loPort)).toEqual([50_000, 50_002]);
 	});
 
@@ -141,10 +211,11 @@ describe('addresses that change hands', () => {
 		const ct6 = new MemoryMap([
 			[CtKey.encode({ lo: pod6, hi: NODE, loPort: 1, hiPort: 2, proto: L4Proto.UDP }), entry(0, 0)],
 		]);
-		expect(await forgetAddresses({ ct4, ct6 }, [POD, pod6])).toBe(2);
+		const maps = { ct4, ct6, ctfull4: new MemoryMap([[key(L4Proto.UDP), entry(0, 0)]], Ct4Key.size), ctfull6: none() };
+		expect(await forgetAddresses(maps, [POD, pod6])).toBe(3);
 		expect(ct4.rows.map(([row]) => [...row])).toEqual([[...other]]);
 		expect(ct6.rows).toEqual([]);
-		expect(await forgetAddresses({ ct4, ct6 }, [v4(8)])).toBe(0);
+		expect(await forgetAddresses(maps, [v4(8)])).toBe(0);
 	});
 });
 

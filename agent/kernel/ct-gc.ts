@@ -1,10 +1,11 @@
 /**
- * Removes conntrack and masquerade entries whose flow is over. The conntrack table is an LRU and would survive without;
- * the masquerade table is not, and an entry there is a port that nobody else can have.
+ * Removes conntrack and masquerade entries whose flow is over. Nothing else does: a full conntrack table sends new flows to a small
+ * one where they evict each other, and an entry of the masquerade table is a port that nobody else can have.
  * Dumps and deletions run on a worker thread; the scan yields to the event loop between slices.
  */
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { errorCode } from '../model/errors.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
 /** Seconds without a packet after which an entry goes, by state. */
@@ -45,28 +46,39 @@ export interface DumpableMap {
 	/** Flat arrays: count × key size, count × value size. */
 	dumpAsync(): Promise<{ count: number; keys: Uint8Array; values: Uint8Array }>;
 	deleteBatch(keys: Uint8Array): Promise<number>;
+	/** Flags as those of bpf_map_update_elem. @throws an error with code EEXIST or E2BIG */
+	set(key: Uint8Array, value: Uint8Array, flags?: number): void;
+}
+
+/** Where flows are: the table of each family, and what found it full. */
+export interface CtMaps {
+	readonly ct4: DumpableMap;
+	readonly ct6: DumpableMap;
+	readonly ctfull4: DumpableMap;
+	readonly ctfull6: DumpableMap;
 }
 
 export interface CtGcReport {
 	/** Entries left, by map. */
 	readonly ct4: number;
 	readonly ct6: number;
+	/** Flows of both families that found their table full and could not be moved into it since. */
+	readonly ctfull: number;
 	readonly nat: number;
 	readonly ctDeleted: number;
 	readonly natDeleted: number;
 }
 
-/** Seconds an entry of this protocol and state may be idle. */
+/** Seconds a flow of this protocol and state may be idle. @param flags  of both entries of a service flow */
 export function idleLimit(proto: number, flags: number, timeouts: CtTimeouts): number {
 	const replied = (flags & CtFlags.ESTABLISHED) !== 0;
 	switch (proto) {
 		case L4Proto.TCP:
 			if (flags & CtFlags.CLOSING) return timeouts.tcpClosing;
 			if (flags & (CtFlags.FIN_FORWARD | CtFlags.FIN_REPLY)) return timeouts.tcpHalfClosed;
-			// Replies of a translated flow are seen by its other entry, so a forward entry never is "replied".
-			return replied || flags & CtFlags.SVC_FORWARD ? timeouts.tcpEstablished : timeouts.tcpOpening;
+			return replied ? timeouts.tcpEstablished : timeouts.tcpOpening;
 		case L4Proto.UDP:
-			return replied || flags & CtFlags.SVC_FORWARD ? timeouts.udpReplied : timeouts.udpUnreplied;
+			return replied ? timeouts.udpReplied : timeouts.udpUnreplied;
 		case L4Proto.ICMP:
 		case L4Proto.ICMPV6:
 			return timeouts.icmp;
@@ -108,9 +120,7 @@ function natFlowName(key: CtKey, entry: NatEntry, nodeAddresses: readonly Uint8A
 	return flowName(entry.addr, entry.port, remote, echo ? entry.port : loIsNode ? key.hiPort : key.loPort, key.proto);
 }
 
-export interface CtGcOptions {
-	readonly ct4: DumpableMap;
-	readonly ct6: DumpableMap;
+export interface CtGcOptions extends CtMaps {
 	readonly nat: DumpableMap;
 	/** Low 32 bits of jiffies, and their rate. */
 	readonly clock: { now(): number; readonly hz: number };
@@ -140,68 +150,184 @@ export function widenEntry(entry: Ct4Entry): CtEntry {
 
 interface CtTable {
 	readonly map: DumpableMap;
+	/** What found `map` full. */
+	readonly overflow: DumpableMap;
 	readonly keySize: number;
 	readonly valueSize: number;
-	/** What both layouts have. */
-	readonly value: (view: DataView, offset: number) => Pick<CtEntry, 'flags' | 'lastSeen'>;
+	readonly value: (view: DataView, offset: number) => CtEntry;
 	readonly key: (view: DataView, offset: number) => CtKey;
 }
 
-function tablesOf({ ct4, ct6 }: Pick<CtGcOptions, 'ct4' | 'ct6'>): CtTable[] {
+function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): CtTable[] {
 	return [
 		{
 			map: ct4,
+			overflow: ctfull4,
 			keySize: Ct4Key.size,
 			valueSize: Ct4Entry.size,
 			key: (view, offset) => widenKey(Ct4Key.decodeFrom(view, offset)),
-			value: Ct4Entry.decodeFrom,
+			value: (view, offset) => widenEntry(Ct4Entry.decodeFrom(view, offset)),
 		},
-		{ map: ct6, keySize: CtKey.size, valueSize: CtEntry.size, key: CtKey.decodeFrom, value: CtEntry.decodeFrom },
+		{
+			map: ct6,
+			overflow: ctfull6,
+			keySize: CtKey.size,
+			valueSize: CtEntry.size,
+			key: CtKey.decodeFrom,
+			value: CtEntry.decodeFrom,
+		},
 	];
 }
 
 /** One pass over all tables. @throws what the maps throw; what was deleted before stays deleted */
 export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport> {
-	const masqueraded = new Set<string>();
 	const now = options.clock.now();
-	const left: number[] = [];
-	let ctDeleted = 0;
-	for (const table of tablesOf(options)) {
-		const { count, deleted } = await collectTable(table, options, now, masqueraded);
-		left.push(count - deleted);
-		ctDeleted += deleted;
-	}
-	const nat = await collectNat(options, now, masqueraded);
-	return { ct4: left[0] ?? 0, ct6: left[1] ?? 0, ctDeleted, ...nat };
+	const pass: Pass = {
+		idleSeconds: (entry) => elapsedSeconds(now, entry.lastSeen, options.clock.hz),
+		timeouts: options.timeouts ?? DEFAULT_CT_TIMEOUTS,
+		masqueraded: new Set(),
+	};
+	const families: FamilyReport[] = [];
+	for (const table of tablesOf(options)) families.push(await collectFamily(table, pass));
+	const nat = await collectNat(options, now, pass.masqueraded);
+	const sum = (of: (report: FamilyReport) => number): number => families.map(of).reduce((a, b) => a + b, 0);
+	return {
+		ct4: families[0]?.kept ?? 0,
+		ct6: families[1]?.kept ?? 0,
+		ctfull: sum((family) => family.overflow),
+		ctDeleted: sum((family) => family.deleted),
+		...nat,
+	};
 }
 
-async function collectTable(
-	table: CtTable,
-	options: CtGcOptions,
-	now: number,
-	masqueraded: Set<string>,
-): Promise<{ count: number; deleted: number }> {
-	const timeouts = options.timeouts ?? DEFAULT_CT_TIMEOUTS;
-	const dump = await table.map.dumpAsync();
-	const keys = new DataView(dump.keys.buffer, dump.keys.byteOffset, dump.keys.byteLength);
-	const values = new DataView(dump.values.buffer, dump.values.byteOffset, dump.values.byteLength);
-	const dead: number[] = [];
-	await scan(dump.count, (index) => {
-		const key = table.key(keys, index * table.keySize);
-		const entry = table.value(values, index * table.valueSize);
-		if (elapsedSeconds(now, entry.lastSeen, options.clock.hz) > idleLimit(key.proto, entry.flags, timeouts)) {
-			dead.push(index);
-		} else if (entry.flags & CtFlags.MASQUERADE) {
-			const podIsHi = (entry.flags & CtFlags.INITIATOR_IS_HI) !== 0;
-			masqueraded.add(
-				podIsHi
-					? flowName(key.hi, key.hiPort, key.lo, key.loPort, key.proto)
-					: flowName(key.lo, key.loPort, key.hi, key.hiPort, key.proto),
-			);
-		}
+/** What all tables of one pass share. */
+interface Pass {
+	readonly idleSeconds: (entry: CtEntry) => number;
+	readonly timeouts: CtTimeouts;
+	/** Names of the flows that use a port of this node. */
+	readonly masqueraded: Set<string>;
+}
+
+interface FamilyReport {
+	readonly kept: number;
+	readonly overflow: number;
+	readonly deleted: number;
+}
+
+/** Flags of both entries of a flow, and seconds since either was used. */
+interface FlowState {
+	flags: number;
+	idleSeconds: number;
+}
+
+/** The two entries of a service flow live and die together: each sees one direction only. */
+async function collectFamily(table: CtTable, pass: Pass): Promise<FamilyReport> {
+	const parts = [await readTable(table, table.map), await readTable(table, table.overflow)] as const;
+	const pairs = new Map<string, FlowState>();
+	for (const part of parts) {
+		await scan(part.count, (index) => {
+			const { key, entry } = part.at(index);
+			const name = serviceFlowName(key, entry);
+			if (name === undefined) return;
+			const state = pairs.get(name) ?? { flags: 0, idleSeconds: Number.POSITIVE_INFINITY };
+			state.flags |= entry.flags;
+			state.idleSeconds = Math.min(state.idleSeconds, pass.idleSeconds(entry));
+			pairs.set(name, state);
+		});
+	}
+	const [main, overflow] = [await judge(parts[0], pairs, pass), await judge(parts[1], pairs, pass)];
+	let deleted = 0;
+	for (const { part, dead } of [main, overflow]) {
+		if (dead.length > 0) deleted += await part.map.deleteBatch(pick(part.keys, table.keySize, dead));
+	}
+	const moved = await moveOverflow(table, overflow);
+	return {
+		kept: parts[0].count - main.dead.length + moved,
+		overflow: parts[1].count - overflow.dead.length - moved,
+		deleted,
+	};
+}
+
+interface ReadTable {
+	readonly map: DumpableMap;
+	readonly count: number;
+	readonly keys: Uint8Array;
+	readonly values: Uint8Array;
+	readonly at: (index: number) => { readonly key: CtKey; readonly entry: CtEntry };
+}
+
+async function readTable(table: CtTable, map: DumpableMap): Promise<ReadTable> {
+	const { count, keys, values } = await map.dumpAsync();
+	const keyView = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
+	const valueView = new DataView(values.buffer, values.byteOffset, values.byteLength);
+	const at = (index: number): { key: CtKey; entry: CtEntry } => ({
+		key: table.key(keyView, index * table.keySize),
+		entry: table.value(valueView, index * table.valueSize),
 	});
-	const deleted = dead.length ? await table.map.deleteBatch(pick(dump.keys, table.keySize, dead)) : 0;
-	return { count: dump.count, deleted };
+	return { map, count, keys, values, at };
+}
+
+interface Judged {
+	readonly part: ReadTable;
+	/** Indexes of entries to delete, and of live ones that have been answered. */
+	readonly dead: number[];
+	readonly answered: number[];
+}
+
+async function judge(part: ReadTable, pairs: ReadonlyMap<string, FlowState>, pass: Pass): Promise<Judged> {
+	const judged: Judged = { part, dead: [], answered: [] };
+	await scan(part.count, (index) => {
+		const { key, entry } = part.at(index);
+		const name = serviceFlowName(key, entry);
+		const state = name === undefined ? undefined : pairs.get(name);
+		const flags = state?.flags ?? entry.flags;
+		const idle = state?.idleSeconds ?? pass.idleSeconds(entry);
+		if (idle > idleLimit(key.proto, flags, pass.timeouts)) {
+			judged.dead.push(index);
+			return;
+		}
+		if (flags & CtFlags.ESTABLISHED) judged.answered.push(index);
+		if (entry.flags & CtFlags.MASQUERADE) pass.masqueraded.add(initiatorFirst(key, entry));
+	});
+	return judged;
+}
+
+/** Name of a flow by its own key. */
+function initiatorFirst(key: CtKey, { flags }: CtEntry): string {
+	return flags & CtFlags.INITIATOR_IS_HI
+		? flowName(key.hi, key.hiPort, key.lo, key.loPort, key.proto)
+		: flowName(key.lo, key.loPort, key.hi, key.hiPort, key.proto);
+}
+
+/** The same for both entries of a service flow: {client, backend} as the backend sees it. undefined = no service. */
+function serviceFlowName(key: CtKey, entry: CtEntry): string | undefined {
+	const { flags, snatPort, xlateAddr, xlatePort } = entry;
+	if (flags & CtFlags.SVC_REPLY) return initiatorFirst(key, entry);
+	if (!(flags & CtFlags.SVC_FORWARD)) return undefined;
+	const [client, port] = flags & CtFlags.INITIATOR_IS_HI ? [key.hi, key.hiPort] : [key.lo, key.loPort];
+	const seenPort = snatPort !== 0 && !(flags & CtFlags.MASQUERADE) ? snatPort : port;
+	return flowName(client, seenPort, xlateAddr, xlatePort, key.proto);
+}
+
+const BPF_NOEXIST = 1;
+
+/**
+ * Moves flows that have been answered into the table that was full when they began, as far as there is room now: there nothing
+ * evicts them. @returns how many
+ */
+async function moveOverflow(table: CtTable, { part, answered }: Judged): Promise<number> {
+	const moved: number[] = [];
+	for (const index of answered) {
+		const key = part.keys.slice(index * table.keySize, (index + 1) * table.keySize);
+		try {
+			table.map.set(key, part.values.slice(index * table.valueSize, (index + 1) * table.valueSize), BPF_NOEXIST);
+		} catch (error) {
+			if (errorCode(error) === 'E2BIG') break;
+			if (errorCode(error) !== 'EEXIST') throw error;
+		}
+		moved.push(index);
+	}
+	return moved.length > 0 ? part.map.deleteBatch(pick(part.keys, table.keySize, moved)) : 0;
 }
 
 async function collectNat(
@@ -229,14 +355,12 @@ async function collectNat(
  * @param addresses  16 bytes each
  * @returns entries deleted
  */
-export async function forgetAddresses(
-	maps: Pick<CtGcOptions, 'ct4' | 'ct6'>,
-	addresses: readonly Uint8Array[],
-): Promise<number> {
+export async function forgetAddresses(maps: CtMaps, addresses: readonly Uint8Array[]): Promise<number> {
 	const wanted = new Set(addresses.map((address) => Buffer.from(address).toString('latin1')));
 	const isWanted = (address: Uint8Array): boolean => wanted.has(Buffer.from(address).toString('latin1'));
 	let deleted = 0;
-	for (const table of tablesOf(maps)) {
+	const tables = tablesOf(maps).flatMap((table) => [table, { ...table, map: table.overflow }]);
+	for (const table of tables) {
 		const { count, keys } = await table.map.dumpAsync();
 		const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
 		const found: number[] = [];

@@ -15,6 +15,9 @@ export interface MapGroup {
 export const MAP_GROUPS: readonly MapGroup[] = [
 	{ carry: 'flows', maps: ['ct4'] },
 	{ carry: 'flows', maps: ['ct6'] },
+	{ carry: 'flows', maps: ['ctfull4'] },
+	{ carry: 'flows', maps: ['ctfull6'] },
+	{ carry: 'tables', maps: ['ctfull'] },
 	{ carry: 'flows', maps: ['nat'] },
 	{ carry: 'flows', maps: ['sock_rev'] },
 	{ carry: 'flows', maps: ['affinity'] },

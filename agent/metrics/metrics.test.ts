@@ -65,6 +65,7 @@ describe('metrics', () => {
 		['fairlead_endpoints', 6],
 		['fairlead_forwarded_packets_total', 1000 + Metric.FORWARDED_PACKETS],
 		['fairlead_conntrack_created_total', 1000 + Metric.CT_CREATED],
+		['fairlead_conntrack_full_total', 1000 + Metric.CT_FULL],
 		['fairlead_flow_events_total', 15],
 		['fairlead_flow_events_lost_total{source="kernel-ring"}', 3],
 		['fairlead_flow_events_lost_total{source="history"}', 1],

@@ -115,6 +115,7 @@ function addDatapath(registry: MetricRegistry, source: MetricsSource): void {
 	const counters: [string, string, MetricName][] = [
 		['fairlead_forwarded_packets_total', 'Packets forwarded by the pod programs', 'FORWARDED_PACKETS'],
 		['fairlead_conntrack_created_total', 'Conntrack entries made', 'CT_CREATED'],
+		['fairlead_conntrack_full_total', 'Conntrack entries that found their table full', 'CT_FULL'],
 		['fairlead_conntrack_closed_total', 'Conntrack entries that saw their connection close', 'CT_CLOSED'],
 		['fairlead_masquerade_created_total', 'Masquerade ports taken', 'NAT_CREATED'],
 		['fairlead_socket_translations_total', 'Sockets translated at connect or sendmsg', 'SOCK_TRANSLATED'],

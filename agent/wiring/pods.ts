@@ -12,8 +12,8 @@ import type { Config } from '../config/schema.ts';
 import type { AdoptReport } from '../endpoints/endpoint-deps.ts';
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
-import { type CtGcReport, collectConntrack, forgetAddresses } from '../kernel/ct-gc.ts';
-import type { EndpointAttachment } from '../kernel/datapath.ts';
+import { type CtGcReport, type CtMaps, collectConntrack, forgetAddresses } from '../kernel/ct-gc.ts';
+import type { Datapath, EndpointAttachment } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
@@ -48,7 +48,7 @@ export class Pods {
 	static async open(options: PodsOptions): Promise<Pods> {
 		const { config, dataplane, log } = options;
 		const { datapath } = dataplane;
-		const maps = { ct4: datapath.map('ct4'), ct6: datapath.map('ct6') };
+		const maps = flowTables(datapath);
 		const manager = new EndpointManager({
 			netlink: new Netlink({ request: netlinkRequest }),
 			kernel: datapath.kernel,
@@ -134,9 +134,11 @@ export class Pods {
 	async collectFlows(): Promise<CtGcReport> {
 		const { dataplane, clock } = this.#options;
 		const { datapath, facts } = dataplane;
-		const [ct4, ct6, nat] = [datapath.map('ct4'), datapath.map('ct6'), datapath.map('nat')];
-		const report = await collectConntrack({ ct4, ct6, nat, clock, nodeAddresses: facts.addresses.map(addressBytes) });
+		const tables = flowTables(datapath);
+		const nodeAddresses = facts.addresses.map(addressBytes);
+		const report = await collectConntrack({ ...tables, nat: datapath.map('nat'), clock, nodeAddresses });
 		this.#conntrackUse = { ct4: report.ct4, ct6: report.ct6, nat: report.nat };
+		if (report.ctfull === 0) await closeOverflow(datapath);
 		return report;
 	}
 
@@ -180,4 +182,27 @@ export class Pods {
 			delTimeoutMs: config.delTimeoutMs,
 		};
 	}
+}
+
+function flowTables(datapath: Datapath): CtMaps {
+	return {
+		ct4: datapath.map('ct4'),
+		ct6: datapath.map('ct6'),
+		ctfull4: datapath.map('ctfull4'),
+		ctfull6: datapath.map('ctfull6'),
+	};
+}
+
+const FIRST = new Uint8Array(4);
+const NO = Uint8Array.of(0, 0, 0, 0);
+const YES = Uint8Array.of(1, 0, 0, 0);
+
+/** Spares programs the look-up in tables that are empty. A program that was just about to insert there is waited for. */
+async function closeOverflow(datapath: Datapath): Promise<void> {
+	const { kernel } = datapath;
+	if ((kernel.mapGet('ctfull', FIRST)?.[0] ?? 0) === 0) return;
+	kernel.mapSet('ctfull', FIRST, NO);
+	kernel.barrier();
+	const left = await Promise.all([datapath.map('ctfull4').dumpAsync(), datapath.map('ctfull6').dumpAsync()]);
+	if (left.some(({ count }) => count > 0)) kernel.mapSet('ctfull', FIRST, YES);
 }

@@ -1,7 +1,7 @@
 /**
  * The agent's answers to its API and to scrapes.
  */
-import { Ct4Entry, Ct4Key, CtEntry, CtKey } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtKey, type MapName } from '../../native/abi/generated.ts';
 import { type ConntrackContext, conntrackReport } from '../api/conntrack-reports.ts';
 import type {
 	AgentState,
@@ -139,9 +139,15 @@ export class NodeState implements AgentState {
 		const parts = this.#options.running();
 		if (parts === undefined) return [];
 		const { datapath } = parts.dataplane;
-		const [ct4, ct6] = [await datapath.map('ct4').dumpAsync(), await datapath.map('ct6').dumpAsync()];
 		const context: ConntrackContext = { names: this.#options.names, jiffiesNow: parts.clock.now(), hz: parts.clock.hz };
-		return conntrackOf(ct4, ct6, context);
+		const dump = (map: MapName): Promise<Dump> => datapath.map(map).dumpAsync();
+		const [ct4, ctfull4, ct6, ctfull6] = await Promise.all([
+			dump('ct4'),
+			dump('ctfull4'),
+			dump('ct6'),
+			dump('ctfull6'),
+		]);
+		return conntrackOf([ct4, ctfull4], [ct6, ctfull6], context);
 	}
 
 	drops() {
@@ -166,17 +172,21 @@ interface Dump {
 	readonly values: Uint8Array;
 }
 
-function* conntrackOf(ct4: Dump, ct6: Dump, context: ConntrackContext): Generator<ConntrackReport> {
-	for (let i = 0; i < ct4.count; i++) {
-		const key = widenKey(Ct4Key.decode(ct4.keys, i * Ct4Key.size));
-		yield conntrackReport(key, widenEntry(Ct4Entry.decode(ct4.values, i * Ct4Entry.size)), context);
+function* conntrackOf(
+	ipv4: readonly Dump[],
+	ipv6: readonly Dump[],
+	context: ConntrackContext,
+): Generator<ConntrackReport> {
+	for (const { count, keys, values } of ipv4) {
+		for (let i = 0; i < count; i++) {
+			const key = widenKey(Ct4Key.decode(keys, i * Ct4Key.size));
+			yield conntrackReport(key, widenEntry(Ct4Entry.decode(values, i * Ct4Entry.size)), context);
+		}
 	}
-	for (let i = 0; i < ct6.count; i++) {
-		yield conntrackReport(
-			CtKey.decode(ct6.keys, i * CtKey.size),
-			CtEntry.decode(ct6.values, i * CtEntry.size),
-			context,
-		);
+	for (const { count, keys, values } of ipv6) {
+		for (let i = 0; i < count; i++) {
+			yield conntrackReport(CtKey.decode(keys, i * CtKey.size), CtEntry.decode(values, i * CtEntry.size), context);
+		}
 	}
 }
 

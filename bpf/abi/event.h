@@ -63,6 +63,7 @@ enum metric {
 	METRIC_NAT_CREATED = 4,
 	METRIC_SOCK_TRANSLATED = 5,
 	METRIC_FORWARDED_PACKETS = 6,
+	METRIC_CT_FULL = 7, /* flows that found the conntrack table full */
 	METRIC_MAX = 16,
 };
 

@@ -3,6 +3,7 @@
  * Connection tracking: keys, directions, TCP states, and the references an entry holds.
  */
 #pragma once
+#include <linux/errno.h>
 #include "drop.h"
 
 /* 1 if the packet's source is the `hi` side of its key. */
@@ -38,6 +39,21 @@ INLINE void ct_make_key4(const struct pkt *p, struct ct4_key *key)
 	*(__u32 *)&key->proto = p->proto;
 }
 
+/* Did the table of a family ever run full? Then flows are in two places. */
+INLINE __u32 *ct_full_state(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&fl_ctfull_1, &zero);
+}
+
+INLINE int ct_was_full(void)
+{
+	__u32 *state = ct_full_state();
+
+	return state && *state;
+}
+
 /*
  * The entry of the packet's flow, in either direction; NULL = none. p->xlate gets the entry's address: only there it has the
  * same form for both families. What lies behind the common fields of the result may not be read.
@@ -50,6 +66,8 @@ INLINE struct ct_entry *ct_lookup(struct pkt *p)
 
 		ct_make_key4(p, &key);
 		entry = bpf_map_lookup_elem(&fl_ct4_1, &key);
+		if (!entry && ct_was_full())
+			entry = bpf_map_lookup_elem(&fl_ctfull4_1, &key);
 		if (entry)
 			p->xlate = addr_from_ipv4(entry->xlate_addr);
 		return (struct ct_entry *)entry;
@@ -59,14 +77,32 @@ INLINE struct ct_entry *ct_lookup(struct pkt *p)
 
 	ct_make_key(p, &key);
 	entry = bpf_map_lookup_elem(&fl_ct6_1, &key);
+	if (!entry && ct_was_full())
+		entry = bpf_map_lookup_elem(&fl_ctfull6_1, &key);
 	if (entry)
 		p->xlate = *addr_of(entry->xlate_addr);
 	return entry;
 }
 
-/* Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. 0 or an error. */
+/* ct_insert's second choice. Updates of `overflow`, which evicts, succeed unless BPF_NOEXIST finds an entry. */
+INLINE long ct_insert_overflow(void *overflow, const void *key, const void *entry, __u64 flags)
+{
+	__u32 *state = ct_full_state();
+
+	count(METRIC_CT_FULL);
+	if (state && !*state)
+		*state = 1;
+	return bpf_map_update_elem(overflow, key, entry, flags);
+}
+
+/*
+ * Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. A flow that finds the
+ * table full is kept where new flows evict each other. 0 or an error.
+ */
 NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 {
+	long err;
+
 	entry->flags &= ~CT_FLAG_INITIATOR_IS_HI;
 	if (ct_src_is_hi(p))
 		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
@@ -75,12 +111,22 @@ NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 
 		((struct ct4_entry *)entry)->xlate_addr = addr_ipv4(addr_of(entry->xlate_addr));
 		ct_make_key4(p, &key);
-		return bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
+		err = bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
+		if (err == -E2BIG)
+			return ct_insert_overflow(&fl_ctfull4_1, &key, entry, flags);
+		if (!err && ct_was_full())
+			bpf_map_delete_elem(&fl_ctfull4_1, &key);
+		return err;
 	}
 	struct ct_key key __attribute__((aligned(8)));
 
 	ct_make_key(p, &key);
-	return bpf_map_update_elem(&fl_ct6_1, &key, entry, flags);
+	err = bpf_map_update_elem(&fl_ct6_1, &key, entry, flags);
+	if (err == -E2BIG)
+		return ct_insert_overflow(&fl_ctfull6_1, &key, entry, flags);
+	if (!err && ct_was_full())
+		bpf_map_delete_elem(&fl_ctfull6_1, &key);
+	return err;
 }
 
 NOINLINE void ct_delete(const struct pkt *p)
@@ -89,13 +135,15 @@ NOINLINE void ct_delete(const struct pkt *p)
 		struct ct4_key key __attribute__((aligned(8)));
 
 		ct_make_key4(p, &key);
-		bpf_map_delete_elem(&fl_ct4_1, &key);
+		if (bpf_map_delete_elem(&fl_ct4_1, &key) < 0)
+			bpf_map_delete_elem(&fl_ctfull4_1, &key);
 		return;
 	}
 	struct ct_key key __attribute__((aligned(8)));
 
 	ct_make_key(p, &key);
-	bpf_map_delete_elem(&fl_ct6_1, &key);
+	if (bpf_map_delete_elem(&fl_ct6_1, &key) < 0)
+		bpf_map_delete_elem(&fl_ctfull6_1, &key);
 }
 
 INLINE __u32 ct_direction(const struct ct_entry *entry, const struct pkt *p)

@@ -78,19 +78,43 @@ struct {
 	__type(value, struct sock_rev_entry);
 } fl_sock_rev_1 SEC(".maps");
 
+/* Flows. Nothing but the agent's collector takes one out: a flood of new flows finds no more room and costs no connection. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__type(key, struct ct4_key);
 	__type(value, struct ct4_entry);
 } fl_ct4_1 SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__type(key, struct ct_key);
 	__type(value, struct ct_entry);
 } fl_ct6_1 SEC(".maps");
+
+/* New flows while the tables above are full. These evict each other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct ct4_key);
+	__type(value, struct ct4_entry);
+} fl_ctfull4_1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct ct_key);
+	__type(value, struct ct_entry);
+} fl_ctfull6_1 SEC(".maps");
+
+/* One element: 1 = the two tables above may hold flows. Programs set it; the collector clears it when they are empty. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} fl_ctfull_1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -142,6 +142,7 @@ export const CtFlags = {
 	FIN_REPLY: 128,
 	VIA_HOST: 256,
 	EXTERNAL: 512,
+	DSR: 1024,
 } as const;
 export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];
 export function CtFlagsName(value: number): string {
@@ -178,7 +179,8 @@ export const DropReason = {
 	TUNNEL_KEY: 26,
 	POLICY: 27,
 	ISOLATED: 28,
-	MAX: 29,
+	DSR_NOT_OURS: 29,
+	MAX: 30,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export function DropReasonName(value: number): string {
@@ -221,11 +223,74 @@ export const Metric = {
 	NAT_CREATED: 4,
 	SOCK_TRANSLATED: 5,
 	FORWARDED_PACKETS: 6,
+	CT_FULL: 7,
 	MAX: 16,
 } as const;
 export type Metric = (typeof Metric)[keyof typeof Metric];
 export function MetricName(value: number): string {
 	return enumName(Metric, value);
+}
+
+export const PolicyDirection = {
+	INGRESS: 0,
+	EGRESS: 1,
+} as const;
+export type PolicyDirection = (typeof PolicyDirection)[keyof typeof PolicyDirection];
+export function PolicyDirectionName(value: number): string {
+	return enumName(PolicyDirection, value);
+}
+
+export const PolicyLimit = {
+	SETS: 8192,
+	RANGES: 8192,
+	STEPS: 14,
+} as const;
+export type PolicyLimit = (typeof PolicyLimit)[keyof typeof PolicyLimit];
+export function PolicyLimitName(value: number): string {
+	return enumName(PolicyLimit, value);
+}
+
+export const PolicyPeer = {
+	EGRESS: 1,
+	SELF: 2,
+	FIRST_ADDRESS: 16777216,
+} as const;
+export type PolicyPeer = (typeof PolicyPeer)[keyof typeof PolicyPeer];
+export function PolicyPeerName(value: number): string {
+	return enumName(PolicyPeer, value);
+}
+
+export const PolicySetFlag = {
+	OPEN_INGRESS: 1,
+	OPEN_EGRESS: 2,
+	CLOSED: 4,
+} as const;
+export type PolicySetFlag = (typeof PolicySetFlag)[keyof typeof PolicySetFlag];
+export function PolicySetFlagName(value: number): string {
+	return enumName(PolicySetFlag, value);
+}
+
+export const PolicyVerdictFlag = {
+	ALLOW: 1,
+	AUDIT: 2,
+	SHIFT: 2,
+} as const;
+export type PolicyVerdictFlag = (typeof PolicyVerdictFlag)[keyof typeof PolicyVerdictFlag];
+export function PolicyVerdictFlagName(value: number): string {
+	return enumName(PolicyVerdictFlag, value);
+}
+
+export const PolicyCookie = {
+	NO_POLICY: 0,
+	NOT_ALLOWED: 1,
+	HOST: 2,
+	SELF: 3,
+	CLOSED: 4,
+	FIRST_RULE: 16,
+} as const;
+export type PolicyCookie = (typeof PolicyCookie)[keyof typeof PolicyCookie];
+export function PolicyCookieName(value: number): string {
+	return enumName(PolicyCookie, value);
 }
 
 export const NorthSouth = {
@@ -1324,6 +1389,186 @@ export const RuntimeState = {
 	format: formatRuntimeState,
 } as const satisfies Codec<RuntimeState>;
 
+export interface PolicyKey {
+	set: number;
+	peer: number;
+}
+function encodePolicyKey(value: PolicyKey, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.set, 0xffffffff, 'policy_key.set'), true);
+	view.setUint32(offset + 4, uint(value.peer, 0xffffffff, 'policy_key.peer'), true);
+}
+function decodePolicyKey(view: DataView, offset: number): PolicyKey {
+	return {
+		set: view.getUint32(offset, true),
+		peer: view.getUint32(offset + 4, true),
+	};
+}
+function formatPolicyKey(value: PolicyKey): string {
+	return `set=${value.set} peer=${value.peer}`;
+}
+export const PolicyKey = {
+	name: 'policy_key',
+	size: 8,
+	layout: '1633ff8b6ea46426',
+	encode: (value: PolicyKey): Uint8Array => encodeWith(8, encodePolicyKey, value),
+	encodeInto: encodePolicyKey,
+	decode: (bytes: Uint8Array, offset = 0): PolicyKey =>
+		decodePolicyKey(viewOf(bytes, offset, 8, 'policy_key'), 0),
+	decodeFrom: decodePolicyKey,
+	format: formatPolicyKey,
+} as const satisfies Codec<PolicyKey>;
+
+export interface PolicyExtent {
+	base: number;
+	count: number;
+}
+function encodePolicyExtent(value: PolicyExtent, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.base, 0xffffffff, 'policy_extent.base'), true);
+	view.setUint32(offset + 4, uint(value.count, 0xffffffff, 'policy_extent.count'), true);
+}
+function decodePolicyExtent(view: DataView, offset: number): PolicyExtent {
+	return {
+		base: view.getUint32(offset, true),
+		count: view.getUint32(offset + 4, true),
+	};
+}
+function formatPolicyExtent(value: PolicyExtent): string {
+	return `base=${value.base} count=${value.count}`;
+}
+export const PolicyExtent = {
+	name: 'policy_extent',
+	size: 8,
+	layout: '5e820bc19f72db39',
+	encode: (value: PolicyExtent): Uint8Array => encodeWith(8, encodePolicyExtent, value),
+	encodeInto: encodePolicyExtent,
+	decode: (bytes: Uint8Array, offset = 0): PolicyExtent =>
+		decodePolicyExtent(viewOf(bytes, offset, 8, 'policy_extent'), 0),
+	decodeFrom: decodePolicyExtent,
+	format: formatPolicyExtent,
+} as const satisfies Codec<PolicyExtent>;
+
+export interface PolicyRow {
+	key: PolicyKey;
+	ranges: PolicyExtent;
+}
+function encodePolicyRow(value: PolicyRow, view: DataView, offset: number): void {
+	encodePolicyKey(value.key, view, offset);
+	encodePolicyExtent(value.ranges, view, offset + 8);
+}
+function decodePolicyRow(view: DataView, offset: number): PolicyRow {
+	return {
+		key: decodePolicyKey(view, offset),
+		ranges: decodePolicyExtent(view, offset + 8),
+	};
+}
+function formatPolicyRow(value: PolicyRow): string {
+	return `key=${formatPolicyKey(value.key)} ranges=${formatPolicyExtent(value.ranges)}`;
+}
+export const PolicyRow = {
+	name: 'policy_row',
+	size: 16,
+	layout: '63e5445d91942656',
+	encode: (value: PolicyRow): Uint8Array => encodeWith(16, encodePolicyRow, value),
+	encodeInto: encodePolicyRow,
+	decode: (bytes: Uint8Array, offset = 0): PolicyRow =>
+		decodePolicyRow(viewOf(bytes, offset, 16, 'policy_row'), 0),
+	decodeFrom: decodePolicyRow,
+	format: formatPolicyRow,
+} as const satisfies Codec<PolicyRow>;
+
+export interface PolicySet {
+	pods: PolicyExtent[];
+	others: PolicyExtent[];
+	flags: number;
+}
+function encodePolicySet(value: PolicySet, view: DataView, offset: number): void {
+	counted(value.pods, 2, 'policy_set.pods').forEach((each, index) => {
+		encodePolicyExtent(each, view, offset + index * 8);
+	});
+	counted(value.others, 2, 'policy_set.others').forEach((each, index) => {
+		encodePolicyExtent(each, view, offset + 16 + index * 8);
+	});
+	view.setUint32(offset + 32, uint(value.flags, 0xffffffff, 'policy_set.flags'), true);
+	view.setUint32(offset + 36, 0, true);
+}
+function decodePolicySet(view: DataView, offset: number): PolicySet {
+	return {
+		pods: Array.from({ length: 2 }, (_, index) => decodePolicyExtent(view, offset + index * 8)),
+		others: Array.from({ length: 2 }, (_, index) => decodePolicyExtent(view, offset + 16 + index * 8)),
+		flags: view.getUint32(offset + 32, true),
+	};
+}
+function formatPolicySet(value: PolicySet): string {
+	return `pods=${value.pods.map((each) => `{${formatPolicyExtent(each)}}`).join(',')} others=${value.others.map((each) => `{${formatPolicyExtent(each)}}`).join(',')} flags=${value.flags}`;
+}
+export const PolicySet = {
+	name: 'policy_set',
+	size: 40,
+	layout: '95a1526d7816f56b',
+	encode: (value: PolicySet): Uint8Array => encodeWith(40, encodePolicySet, value),
+	encodeInto: encodePolicySet,
+	decode: (bytes: Uint8Array, offset = 0): PolicySet =>
+		decodePolicySet(viewOf(bytes, offset, 40, 'policy_set'), 0),
+	decodeFrom: decodePolicySet,
+	format: formatPolicySet,
+} as const satisfies Codec<PolicySet>;
+
+export interface PolicyRange {
+	first: number;
+	verdict: number;
+}
+function encodePolicyRange(value: PolicyRange, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.first, 0xffffffff, 'policy_range.first'), true);
+	view.setUint32(offset + 4, uint(value.verdict, 0xffffffff, 'policy_range.verdict'), true);
+}
+function decodePolicyRange(view: DataView, offset: number): PolicyRange {
+	return {
+		first: view.getUint32(offset, true),
+		verdict: view.getUint32(offset + 4, true),
+	};
+}
+function formatPolicyRange(value: PolicyRange): string {
+	return `first=${value.first} verdict=${value.verdict}`;
+}
+export const PolicyRange = {
+	name: 'policy_range',
+	size: 8,
+	layout: 'c8454c2d46635c99',
+	encode: (value: PolicyRange): Uint8Array => encodeWith(8, encodePolicyRange, value),
+	encodeInto: encodePolicyRange,
+	decode: (bytes: Uint8Array, offset = 0): PolicyRange =>
+		decodePolicyRange(viewOf(bytes, offset, 8, 'policy_range'), 0),
+	decodeFrom: decodePolicyRange,
+	format: formatPolicyRange,
+} as const satisfies Codec<PolicyRange>;
+
+export interface PolicyGeneration {
+	value: number;
+}
+function encodePolicyGeneration(value: PolicyGeneration, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.value, 0xffffffff, 'policy_generation.value'), true);
+	view.setUint32(offset + 4, 0, true);
+}
+function decodePolicyGeneration(view: DataView, offset: number): PolicyGeneration {
+	return {
+		value: view.getUint32(offset, true),
+	};
+}
+function formatPolicyGeneration(value: PolicyGeneration): string {
+	return `value=${value.value}`;
+}
+export const PolicyGeneration = {
+	name: 'policy_generation',
+	size: 8,
+	layout: 'bc9becf525668a95',
+	encode: (value: PolicyGeneration): Uint8Array => encodeWith(8, encodePolicyGeneration, value),
+	encodeInto: encodePolicyGeneration,
+	decode: (bytes: Uint8Array, offset = 0): PolicyGeneration =>
+		decodePolicyGeneration(viewOf(bytes, offset, 8, 'policy_generation'), 0),
+	decodeFrom: decodePolicyGeneration,
+	format: formatPolicyGeneration,
+} as const satisfies Codec<PolicyGeneration>;
+
 export interface XdpNode {
 	tunnel: Uint8Array;
 	source: Uint8Array;
@@ -1448,7 +1693,7 @@ export const Maps = {
 	},
 	ct4: {
 		name: 'fl_ct4_1',
-		type: 9,
+		type: 1,
 		flags: 0,
 		maxEntries: 262144,
 		keySize: 16,
@@ -1457,18 +1702,45 @@ export const Maps = {
 	},
 	ct6: {
 		name: 'fl_ct6_1',
-		type: 9,
+		type: 1,
 		flags: 0,
 		maxEntries: 262144,
 		keySize: 40,
 		valueSize: 104,
 		layout: '89307c9ab749c7e5',
 	},
+	ctfull4: {
+		name: 'fl_ctfull4_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 16384,
+		keySize: 16,
+		valueSize: 64,
+		layout: '7425e341bf1bcd27',
+	},
+	ctfull6: {
+		name: 'fl_ctfull6_1',
+		type: 9,
+		flags: 0,
+		maxEntries: 16384,
+		keySize: 40,
+		valueSize: 104,
+		layout: '89307c9ab749c7e5',
+	},
+	ctfull: {
+		name: 'fl_ctfull_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 1,
+		keySize: 4,
+		valueSize: 4,
+		layout: 'cddb417a0a600df2',
+	},
 	drops: {
 		name: 'fl_drops_1',
 		type: 6,
 		flags: 0,
-		maxEntries: 29,
+		maxEntries: 30,
 		keySize: 4,
 		valueSize: 16,
 		layout: '4ddff8e9a5cdbbb5',
@@ -1531,7 +1803,7 @@ export const Maps = {
 		name: 'fl_limits_1',
 		type: 6,
 		flags: 0,
-		maxEntries: 29,
+		maxEntries: 30,
 		keySize: 4,
 		valueSize: 8,
 		layout: '86a48dc5e7360b89',

@@ -259,12 +259,13 @@ export class TestNode {
 
 	/** Conntrack entries of both families. */
 	async flows(): Promise<Flow[]> {
-		return (await Promise.all([this.dataplane.entries('ct4'), this.dataplane.entries('ct6')])).flat().map(decodeFlow);
+		const tables = ['ct4', 'ct6', 'ctfull4', 'ctfull6'].map((map) => this.dataplane.entries(map));
+		return (await Promise.all(tables)).flat().map(decodeFlow);
 	}
 
 	/** Forgets flows, masquerade ports and fragments. Events stay; a test that counts them drains them first. */
 	async reset(): Promise<void> {
-		for (const map of ['ct4', 'ct6', 'nat', 'frags']) {
+		for (const map of ['ct4', 'ct6', 'ctfull4', 'ctfull6', 'nat', 'frags']) {
 			await this.dataplane.clear(map);
 		}
 	}

@@ -91,7 +91,7 @@ function renameMaps(bpf: string): void {
 	for (const path of readdirSync(bpf, { recursive: true, encoding: 'utf8' })) {
 		if (!/\.[ch]$/.test(path)) continue;
 		const text = readFileSync(join(bpf, path), 'utf8');
-		const renamed = text.replaceAll(/\bfl_(ct4|ct6|nat)_1\b/g, 'fl_$1_2');
+		const renamed = text.replaceAll(/\bfl_(ct4|ct6|ctfull4|ctfull6|nat)_1\b/g, 'fl_$1_2');
 		if (renamed !== text) writeFileSync(join(bpf, path), renamed);
 	}
 }
