@@ -38,6 +38,10 @@ export class NetnsProcess {
 		this.#child = this.#start();
 	}
 
+	get netnsPath(): string {
+		return `/run/netns/${this.#namespace}`;
+	}
+
 	/** Starts the script again in the same namespace, after its end. */
 	restart(): void {
 		this.#child = this.#start();

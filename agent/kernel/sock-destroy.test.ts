@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SockRevEntry, SockRevKey } from '../../native/abi/generated.ts';
+import { netlinkRequest } from '../../native/index.ts';
+import { eventually } from '../../test/lib/cluster/exec.ts';
+import { NetnsProcess } from '../../test/lib/netns-process.ts';
+import { addressBytes } from '../model/address.ts';
+import { decodeReply, encodeMessage } from './netlink-codec.ts';
+import { destroySockets, type GoneBackend, probeSockDestroy, type SockDestroyOptions } from './sock-destroy.ts';
+import { listConnected, NETLINK_SOCK_DIAG, type Peer, parseDiagSocket } from './sock-diag-codec.ts';
+
+const TCP = 6;
+const UDP = 17;
+const PORT = 7001;
+const VIP = { address: '10.96.0.10', port: 80 };
+
+describe('sockets of a backend that is gone', () => {
+	let pod: NetnsProcess;
+	beforeAll(() => {
+		pod = new NetnsProcess(join(import.meta.dirname, 'testdata/socket-process.ts'));
+	});
+	afterAll(() => pod.close());
+
+	/** Cookie by source port of the sockets in the pod that are connected to a peer. */
+	async function cookies(peer: Peer): Promise<Map<number, bigint>> {
+		const messages = listConnected(peer).map((message, i) => encodeMessage(message, i + 1));
+		const raw = await netlinkRequest({ netns: pod.netnsPath, protocol: NETLINK_SOCK_DIAG, messages });
+		const found = raw.flatMap((each) => decodeReply(each).records.map(parseDiagSocket));
+		return new Map(
+			found.flatMap((socket) => {
+				return socket === undefined ? [] : [[((socket.id[0] ?? 0) << 8) | (socket.id[1] ?? 0), socket.cookie] as const];
+			}),
+		);
+	}
+
+	/** The map sock_rev as a value. */
+	function sockRev(namespaces: readonly string[] = [pod.netnsPath]) {
+		const rows = new Map<string, Uint8Array>();
+		const text = (key: Uint8Array): string => Buffer.from(key).toString('hex');
+		const options: SockDestroyOptions = {
+			request: netlinkRequest,
+			lookUp: (key) => rows.get(text(key)),
+			remove: (key) => void rows.delete(text(key)),
+			namespaces: () => namespaces,
+		};
+		const add = (cookie: bigint, peer: Peer, vip = VIP): void => {
+			const key = SockRevKey.encode({ cookie, addr: addressBytes(peer.address), port: peer.port });
+			rows.set(text(key), SockRevEntry.encode({ addr: addressBytes(vip.address), port: vip.port, svcId: 1 }));
+		};
+		return { rows, options, add };
+	}
+
+	const ended = (port: number): Promise<string> =>
+		eventually('the socket has ended', async () => {
+			const end = await pod.call<string>('end', port);
+			if (end === '') throw new Error('it lives');
+			return end;
+		});
+
+	it('can be ended by this kernel', async () => {
+		expect(await probeSockDestroy(netlinkRequest)).toBe('');
+	});
+
+	it.each([
+		['tcp', TCP, '127.0.0.1', '127.0.0.1'],
+		['tcp', TCP, '::1', '::1'],
+		['tcp', TCP, '127.0.0.1', '::ffff:127.0.0.1'],
+		['udp', UDP, '127.0.0.1', '127.0.0.1'],
+		['udp', UDP, '::1', '::1'],
+	] as const)(
+		'%s (%i) to %s, opened as %s: end when they came through the service, and no others do',
+		async (method, proto, address, host) => {
+			const [mine, direct, other] = [
+				await pod.call<number>(method, host),
+				await pod.call<number>(method, host),
+				await pod.call<number>(method, host),
+			];
+			const backend: GoneBackend = { address, port: PORT, proto, frontends: [VIP] };
+			const found = await cookies(backend);
+			expect([...found.keys()]).toEqual(expect.arrayContaining([mine, direct, other]));
+			const { rows, options, add } = sockRev();
+			add(found.get(mine) ?? 0n, backend);
+			add(found.get(other) ?? 0n, backend, { address: '10.96.0.99', port: 80 });
+			expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [] });
+			expect(await ended(mine)).toBe('ECONNABORTED');
+			expect(await pod.call<string>('end', direct)).toBe('');
+			expect(await pod.call<string>('end', other)).toBe('');
+			expect(rows.size).toBe(1);
+			expect([...(await cookies(backend)).keys()]).not.toContain(mine);
+		},
+	);
+
+	it('are left alone when another port or address is gone', async () => {
+		const port = await pod.call<number>('tcp', '127.0.0.1');
+		const peer = { address: '127.0.0.1', port: PORT, proto: TCP };
+		const { options, add } = sockRev();
+		const cookie = (await cookies(peer)).get(port) ?? 0n;
+		for (const gone of [
+			{ ...peer, port: PORT + 1 },
+			{ ...peer, address: '127.0.0.2' },
+			{ ...peer, proto: UDP },
+		]) {
+			add(cookie, gone);
+			expect(await destroySockets([{ ...gone, frontends: [VIP] }], options)).toEqual({ destroyed: 0, problems: [] });
+		}
+		expect(await pod.call<string>('end', port)).toBe('');
+	});
+
+	it('end in the namespaces that are there although one is not', async () => {
+		const port = await pod.call<number>('tcp', '127.0.0.1');
+		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP] };
+		const { options, add } = sockRev(['/run/netns/never-was', pod.netnsPath]);
+		add((await cookies(backend)).get(port) ?? 0n, backend);
+		const report = await destroySockets([backend], options);
+		expect(report).toEqual({ destroyed: 1, problems: [expect.stringContaining('/run/netns/never-was') as string] });
+		expect(await ended(port)).toBe('ECONNABORTED');
+	});
+
+	it('cost nothing when no backend is gone', async () => {
+		const { options } = sockRev();
+		const request = () => Promise.reject(new Error('not to be asked'));
+		expect(await destroySockets([], { ...options, request })).toEqual({ destroyed: 0, problems: [] });
+	});
+});
