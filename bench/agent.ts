@@ -121,7 +121,7 @@ function manyServices(): ClusterView {
 
 function measurePlan(): Figure {
 	const view = manyServices();
-	const context = { node: { name: 'node1', zone: '', localAddresses: [] }, nodePortAddresses: [] };
+	const context = { node: { name: 'node1', zone: '', addresses: [], localAddresses: [] }, nodePortAddresses: [] };
 	const took: number[] = [];
 	for (let i = 0; i < PLAN_RUNS; i++) {
 		const start = performance.now();

@@ -41,7 +41,11 @@ export interface Service {
 	readonly proxyName: string | null;
 	/** Label service.kubernetes.io/headless is present (any value): not proxied. */
 	readonly headlessLabel: boolean;
+	/** Annotation fairlead.dev/lb-algorithm as it is written; '' = absent. The planner knows which words mean something. */
+	readonly lbAlgorithm: string;
 }
+
+const LB_ALGORITHM = 'fairlead.dev/lb-algorithm';
 
 const DEFAULT_AFFINITY_TIMEOUT_S = 10800;
 const policy = optional(z.enum(['Cluster', 'Local']), 'Cluster' as const);
@@ -119,6 +123,7 @@ function toService(raw: z.output<typeof serviceSchema>): Service {
 		healthCheckNodePort: spec.healthCheckNodePort,
 		proxyName: metadata.labels['service.kubernetes.io/service-proxy-name'] ?? null,
 		headlessLabel: 'service.kubernetes.io/headless' in metadata.labels,
+		lbAlgorithm: metadata.annotations[LB_ALGORITHM]?.trim() ?? '',
 	};
 }
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BackendFlagsName } from '../../native/abi/generated.ts';
 import { endpoint, slice } from '../../test/lib/cluster-builder.ts';
 import type { Endpoint } from '../model/endpoint-slice.ts';
 import { chooseEndpoints } from './endpoints.ts';
@@ -126,19 +127,29 @@ describe('chooseEndpoints', () => {
 		expect(choose(['1 r z:zone-1', '2 r z:zone-2'], { name: 'node-a', zone: '' }).all).toBe('1 2');
 	});
 
-	it('keeps rows of endpoints that drain or that only the topology took out', () => {
-		const got = choose(['1 r z:zone-1', '2 r z:zone-2', '3 t', '4 -', '5 ts']);
-		expect(got.serving).toBe('1 2 3');
-		expect(got.choice.serving.map(({ live, terminating }) => ({ live, terminating }))).toEqual([
-			{ live: true, terminating: false },
-			{ live: true, terminating: false },
-			{ live: false, terminating: true },
-		]);
+	it('says of each row whether it is in a list, drains and serves', () => {
+		const flags = (specs: readonly string[], everywhere = false): string =>
+			chooseEndpoints([slice('web', specs.map(make))], PORT, 4, HERE, { everywhere })
+				.serving.map((row) => `${row.address.split('.')[3]} ${BackendFlagsName(row.flags)}`)
+				.join(', ');
+		const hinted = ['1 r z:zone-1', '2 r@ z:zone-2', '3 t', '4 -', '5 ts'];
+		expect(flags(hinted)).toBe('1 LIVE|SERVING, 2 LOCAL|SERVING, 3 TERMINATING|SERVING');
+		expect(flags(hinted, true)).toBe('1 LIVE|SERVING, 2 LIVE|LOCAL|SERVING, 3 TERMINATING|SERVING');
+		expect(flags(['1 t', '2 t@'])).toBe('1 LIVE|TERMINATING|SERVING, 2 LIVE|TERMINATING|LOCAL|SERVING');
+		expect(flags(['1 r', '2 t@'])).toBe('1 LIVE|SERVING, 2 TERMINATING|LOCAL|SERVING');
 	});
 
-	it('lets terminating endpoints take new connections only when they are the choice', () => {
-		expect(choose(['1 t', '2 t']).choice.serving.every(({ live }) => live)).toBe(true);
-		expect(choose(['1 r', '2 t@']).choice.local.map(({ live }) => live)).toEqual([true]);
+	it('has a list without topology that is the same on every node', () => {
+		const slices = [slice('web', ['1 r z:zone-1 ', '2 r z:zone-2', '3 t'].map(make))];
+		const everywhere = (zone: string) =>
+			chooseEndpoints(slices, PORT, 4, { name: zone, zone }, { everywhere: true }).everywhere.map((b) => b.address);
+		expect(everywhere('zone-1')).toEqual(['10.0.0.1', '10.0.0.2']);
+		expect(everywhere('zone-2')).toEqual(everywhere('zone-1'));
+	});
+
+	it('uses one list for all when nothing tells them apart', () => {
+		const { choice } = choose(['1 r@', '2 r@']);
+		expect([choice.all, choice.everywhere, choice.local].every((list) => list === choice.serving)).toBe(true);
 	});
 
 	it('counts one address and port in two slices once and prefers the copy that is not terminating', () => {
@@ -152,7 +163,7 @@ describe('chooseEndpoints', () => {
 		]) {
 			const choice = chooseEndpoints(order, PORT, 4, HERE);
 			expect(choice.all).toHaveLength(1);
-			expect(choice.all[0]).toMatchObject({ live: true, terminating: false });
+			expect(BackendFlagsName(choice.all[0]!.flags)).toBe('LIVE|LOCAL|SERVING');
 			expect(choice.local).toHaveLength(1);
 		}
 	});

@@ -2,23 +2,22 @@
  * Which endpoints a service port may use on this node. Pure.
  * The rules are those of CategorizeEndpoints and endpointslicecache in pkg/proxy of Kubernetes 1.36.
  */
+import { BackendFlags } from '../../native/abi/generated.ts';
 import type { Address, Family } from '../model/address.ts';
 import type { Endpoint, EndpointSlice } from '../model/endpoint-slice.ts';
 import type { Protocol } from '../model/fields.ts';
 import { PROTOCOL_NUMBER } from '../model/fields.ts';
 
-/** A row of the map `backends`. */
+/** What one service port thinks of an endpoint: a row of the map `backends`. */
 export interface Backend {
-	/** 'address|port|proto': equal keys = the same row. */
+	/** 'address|port|proto': unique within the service port. */
 	readonly key: string;
 	readonly address: Address;
 	readonly port: number;
 	/** IP protocol number. */
 	readonly proto: number;
-	/** May receive new connections. */
-	readonly live: boolean;
-	/** Its pod is going away. */
-	readonly terminating: boolean;
+	/** enum backend_flags */
+	readonly flags: number;
 }
 
 /** Where this node is, for locality and hints. */
@@ -28,9 +27,12 @@ export interface Locality {
 	readonly zone: string;
 }
 
+/** Lists are sorted by key; equal ones are the same object. */
 export interface EndpointChoice {
 	/** For traffic policy Cluster and for clients inside the node. */
 	readonly all: readonly Backend[];
+	/** As `all`, but without regard to topology: the same on every node. */
+	readonly everywhere: readonly Backend[];
 	/** For traffic policy Local. */
 	readonly local: readonly Backend[];
 	/**
@@ -42,56 +44,59 @@ export interface EndpointChoice {
 	readonly anyEndpoints: boolean;
 }
 
+export interface ChoiceOptions {
+	/** The list without topology is used as well: its endpoints are live. */
+	readonly everywhere?: boolean;
+}
+
 interface Candidate {
 	readonly endpoint: Endpoint;
 	readonly port: number;
 	readonly key: string;
 }
 
-/**
- * @param slices  slices of the service, sorted by name (the order decides between equal duplicates)
- * @returns lists sorted by key; `all` is `serving` itself when nothing is left out of it
- */
+/** @param slices  slices of the service, sorted by name (the order decides between equal duplicates) */
 export function chooseEndpoints(
 	slices: readonly EndpointSlice[],
 	port: { readonly name: string; readonly protocol: Protocol },
 	family: Family,
 	node: Locality,
+	options: ChoiceOptions = {},
 ): EndpointChoice {
-	const candidates = collectCandidates(slices, port, family);
-	const ready = candidates.filter((c) => c.endpoint.ready);
-	const draining = ready.length === candidates.length ? [] : candidates.filter((c) => isDraining(c.endpoint));
-	const localReady = ready.some((c) => c.endpoint.node === node.name);
 	const proto = PROTOCOL_NUMBER[port.protocol];
-	const isLocal = (c: Candidate): boolean => c.endpoint.node === node.name;
-	// A draining endpoint gets new connections only where nothing ready is left: anywhere, or on this node.
-	const chosen = (c: Candidate): boolean => ready.length === 0 || (isLocal(c) && !localReady);
-	const rows: Row[] = [
-		...ready.map((c) => ({ c, backend: toBackend(c, proto, true) })),
-		...draining.map((c) => ({ c, backend: toBackend(c, proto, chosen(c)) })),
-	].sort(compareRows);
-	const near = ready.length > 0 ? filterByTopology(ready, node) : draining;
-	const all = near.length === rows.length ? undefined : new Set(near);
-	const serving = rows.map(({ backend }) => backend);
+	const candidates = collectCandidates(slices, port, family).filter(isUsable).sort(compareCandidates);
+	const ready = candidates.filter((c) => c.endpoint.ready);
+	const everywhere = ready.length > 0 ? ready : candidates;
+	const near = ready.length > 0 ? filterByTopology(ready, node) : everywhere;
+	const localReady = ready.some((c) => c.endpoint.node === node.name);
+	const isLocal = (c: Candidate): boolean => c.endpoint.node === node.name && c.endpoint.ready === localReady;
+	const live = options.everywhere === true || near === everywhere ? everywhere : near;
+	// Nearly always every endpoint is ready and no hint counts: then one list is all lists.
+	const liveSet = live.length === candidates.length ? undefined : new Set(live);
+	const rows = candidates.map((c) => toBackend(c, proto, liveSet === undefined || liveSet.has(c), isLocal(c)));
+	const pick = (list: readonly Candidate[]): readonly Backend[] => {
+		if (list.length === candidates.length) return rows;
+		const wanted = new Set(list);
+		return rows.filter((_, i) => wanted.has(candidates[i] as Candidate));
+	};
+	const fromEverywhere = pick(everywhere);
+	const local = rows.filter((row) => (row.flags & BackendFlags.LOCAL) !== 0);
 	return {
-		all: all === undefined ? serving : rows.filter(({ c }) => all.has(c)).map(({ backend }) => backend),
-		local: rows.filter(({ c }) => isLocal(c) && c.endpoint.ready === localReady).map(({ backend }) => backend),
-		serving,
+		all: near === everywhere ? fromEverywhere : pick(near),
+		everywhere: fromEverywhere,
+		local: local.length === rows.length ? rows : local,
+		serving: rows,
 		anyEndpoints: rows.length > 0,
 	};
 }
 
-interface Row {
-	readonly c: Candidate;
-	readonly backend: Backend;
+/** Ready, or terminating and still serving: anything else gets nothing and keeps nothing. */
+function isUsable({ endpoint }: Candidate): boolean {
+	return endpoint.ready || (endpoint.serving && endpoint.terminating);
 }
 
-function compareRows(a: Row, b: Row): number {
-	return a.backend.key < b.backend.key ? -1 : a.backend.key > b.backend.key ? 1 : 0;
-}
-
-function isDraining(endpoint: Endpoint): boolean {
-	return !endpoint.ready && endpoint.serving && endpoint.terminating;
+function compareCandidates(a: Candidate, b: Candidate): number {
+	return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
 /** Endpoints of the port, one per address and port number: a copy that is not terminating wins, then a ready one. */
@@ -100,15 +105,16 @@ function collectCandidates(
 	port: { readonly name: string; readonly protocol: Protocol },
 	family: Family,
 ): readonly Candidate[] {
-	const proto = PROTOCOL_NUMBER[port.protocol];
+	const suffix = `|${PROTOCOL_NUMBER[port.protocol]}`;
 	const addressType = family === 4 ? 'IPv4' : 'IPv6';
 	const byKey = new Map<string, Candidate>();
 	for (const slice of slices) {
 		if (slice.addressType !== addressType) continue;
 		for (const slicePort of slice.ports) {
 			if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
+			const tail = `|${slicePort.port}${suffix}`;
 			for (const endpoint of slice.endpoints) {
-				const key = backendKey(endpoint.address, slicePort.port, proto);
+				const key = endpoint.address + tail;
 				const other = byKey.get(key);
 				if (other === undefined || isBetterCopy(endpoint, other.endpoint)) {
 					byKey.set(key, { endpoint, port: slicePort.port, key });
@@ -137,11 +143,16 @@ function filterByTopology(ready: readonly Candidate[], node: Locality): readonly
 	return ready;
 }
 
-/** Key of a backend row. */
+/** Key of a backend within its service port. */
 export function backendKey(address: Address, port: number, proto: number): string {
 	return `${address}|${port}|${proto}`;
 }
 
-function toBackend({ endpoint, port, key }: Candidate, proto: number, live: boolean): Backend {
-	return { key, address: endpoint.address, port, proto, live, terminating: endpoint.terminating };
+function toBackend({ endpoint, port, key }: Candidate, proto: number, live: boolean, local: boolean): Backend {
+	const flags =
+		BackendFlags.SERVING |
+		(live ? BackendFlags.LIVE : 0) |
+		(local ? BackendFlags.LOCAL : 0) |
+		(endpoint.terminating ? BackendFlags.TERMINATING : 0);
+	return { key, address: endpoint.address, port, proto, flags };
 }

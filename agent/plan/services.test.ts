@@ -82,10 +82,10 @@ describe('planServices', () => {
 		]);
 	});
 
-	it('applies the internal policy to ClusterIPs only and the external one to all other addresses only', () => {
+	it('applies the internal policy to ClusterIPs, whoever the client is, and the external one to all other addresses', () => {
 		const both = service('web', { internalPolicy: 'Local', externalPolicy: 'Local', externalIps: ['203.0.113.1'] });
 		expect(lines([both], [slice('web', [HERE, THERE])]).slice(1)).toEqual([
-			'10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL|ANY_ENDPOINTS all=10.0.0.1,10.0.0.2 local=10.0.0.1',
+			'10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL|LOCAL_EXTERNAL|ANY_ENDPOINTS all=10.0.0.1,10.0.0.2 local=10.0.0.1',
 			'203.0.113.1 80/6 EXTERNAL LOCAL_EXTERNAL|ANY_ENDPOINTS all=10.0.0.1,10.0.0.2 local=10.0.0.1',
 		]);
 	});
@@ -93,9 +93,9 @@ describe('planServices', () => {
 	it('tells "none here" from "none anywhere" under a Local policy', () => {
 		const local = service('web', { internalPolicy: 'Local' });
 		expect(lines([local], [slice('web', [THERE])])[1]).toBe(
-			'10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL|ANY_ENDPOINTS all=10.0.0.2 local=-',
+			'10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL|LOCAL_EXTERNAL|ANY_ENDPOINTS all=10.0.0.2 local=-',
 		);
-		expect(lines([local], [])[1]).toBe('10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL all=- local=-');
+		expect(lines([local], [])[1]).toBe('10.96.0.10 80/6 CLUSTER LOCAL_INTERNAL|LOCAL_EXTERNAL all=- local=-');
 	});
 
 	it('keeps the same port number of TCP and UDP apart', () => {
@@ -128,15 +128,6 @@ describe('planServices', () => {
 		const plans = planServices(clusterOf([service('web', { affinityTimeoutS: 60 })], []), [], CONTEXT);
 		const port = plans.get('default/web')!.ports.find((each) => each.frontends[0]!.port === 80)!;
 		expect([SvcFlagsName(port.frontends[0]!.flags), port.affinityTimeoutS]).toEqual(['AFFINITY', 60]);
-	});
-
-	it('keeps a restricted load balancer address closed rather than open to everybody, and says so', () => {
-		const lb = (ranges: string[]) =>
-			service('web', { type: 'LoadBalancer', loadBalancerIps: ['203.0.113.1'], loadBalancerSourceRanges: ranges });
-		expect(lines([lb(['10.0.0.0/8'])], []).join()).not.toContain('203.0.113.1');
-		expect(lines([lb(['10.0.0.0/8', '0.0.0.0/0'])], []).join()).toContain('203.0.113.1');
-		const plan = planServices(clusterOf([lb(['10.0.0.0/8'])], []), [], CONTEXT).get('default/web')!;
-		expect(plan.problems[0]!.message).toContain('loadBalancerSourceRanges cannot be enforced');
 	});
 
 	it('does not name an entry twice when an external address and port are those of the node port', () => {

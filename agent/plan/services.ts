@@ -1,9 +1,8 @@
 /**
  * Services → what the maps must say. Pure: a function of objects and facts; nothing is remembered here.
- * Rules: Kubernetes service proxying as pkg/proxy does it (see docs/services.md once complete).
+ * Rules: Kubernetes service proxying as pkg/proxy does it; docs/services.md says which test shows which of them.
  */
-
-import { SvcFlags, SvcScope } from '../../native/abi/generated.ts';
+import { BackendFlags, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { Address, Family } from '../model/address.ts';
 import { cidrContains, familyOf } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
@@ -13,8 +12,11 @@ import type { HostPort } from '../model/host-port.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import type { Service, ServicePort } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
-import type { Backend } from './endpoints.ts';
+import type { Backend, EndpointChoice } from './endpoints.ts';
 import { backendKey, chooseEndpoints } from './endpoints.ts';
+import { maglevSize } from './maglev.ts';
+import type { SourceSet } from './services-sources.ts';
+import { ANYBODY, sourceSetOf } from './services-sources.ts';
 
 /** An address and port under which a service port answers: one entry of the map `services`. */
 export interface Frontend {
@@ -30,22 +32,32 @@ export interface Frontend {
 	readonly flags: number;
 	/** The address is one of this node's (NodePort, hostPort). */
 	readonly atNode: boolean;
+	/** Who may connect. */
+	readonly sources: SourceSet;
 }
 
-/** One service port in one family: its entries share an id and backend lists. */
+/** One service port in one family: its entries share an id. Lists are sorted by key. */
 export interface DesiredPort {
 	/** 'namespace/name:port/TCP/4', unique and stable over changes. */
 	readonly name: string;
 	/** Rank between ports that want the same entry: the smaller text wins, older services first. */
 	readonly rank: string;
 	readonly frontends: readonly Frontend[];
+	/** `all` of frontends of cluster scope. */
 	readonly all: readonly Backend[];
+	/** Size of the Maglev table made of `all`; 0 = a plain list. */
+	readonly allTable: number;
+	/** `all` of frontends of external scope; the same object as `all` when nothing tells them apart. */
+	readonly external: readonly Backend[];
+	readonly externalTable: number;
 	/** Empty unless a Local policy uses it. */
 	readonly local: readonly Backend[];
-	/** Rows that must exist; contains `all` and `local`. */
+	/** Rows that must exist; contains all lists. */
 	readonly serving: readonly Backend[];
 	/** 0 = no affinity. */
 	readonly affinityTimeoutS: number;
+	/** A changed external table takes effect with the one before it beside it: packets of flows are not tracked. */
+	readonly transitions: boolean;
 }
 
 export interface ServiceProblem {
@@ -61,10 +73,22 @@ export interface OwnerPlan {
 	readonly problems: readonly ServiceProblem[];
 }
 
+/** How a backend is chosen for a new connection. */
+export const LB_ALGORITHMS = ['random', 'maglev', 'least-conn'] as const;
+export type LbAlgorithm = (typeof LB_ALGORITHMS)[number];
+
 export interface ServicesContext {
-	readonly node: Pick<NodeFacts, 'name' | 'zone' | 'localAddresses'>;
+	readonly node: Pick<NodeFacts, 'name' | 'zone' | 'addresses' | 'localAddresses'>;
 	/** Node addresses at which NodePorts are open; see selectNodePortAddresses. */
 	readonly nodePortAddresses: readonly Address[];
+	/** Services of this name only (label service.kubernetes.io/service-proxy-name); '' or absent = those without one. */
+	readonly proxyName?: string;
+	/** spec.externalIPs are served; default true. */
+	readonly externalIps?: boolean;
+	/** For services without an annotation; default random. */
+	readonly lbAlgorithm?: LbAlgorithm;
+	/** Clients outside are answered by the backend's node: their services need Maglev tables, and transitions of them. */
+	readonly dsr?: boolean;
 }
 
 const EMPTY: OwnerPlan = { ports: [], problems: [] };
@@ -97,41 +121,96 @@ export function replanServices(
 	return plans;
 }
 
-/** True when the default proxy has nothing to do for it: headless, ExternalName, or another proxy's. */
-export function isSkipped(service: Service): boolean {
+/** True when this proxy has nothing to do for it: headless, ExternalName, or another proxy's. */
+export function isSkipped(service: Service, proxyName = ''): boolean {
 	return (
 		service.type === 'ExternalName' ||
 		service.clusterIps.length === 0 ||
-		service.proxyName !== null ||
+		(service.proxyName ?? '') !== proxyName ||
+		(service.proxyName !== null && proxyName === '') ||
 		service.headlessLabel
 	);
 }
 
 /** Desired state of one service. */
 export function planService(service: Service, slices: readonly EndpointSlice[], context: ServicesContext): OwnerPlan {
-	if (isSkipped(service)) return EMPTY;
-	const problems: ServiceProblem[] = [];
-	const lbIps = admittedLoadBalancerIps(service, problems);
+	if (isSkipped(service, context.proxyName)) return EMPTY;
 	const usable = slices.filter((slice) => !slice.headlessLabel);
 	const ports: DesiredPort[] = [];
 	for (const family of [4, 6] as const) {
-		const ofFamily = (list: readonly Address[]): readonly Address[] => list.filter((a) => familyOf(a) === family);
-		const addresses: FamilyAddresses = {
-			cluster: ofFamily(service.clusterIps),
-			external: [...new Set(ofFamily([...service.externalIps, ...lbIps]))],
-			node: ofFamily(context.nodePortAddresses),
-		};
+		const addresses = addressesOf(service, family, context);
 		if (addresses.cluster.length + addresses.external.length === 0) continue;
 		for (const port of service.ports) ports.push(planPort(service, port, family, addresses, usable, context));
 		if (service.ports.length > 0) ports.push(...addresses.cluster.map((a) => addressOnly(service, a)));
 	}
-	return { ports: ports.sort((a, b) => compareText(a.name, b.name)), problems };
+	if (ports.length > 1) ports.sort((a, b) => compareText(a.name, b.name));
+	return { ports, problems: problemsOf(service) };
+}
+
+const NO_PROBLEMS: readonly ServiceProblem[] = [];
+
+function problemsOf(service: Service): readonly ServiceProblem[] {
+	const { lbAlgorithm } = service;
+	if (lbAlgorithm === '' || isAlgorithm(lbAlgorithm)) return NO_PROBLEMS;
+	const words = LB_ALGORITHMS.join(', ');
+	const message = `annotation fairlead.dev/lb-algorithm is ${JSON.stringify(lbAlgorithm)}: expected one of ${words}; the default is used`;
+	return [{ owner: serviceKey(service), message }];
+}
+
+function isAlgorithm(text: string): text is LbAlgorithm {
+	return (LB_ALGORITHMS as readonly string[]).includes(text);
 }
 
 interface FamilyAddresses {
 	readonly cluster: readonly Address[];
+	/** externalIPs and load balancer VIPs. */
 	readonly external: readonly Address[];
+	readonly loadBalancer: ReadonlySet<Address>;
 	readonly node: readonly Address[];
+	/** Of the load balancer VIPs. */
+	readonly sources: SourceSet;
+}
+
+const NO_ADDRESSES: readonly Address[] = [];
+const NO_VIPS: ReadonlySet<Address> = new Set();
+
+function addressesOf(service: Service, family: Family, context: ServicesContext): FamilyAddresses {
+	const ofFamily = (list: readonly Address[]): readonly Address[] =>
+		list.length === 0 ? list : list.filter((a) => familyOf(a) === family);
+	const vips = ofFamily(service.loadBalancerIps);
+	const externalIps = context.externalIps === false ? NO_ADDRESSES : ofFamily(service.externalIps);
+	return {
+		cluster: ofFamily(service.clusterIps),
+		external: vips.length + externalIps.length === 0 ? NO_ADDRESSES : [...new Set([...externalIps, ...vips])],
+		loadBalancer: vips.length === 0 ? NO_VIPS : new Set(vips),
+		node: ofFamily(context.nodePortAddresses),
+		sources:
+			vips.length === 0 ? ANYBODY : sourceSetOf(service.loadBalancerSourceRanges, family, vips, context.node.addresses),
+	};
+}
+
+/** What the frontends of one scope do with a new connection. */
+interface Balancing {
+	readonly flags: number;
+	/** Size of the Maglev table; 0 = a plain list. */
+	readonly table: number;
+}
+
+const ALGORITHM_FLAGS: Readonly<Record<LbAlgorithm, number>> = {
+	random: 0,
+	maglev: SvcFlags.MAGLEV,
+	'least-conn': SvcFlags.LEAST_CONN,
+};
+
+function algorithmsOf(service: Service, context: ServicesContext): { cluster: LbAlgorithm; external: LbAlgorithm } {
+	if (isAlgorithm(service.lbAlgorithm)) return { cluster: service.lbAlgorithm, external: service.lbAlgorithm };
+	const cluster = context.lbAlgorithm ?? 'random';
+	return { cluster, external: context.dsr === true ? 'maglev' : cluster };
+}
+
+function balancing(algorithm: LbAlgorithm, backends: readonly Backend[]): Balancing {
+	const table = algorithm === 'maglev' && backends.length > 0 ? maglevSize(backends.length) : 0;
+	return { flags: ALGORITHM_FLAGS[algorithm], table };
 }
 
 function planPort(
@@ -142,57 +221,65 @@ function planPort(
 	slices: readonly EndpointSlice[],
 	context: ServicesContext,
 ): DesiredPort {
-	const choice = chooseEndpoints(slices, port, family, context.node);
+	const nodeAddresses = port.nodePort > 0 && service.type !== 'ClusterIP' ? addresses.node : NO_ADDRESSES;
+	const hasExternal = addresses.external.length + nodeAddresses.length > 0;
+	const algorithms = algorithmsOf(service, context);
+	// Nodes must agree about external addresses: a client's packets may come in by any of them.
+	const everywhere = hasExternal && algorithms.external === 'maglev';
+	const choice = chooseEndpoints(slices, port, family, context.node, { everywhere });
+	const external = everywhere ? choice.everywhere : choice.all;
+	const cluster = balancing(algorithms.cluster, choice.all);
+	const outer = hasExternal ? balancing(algorithms.external, external) : cluster;
 	const localInternal = service.internalPolicy === 'Local';
 	const localExternal = service.externalPolicy === 'Local';
-	const common =
-		(choice.anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) | (service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
-	// The internal policy is about ClusterIPs only and the external one about all others: inside clients of an external
-	// address get the whole list whatever the internal policy says.
-	const clusterFlags = common | (localInternal ? SvcFlags.LOCAL_INTERNAL : 0);
-	const externalFlags = common | (localExternal ? SvcFlags.LOCAL_EXTERNAL : 0);
-	const proto = PROTOCOL_NUMBER[port.protocol];
-	const nodeAddresses = port.nodePort > 0 && service.type !== 'ClusterIP' ? addresses.node : [];
-	const atNode = (a: Address): boolean => context.node.localAddresses.includes(a);
-	const frontends = uniqueFrontends([
-		...addresses.cluster.map((a) => frontend(a, port.port, proto, SvcScope.CLUSTER, clusterFlags, false)),
-		...addresses.external.map((a) => frontend(a, port.port, proto, SvcScope.EXTERNAL, externalFlags, atNode(a))),
-		...nodeAddresses.map((a) => frontend(a, port.nodePort, proto, SvcScope.EXTERNAL, externalFlags, true)),
-	]);
 	return {
 		name: `${serviceKey(service)}:${port.name}/${port.protocol}/${family}`,
 		rank: rankOf(service),
-		frontends,
+		frontends: frontendsOf(service, port, { ...addresses, node: nodeAddresses }, choice, cluster, outer, context),
 		all: choice.all,
-		local: localInternal || (localExternal && frontends.length > addresses.cluster.length) ? choice.local : [],
+		allTable: cluster.table,
+		external: hasExternal ? external : choice.all,
+		externalTable: outer.table,
+		local: localInternal || (localExternal && hasExternal) ? choice.local : NO_BACKENDS,
 		serving: choice.serving,
 		affinityTimeoutS: service.affinityTimeoutS ?? 0,
+		transitions: everywhere && context.dsr === true,
 	};
 }
 
-/** An external address can be a node address, and its port the node port. */
-function uniqueFrontends(frontends: readonly Frontend[]): readonly Frontend[] {
-	return [...new Map(frontends.map((each) => [each.key, each])).values()];
-}
+const NO_BACKENDS: readonly Backend[] = [];
 
-/**
- * Load balancer addresses that may be opened. Source ranges are not in the maps yet, so an address that is restricted
- * stays closed here (its traffic goes on to the load balancer) rather than open to everybody.
- */
-function admittedLoadBalancerIps(service: Service, problems: ServiceProblem[]): readonly Address[] {
-	const { loadBalancerSourceRanges: ranges, loadBalancerIps } = service;
-	const admitted = loadBalancerIps.filter((address) => {
-		const own = ranges.filter((range) => familyOf(range) === familyOf(address));
-		return ranges.length === 0 || own.some((range) => range.endsWith('/0'));
-	});
-	if (admitted.length < loadBalancerIps.length) {
-		const closed = loadBalancerIps.filter((address) => !admitted.includes(address));
-		problems.push({
-			owner: serviceKey(service),
-			message: `load balancer address ${closed.join(', ')} is not served here: loadBalancerSourceRanges cannot be enforced by this version`,
-		});
+function frontendsOf(
+	service: Service,
+	port: ServicePort,
+	addresses: FamilyAddresses,
+	choice: EndpointChoice,
+	cluster: Balancing,
+	outer: Balancing,
+	context: ServicesContext,
+): readonly Frontend[] {
+	const common =
+		(choice.anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) | (service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
+	// The internal policy is about ClusterIPs only, whoever the client is, and the external one about all others and
+	// outside clients: inside clients of an external address get the whole list whatever the policies say.
+	const localInternal = service.internalPolicy === 'Local' ? SvcFlags.LOCAL_INTERNAL | SvcFlags.LOCAL_EXTERNAL : 0;
+	const localExternal = service.externalPolicy === 'Local' ? SvcFlags.LOCAL_EXTERNAL : 0;
+	const clusterFlags = common | cluster.flags | localInternal;
+	const externalFlags = common | outer.flags | localExternal;
+	const proto = PROTOCOL_NUMBER[port.protocol];
+	const atNode = (a: Address): boolean => context.node.localAddresses.includes(a);
+	const sourcesOf = (a: Address): SourceSet => (addresses.loadBalancer.has(a) ? addresses.sources : ANYBODY);
+	const frontends = addresses.cluster.map((a) => frontend(a, port.port, proto, SvcScope.CLUSTER, clusterFlags, false));
+	for (const a of addresses.external) {
+		frontends.push(frontend(a, port.port, proto, SvcScope.EXTERNAL, externalFlags, atNode(a), sourcesOf(a)));
 	}
-	return admitted;
+	const keys = new Set(frontends.map(({ key }) => key));
+	for (const a of addresses.node) {
+		// An external address can be a node address, and its port the node port.
+		const each = frontend(a, port.nodePort, proto, SvcScope.EXTERNAL, externalFlags, true);
+		if (!keys.has(each.key)) frontends.push(each);
+	}
+	return frontends;
 }
 
 /** The entry that says "this address is a service's, whatever the port": undefined ports are rejected. */
@@ -201,10 +288,14 @@ function addressOnly(service: Service, address: Address): DesiredPort {
 		name: `${serviceKey(service)}:*/${address}`,
 		rank: rankOf(service),
 		frontends: [frontend(address, 0, 0, SvcScope.CLUSTER, SvcFlags.ADDRESS_ONLY, false)],
-		all: [],
-		local: [],
-		serving: [],
+		all: NO_BACKENDS,
+		allTable: 0,
+		external: NO_BACKENDS,
+		externalTable: 0,
+		local: NO_BACKENDS,
+		serving: NO_BACKENDS,
 		affinityTimeoutS: 0,
+		transitions: false,
 	};
 }
 
@@ -220,8 +311,9 @@ function frontend(
 	scope: number,
 	flags: number,
 	atNode: boolean,
+	sources: SourceSet = ANYBODY,
 ): Frontend {
-	return { key: `${address}|${port}|${proto}|${scope}`, address, port, proto, scope, flags, atNode };
+	return { key: `${address}|${port}|${proto}|${scope}`, address, port, proto, scope, flags, atNode, sources };
 }
 
 /** Desired state of host ports, by owner ('hostport:' + pod). */
@@ -260,15 +352,20 @@ function planHostPort(each: HostPort, podAddress: Address, context: ServicesCont
 		.map((a) => frontend(a, each.hostPort, proto, SvcScope.EXTERNAL, flags, true));
 	if (frontends.length === 0) return undefined;
 	const key = backendKey(podAddress, each.podPort, proto);
-	const row: Backend = { key, address: podAddress, port: each.podPort, proto, live: true, terminating: false };
+	const rowFlags = BackendFlags.LIVE | BackendFlags.LOCAL | BackendFlags.SERVING;
+	const rows: readonly Backend[] = [{ key, address: podAddress, port: each.podPort, proto, flags: rowFlags }];
 	return {
 		name: `${hostPortOwner(each.owner)}:${wanted ?? '*'}:${each.hostPort}/${each.protocol}/${family}`,
 		rank: `1 ${each.owner}`,
 		frontends,
-		all: [row],
-		local: [],
-		serving: [row],
+		all: rows,
+		allTable: 0,
+		external: rows,
+		externalTable: 0,
+		local: NO_BACKENDS,
+		serving: rows,
 		affinityTimeoutS: 0,
+		transitions: false,
 	};
 }
 

@@ -4,12 +4,13 @@
  */
 
 import type { SvcKey as SvcKeyValue } from '../../native/abi/generated.ts';
-import { RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { RuntimeState, SourceKey, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { addressBytes, writeAddress } from '../model/address.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from './kernel.ts';
 import { SHARED_STRIDE } from './kernel.ts';
-import type { BackendWord, ServiceOp, ServiceOps } from './services-ops.ts';
+import type { BackendWord, OwnerWord, ServiceOp, ServiceOps } from './services-ops.ts';
+import { sourceKey } from './services-sources.ts';
 
 export interface ApplyReport {
 	/** Operations that were done. */
@@ -95,7 +96,9 @@ async function writeBatch(sets: readonly ServiceSet[], kernel: Kernel): Promise<
 	const values = new Uint8Array(sets.length * SvcEntry.size);
 	const keyView = new DataView(keys.buffer);
 	const valueView = new DataView(values.buffer);
-	for (const [i, set] of sets.entries()) {
+	for (let i = 0; i < sets.length; i++) {
+		const set = sets[i];
+		if (set === undefined) continue;
 		SvcKey.encodeInto(frontendKey(set.key), keyView, i * SvcKey.size);
 		SvcEntry.encodeInto(set.entry, valueView, i * SvcEntry.size);
 	}
@@ -123,16 +126,26 @@ export function applyServiceOp(op: ServiceOp, kernel: Kernel, memory: ServiceMem
 			Atomics.and(memory.filter, op.bit >>> 5, ~(1 << (op.bit & 31)));
 			return;
 		case 'backend-set':
-			// The row is dead: nobody reads the address before the second word says that it is live.
+			// The row is dead: nobody reads the rest before the word with its flags says that it is in use.
 			writeAddress(op.address, memory.backendBytes, op.index * SHARED_STRIDE.backends);
+			storeOwner(memory, op.index, op.owner);
 			storeWord(memory, op.index, op.row);
+			return;
+		case 'backend-peer':
+			storeOwner(memory, op.index, op.owner);
 			return;
 		case 'backend-update':
 		case 'backend-free':
 			storeWord(memory, op.index, op.row);
 			return;
 		case 'slots-set':
-			for (let i = 0; i < op.indexes.length; i++) memory.slots[op.base + i] = op.indexes[i] ?? 0;
+			memory.slots.set(op.indexes, op.base);
+			return;
+		case 'source-set':
+			kernel.mapSet('sources', SourceKey.encode(sourceKey(op.set, op.cidr)), SOURCE_VALUE);
+			return;
+		case 'source-delete':
+			kernel.mapDelete('sources', SourceKey.encode(sourceKey(op.set, op.cidr)));
 			return;
 		case 'external-ports':
 			setExternalPorts(kernel, op.count);
@@ -145,6 +158,9 @@ export function applyServiceOp(op: ServiceOp, kernel: Kernel, memory: ServiceMem
 			return;
 	}
 }
+
+/** Says nothing: the key does. */
+const SOURCE_VALUE = Uint8Array.of(1, 0, 0, 0);
 
 const scratchWords = new Uint32Array(2);
 const scratchBytes = new Uint8Array(scratchWords.buffer);
@@ -160,6 +176,16 @@ function storeWord(memory: ServiceMemory, index: number, { port, proto, flags, g
 	Atomics.store(memory.backendWords, index * (SHARED_STRIDE.backends / 8) + 2, scratch[0] ?? 0n);
 }
 
+/** One aligned 8-byte store of {peer_ref, svc_id}. */
+export function storeOwner(memory: ServiceMemory, index: number, { peer, svcId }: OwnerWord): void {
+	scratchBytes[0] = peer & 0xff;
+	scratchBytes[1] = (peer >>> 8) & 0xff;
+	scratchBytes[2] = (peer >>> 16) & 0xff;
+	scratchBytes[3] = peer >>> 24;
+	scratchWords[1] = svcId;
+	Atomics.store(memory.backendWords, index * (SHARED_STRIDE.backends / 8) + 3, scratch[0] ?? 0n);
+}
+
 function setExternalPorts(kernel: Kernel, count: number): void {
 	const key = new Uint8Array(4);
 	const current = kernel.mapGet('runtime', key);
@@ -168,8 +194,12 @@ function setExternalPorts(kernel: Kernel, count: number): void {
 }
 
 function mapError(op: ServiceOp, kernel: Kernel, thrown: unknown): FairleadError {
-	const object = 'key' in op ? op.key : 'index' in op ? `row ${op.index}` : op.kind;
+	const object = 'key' in op ? op.key : 'index' in op ? `row ${op.index}` : 'cidr' in op ? op.cidr : op.kind;
 	const code = errorCode(thrown);
+	if (code === 'ENOSPC') {
+		const message = `map sources: cannot add ${object}: ENOSPC, all ${kernel.mapCapacity('sources')} entries used; raise maps.sources`;
+		return new FairleadError('MAP_FULL', message, { cause: thrown, op: op.kind });
+	}
 	if (code === 'E2BIG') {
 		const capacity = kernel.mapCapacity('services');
 		const message = `map services: cannot add ${object}: E2BIG, all ${capacity} entries used; raise maps.services`;

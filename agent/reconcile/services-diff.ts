@@ -5,70 +5,93 @@
  */
 
 import type { SvcEntry } from '../../native/abi/generated.ts';
-import { Limits, SvcFlags } from '../../native/abi/generated.ts';
-import type { Backend } from '../plan/endpoints.ts';
+import { Limits, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
-import type { BackendRow } from './backend-table.ts';
-import { BackendTable } from './backend-table.ts';
 import type { ServiceOp, ServiceOps } from './services-ops.ts';
+import type { PackedPeer } from './services-peers.ts';
+import type { GoneBackend, PortWork } from './services-port.ts';
+import { commitPort, dropPort, preparePort } from './services-port.ts';
 import type { Claim, Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
+import type { TransitionClock } from './services-tables.ts';
 
 export interface ServicesDiff extends ServiceOps {
 	/** Owners that could not be programmed as wanted, with the reason. What they had before stays in force. */
 	readonly refused: ReadonlyMap<string, string>;
+	/** Backends that their service port no longer has when all operations have been done. */
+	readonly gone: readonly GoneBackend[];
 }
 
-interface Work {
-	readonly state: ServicesState;
-	readonly before: ServiceOp[];
-	readonly slots: ServiceOp[];
+export interface DiffOptions {
+	/** `changes` are the plans of all owners: whatever else the state or the kernel holds is removed. */
+	readonly full: boolean;
+	readonly clock: TransitionClock;
+	/** Who owns an address, for the hint in backend rows. */
+	readonly peerOf: (address: string) => PackedPeer;
+}
+
+interface Work extends PortWork {
 	/** Frontend keys whose entry may have to change. */
 	readonly touched: Set<string>;
-	readonly freedExtents: Extent[];
 	readonly refused: Map<string, string>;
 }
 
-/**
- * @param changes  plans of the owners that changed; with `full`, plans of all owners: whatever else the state or the
- *                 kernel holds is removed
- */
+/** @param changes  plans of the owners that changed; transitions that have run their time end as well */
 export function diffServices(
 	state: ServicesState,
 	changes: ReadonlyMap<string, OwnerPlan>,
-	full: boolean,
+	options: DiffOptions,
 ): ServicesDiff {
+	const { full, clock, peerOf } = options;
 	const work: Work = {
 		state,
+		clock,
+		peerOf,
 		before: [],
 		slots: [],
+		after: [],
 		touched: new Set(),
 		freedExtents: [],
 		refused: new Map(),
+		gone: [],
 	};
 	state.generation = (state.generation + 1) >>> 0;
 	for (const [owner, plan] of changes) replaceOwner(work, owner, plan);
-	if (full) {
-		for (const owner of state.owners.keys()) {
-			if (!changes.has(owner)) replaceOwner(work, owner, { ports: [], problems: [] });
-		}
-		for (const key of state.entries.keys()) work.touched.add(key);
-	}
-	const rows = diffBackends(work, full);
+	if (full) removeOthers(work, changes);
+	endTransitions(work, changes);
 	const published = diffEntries(work);
+	const sources = state.sources.settle();
 	const ports = diffExternalPorts(state);
 	const idle = full ? state.filter.idle() : published.idleBits;
 	for (const extent of work.freedExtents) freeExtent(state, extent);
-	if (full && state.adopting) {
-		state.chunks.sweepFound();
-		state.adopting = false;
-	}
+	if (full && state.found !== undefined) sweepFound(work);
 	return {
-		before: [...published.filterSet, ...rows.before, ...work.slots, ...ports.before],
+		before: [...published.filterSet, ...sources.before, ...work.before, ...work.slots, ...ports.before],
 		publish: published.ops,
-		after: [...ports.after, ...rows.after, ...clearBits(state, idle)],
+		after: [...ports.after, ...work.after, ...sources.after, ...clearBits(state, idle)],
 		refused: work.refused,
+		gone: work.gone,
 	};
+}
+
+function removeOthers(work: Work, changes: ReadonlyMap<string, OwnerPlan>): void {
+	const { state } = work;
+	for (const owner of state.owners.keys()) {
+		if (!changes.has(owner)) replaceOwner(work, owner, { ports: [], problems: [] });
+	}
+	for (const key of state.entries.keys()) work.touched.add(key);
+}
+
+/** Ports whose transition has run its time are planned again as they are. */
+function endTransitions(work: Work, changes: ReadonlyMap<string, OwnerPlan>): void {
+	const { state, clock } = work;
+	for (const name of [...state.moving]) {
+		const port = state.ports.get(name);
+		if (port === undefined) state.moving.delete(name);
+		else if (!changes.has(port.owner) && (port.tables?.untilMs ?? 0) <= clock.nowMs) {
+			replacePort(work, port.owner, port.plan);
+		}
+	}
 }
 
 function replaceOwner(work: Work, owner: string, plan: OwnerPlan): void {
@@ -88,114 +111,49 @@ function replaceOwner(work: Work, owner: string, plan: OwnerPlan): void {
 /** @returns true when the port exists afterwards, as wanted or (refused) as it was */
 function replacePort(work: Work, owner: string, wanted: DesiredPort): boolean {
 	const { state } = work;
-	const old = state.ports.get(wanted.name);
-	const { free, used, capacity } = state.backends.allocator;
-	if (wanted.serving.length > free && state.backends.countMissing(wanted.serving) > free) {
-		const missing = state.backends.countMissing(wanted.serving);
-		work.refused.set(owner, `map backends: no room for ${missing} more rows, ${used} of ${capacity} used`);
-		return old !== undefined;
+	const prepared = preparePort(work, owner, wanted);
+	const known = state.ports.has(wanted.name);
+	if (typeof prepared === 'string') {
+		work.refused.set(owner, prepared);
+		return known;
 	}
-	const port = old ?? adoptPort(state, owner, wanted);
-	const all = sameList(port.all, wanted.all) ? port.all : reserveExtent(work, owner, wanted.all);
-	const local = sameList(port.local, wanted.local) ? port.local : reserveExtent(work, owner, wanted.local);
-	if (all === undefined || local === undefined) {
-		discardExtents(work, old, port, [all, local]);
-		return old !== undefined;
-	}
-	const indexes = state.backends.acquire(wanted.serving);
-	if (old !== undefined) {
-		state.backends.release(old.plan.serving);
-		removeClaims(work, old, old.plan.frontends);
-	}
-	writeExtent(work, port.all, all, wanted.all === wanted.serving ? indexes : undefined);
-	writeExtent(work, port.local, local, undefined);
-	port.plan = wanted;
-	port.all = all;
-	port.local = local;
+	const { port } = prepared;
+	// New sets first: one that goes and comes back in the same change stays.
+	for (const frontend of wanted.frontends) state.sources.acquire(frontend.sources);
+	if (known) removeClaims(work, port);
+	commitPort(work, prepared);
 	state.ports.set(wanted.name, port);
 	for (const frontend of wanted.frontends) addClaim(work, port, frontend);
 	return true;
 }
 
-/** Undoes the reservations of a port that was refused; one that is not in the state keeps nothing. */
-function discardExtents(
-	work: Work,
-	old: PortState | undefined,
-	port: PortState,
-	reserved: readonly (Extent | undefined)[],
-): void {
-	const mine = [port.all, port.local];
-	for (const extent of reserved) if (extent !== undefined && !mine.includes(extent)) freeExtent(work.state, extent);
-	if (old === undefined) for (const extent of mine) work.freedExtents.push(extent);
-}
-
 function removePort(work: Work, port: PortState): void {
-	work.state.backends.release(port.plan.serving);
-	removeClaims(work, port, port.plan.frontends);
-	work.freedExtents.push(port.all, port.local);
+	removeClaims(work, port);
+	dropPort(work, port);
 	work.state.ports.delete(port.name);
 }
 
-/** A port that is new to the state; after a restart it takes over the id and lists its entries have in the kernel. */
-function adoptPort(state: ServicesState, owner: string, wanted: DesiredPort): PortState {
-	const fresh = { name: wanted.name, owner, plan: wanted, all: EMPTY_EXTENT, local: EMPTY_EXTENT };
-	if (wanted.frontends.every((frontend) => frontend.proto === 0)) return { ...fresh, id: 0 };
-	if (state.adopting) {
-		for (const frontend of wanted.frontends) {
-			const entry = state.entries.get(frontend.key);
-			// An id found in the kernel goes to the first port that wants an entry of it.
-			if (entry === undefined || entry.id === 0 || state.adoptedIds.has(entry.id)) continue;
-			state.adoptedIds.add(entry.id);
-			return {
-				...fresh,
-				id: entry.id,
-				all: adoptExtent(state, entry.allBase, entry.allCount),
-				local: adoptExtent(state, entry.localBase, entry.localCount),
-			};
+function freeExtent(state: ServicesState, { base, count }: Extent): void {
+	if (count > 0) state.chunks.quarantine(base / Limits.SLOTS_PER_CHUNK, chunksFor(count));
+}
+
+/** What was found in the kernel and belongs to nobody. */
+function sweepFound(work: Work): void {
+	const { state } = work;
+	state.chunks.sweepFound();
+	const swept = new Set(state.backends.allocator.sweepFound());
+	if (swept.size > 0) {
+		for (const [svcId, rows] of state.found?.rows ?? []) {
+			for (const { index, backend } of rows) {
+				if (!swept.has(index)) continue;
+				const { address, port, proto } = backend;
+				const generation = state.backends.retire(index);
+				work.after.push({ kind: 'backend-free', index, row: { port, proto, flags: 0, generation } });
+				work.gone.push({ address, port, proto, svcId });
+			}
 		}
 	}
-	return { ...fresh, id: state.nextId++ };
-}
-
-function adoptExtent(state: ServicesState, base: number, count: number): Extent {
-	const extent = state.readExtent(base, count);
-	if (extent === undefined || count === 0) return EMPTY_EXTENT;
-	return state.chunks.adopt(base / Limits.SLOTS_PER_CHUNK, chunksFor(count)) ? extent : EMPTY_EXTENT;
-}
-
-function sameList(extent: Extent, wanted: readonly Backend[]): boolean {
-	if (extent.keys.length !== wanted.length) return false;
-	for (let i = 0; i < wanted.length; i++) if (extent.keys[i] !== wanted[i]?.key) return false;
-	return true;
-}
-
-function reserveExtent(work: Work, owner: string, wanted: readonly Backend[]): Extent | undefined {
-	if (wanted.length === 0) return EMPTY_EXTENT;
-	const { chunks } = work.state;
-	const start = chunks.allocate(chunksFor(wanted.length));
-	if (start === undefined) {
-		const want = chunksFor(wanted.length);
-		work.refused.set(
-			owner,
-			`map slots: no room for ${want} chunks in a row, ${chunks.used} of ${chunks.capacity} used`,
-		);
-		return undefined;
-	}
-	return { base: start * Limits.SLOTS_PER_CHUNK, keys: wanted.map((backend) => backend.key) };
-}
-
-function writeExtent(work: Work, old: Extent, extent: Extent, known: readonly number[] | undefined): void {
-	if (extent === old) return;
-	work.freedExtents.push(old);
-	if (extent.keys.length === 0) return;
-	const indexes = known ?? extent.keys.map((key) => work.state.backends.get(key)?.index ?? 0);
-	work.slots.push({ kind: 'slots-set', base: extent.base, indexes });
-}
-
-function freeExtent(state: ServicesState, extent: Extent): void {
-	if (extent.keys.length > 0) {
-		state.chunks.quarantine(extent.base / Limits.SLOTS_PER_CHUNK, chunksFor(extent.keys.length));
-	}
+	state.found = undefined;
 }
 
 function addClaim(work: Work, port: PortState, frontend: Frontend): void {
@@ -217,51 +175,16 @@ function compareClaims(a: Claim, b: Claim): number {
 	return left < right ? -1 : left > right ? 1 : 0;
 }
 
-function removeClaims(work: Work, port: PortState, frontends: readonly Frontend[]): void {
-	for (const frontend of frontends) {
+function removeClaims(work: Work, port: PortState): void {
+	for (const frontend of port.plan.frontends) {
 		const list = work.state.claims.get(frontend.key) ?? [];
 		const rest = list.filter((claim) => claim.port !== port);
 		if (rest.length === 0) work.state.claims.delete(frontend.key);
 		else work.state.claims.set(frontend.key, rest);
 		work.touched.add(frontend.key);
+		work.state.sources.release(frontend.sources);
 		if (frontend.atNode && rest.length < list.length) work.state.atNode--;
 	}
-}
-
-function diffBackends(work: Work, full: boolean): { before: ServiceOp[]; after: ServiceOp[] } {
-	const { backends } = work.state;
-	const before: ServiceOp[] = [];
-	const after: ServiceOp[] = [];
-	const touched = backends.takeTouched();
-	for (const row of full ? [...backends.rows()] : touched) {
-		if (row.references === 0) {
-			const generation = backends.remove(row);
-			const dead = { port: row.port, proto: row.proto, flags: 0, generation };
-			after.push({ kind: 'backend-free', index: row.index, row: dead });
-			continue;
-		}
-		diffRow(row, before, after);
-	}
-	if (full && work.state.adopting) {
-		for (const index of backends.allocator.sweepFound()) {
-			const dead = { port: 0, proto: 0, flags: 0, generation: backends.retire(index) };
-			after.push({ kind: 'backend-free', index, row: dead });
-		}
-	}
-	return { before, after };
-}
-
-/** Flags are added before the services that need them are published, and taken away after. */
-function diffRow(row: BackendRow, before: ServiceOp[], after: ServiceOp[]): void {
-	const flags = BackendTable.wantedFlags(row);
-	if (flags === row.flags) return;
-	const { index, address, port, proto, generation } = row;
-	const fresh = row.flags === 0;
-	const loses = (row.flags & ~flags) !== 0;
-	row.flags = flags;
-	const word = { port, proto, flags, generation };
-	if (fresh) before.push({ kind: 'backend-set', index, address, row: word });
-	else (loses ? after : before).push({ kind: 'backend-update', index, row: word });
 }
 
 interface PublishedEntries {
@@ -286,7 +209,7 @@ function diffEntries(work: Work): PublishedEntries {
 			if (current !== undefined) gone.push(key);
 			continue;
 		}
-		const entry = entryOf(claim, state.generation);
+		const entry = entryOf(claim, state);
 		if (current === undefined || !sameEntry(current, entry)) wanted.push([key, entry, current === undefined]);
 	}
 	const added = wanted.filter(([, , isNew]) => isNew).length;
@@ -339,20 +262,23 @@ function clearBits(state: ServicesState, bits: readonly number[]): ServiceOp[] {
 	return bits.filter((bit) => state.filter.clearIfIdle(bit)).map((bit) => ({ kind: 'filter-clear', bit }));
 }
 
-function entryOf({ port, frontend }: Claim, generation: number): SvcEntry {
+function entryOf({ port, frontend }: Claim, state: ServicesState): SvcEntry {
 	const addressOnly = (frontend.flags & SvcFlags.ADDRESS_ONLY) !== 0;
+	const external = frontend.scope === SvcScope.EXTERNAL;
+	const all = external ? port.external : port.all;
+	const previous = external ? port.previous : EMPTY_EXTENT;
 	return {
 		id: addressOnly ? 0 : port.id,
-		generation,
+		generation: state.generation,
 		flags: frontend.flags,
-		allBase: port.all.base,
-		allCount: port.all.keys.length,
+		allBase: all.base,
+		allCount: all.count,
 		localBase: port.local.base,
-		localCount: port.local.keys.length,
-		prevBase: 0,
-		prevCount: 0,
+		localCount: port.local.count,
+		prevBase: previous.base,
+		prevCount: previous.count,
 		affinityTimeoutS: port.plan.affinityTimeoutS,
-		sourceSet: 0,
+		sourceSet: state.sources.numberOf(frontend.sources),
 	};
 }
 

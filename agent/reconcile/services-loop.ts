@@ -23,6 +23,7 @@ export class ServicesLoop {
 	#pending = new Map<string, OwnerPlan>();
 	#full = false;
 	#cancelReclaim: (() => void) | undefined;
+	#cancelTransition: (() => void) | undefined;
 
 	constructor(options: ServicesLoopOptions) {
 		this.#options = options;
@@ -39,7 +40,7 @@ export class ServicesLoop {
 		const report = await this.#options.reconciler.replaceAll(plans);
 		this.#options.onReport?.(report);
 		if (report.problems.length > 0) this.#loop.request();
-		this.#scheduleReclaim();
+		this.#scheduleNext();
 		return report;
 	}
 
@@ -62,6 +63,7 @@ export class ServicesLoop {
 
 	async close(): Promise<void> {
 		this.#cancelReclaim?.();
+		this.#cancelTransition?.();
 		await this.#loop.close();
 	}
 
@@ -74,14 +76,22 @@ export class ServicesLoop {
 		let report = await reconciler.update(changes);
 		if (full && !report.full) report = await reconciler.resync();
 		onReport?.(report);
-		this.#scheduleReclaim();
+		this.#scheduleNext();
 		return report.problems;
 	}
 
-	#scheduleReclaim(): void {
+	#scheduleNext(): void {
+		const { reconciler, reclaimAfterMs } = this.#options;
 		this.#cancelReclaim?.();
-		if (!this.#options.reconciler.hasGarbage) return;
-		const reclaim = (): void => this.#options.reconciler.reclaim();
-		this.#cancelReclaim = this.#clock.schedule(reclaim, this.#options.reclaimAfterMs ?? 100);
+		if (reconciler.hasGarbage) {
+			this.#cancelReclaim = this.#clock.schedule(() => reconciler.reclaim(), reclaimAfterMs ?? 100);
+		}
+		this.#cancelTransition?.();
+		this.#cancelTransition = undefined;
+		const delayMs = reconciler.nextTransitionMs;
+		// A millisecond more: timers may run early, and a run that ends nothing would only come again.
+		if (delayMs !== undefined) {
+			this.#cancelTransition = this.#clock.schedule(() => this.#loop.request(), Math.ceil(delayMs) + 1);
+		}
 	}
 }

@@ -2,26 +2,44 @@
  * Operations on the service maps, in the order in which they are safe.
  */
 import type { SvcEntry } from '../../native/abi/generated.ts';
+import type { Cidr } from '../model/address.ts';
 
 export type ServiceOp =
 	| { readonly kind: 'filter-set'; readonly bit: number }
-	| { readonly kind: 'backend-set'; readonly index: number; readonly address: string; readonly row: BackendWord }
-	/** Only the second 8 bytes of a row change, by one store. */
+	| { readonly kind: 'source-set'; readonly set: number; readonly cidr: Cidr }
+	| {
+			readonly kind: 'backend-set';
+			readonly index: number;
+			readonly address: string;
+			readonly row: BackendWord;
+			readonly owner: OwnerWord;
+	  }
+	/** Only the third 8 bytes of a row change, by one store. */
 	| { readonly kind: 'backend-update'; readonly index: number; readonly row: BackendWord }
-	| { readonly kind: 'slots-set'; readonly base: number; readonly indexes: readonly number[] }
+	/** Only the last 8 bytes of a row change, by one store. */
+	| { readonly kind: 'backend-peer'; readonly index: number; readonly owner: OwnerWord }
+	| { readonly kind: 'slots-set'; readonly base: number; readonly indexes: ArrayLike<number> }
 	| { readonly kind: 'external-ports'; readonly count: number }
 	| { readonly kind: 'service-set'; readonly key: string; readonly entry: SvcEntry }
 	| { readonly kind: 'service-delete'; readonly key: string }
 	| { readonly kind: 'backend-free'; readonly index: number; readonly row: BackendWord }
+	| { readonly kind: 'source-delete'; readonly set: number; readonly cidr: Cidr }
 	| { readonly kind: 'filter-clear'; readonly bit: number };
 
-/** The second 8 bytes of a backend row. */
+/** The 8 bytes of a backend row that follow the address. */
 export interface BackendWord {
 	readonly port: number;
 	readonly proto: number;
 	/** enum backend_flags */
 	readonly flags: number;
 	readonly generation: number;
+}
+
+/** The last 8 bytes of a backend row. */
+export interface OwnerWord {
+	/** struct peer_ref as packPeer() makes it. */
+	readonly peer: number;
+	readonly svcId: number;
 }
 
 /**

@@ -5,23 +5,26 @@
 
 import { Limits, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
+import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort, Frontend } from '../plan/services.ts';
-import type { FoundBackend } from './backend-table.ts';
 import { BackendTable } from './backend-table.ts';
 import { ExtentAllocator } from './extents.ts';
 import type { Kernel } from './kernel.ts';
 import { SHARED_STRIDE } from './kernel.ts';
+import type { PackedPeer } from './services-peers.ts';
+import { SourceSets } from './services-sources.ts';
+import type { Tables } from './services-tables.ts';
 import { FilterBits } from './vip-filter.ts';
 
-/** A list of backends in `slots`. Empty lists take no room. */
+/** A list or table in `slots`. Empty ones take no room. Never changed: a changed list gets another extent. */
 export interface Extent {
 	/** In slots; a multiple of LIMIT_SLOTS_PER_CHUNK. */
 	readonly base: number;
-	/** Backend keys in slot order. */
-	readonly keys: readonly string[];
+	/** In slots. */
+	readonly count: number;
 }
 
-export const EMPTY_EXTENT: Extent = { base: 0, keys: [] };
+export const EMPTY_EXTENT: Extent = { base: 0, count: 0 };
 
 export interface PortState {
 	readonly name: string;
@@ -29,13 +32,38 @@ export interface PortState {
 	readonly id: number;
 	/** What was programmed last. */
 	plan: DesiredPort;
+	/** Index of the row of each of plan.serving. */
+	rows: readonly number[];
 	all: Extent;
+	/** The same object as `all` when frontends of both scopes share it. */
+	external: Extent;
 	local: Extent;
+	/** The external table before the change that is under way. */
+	previous: Extent;
+	/** What `external` and `previous` hold, when the plan alone does not tell. */
+	tables: Tables | undefined;
 }
 
 export interface Claim {
 	readonly port: PortState;
 	readonly frontend: Frontend;
+}
+
+/** A row as it was found in the kernel. */
+export interface FoundBackend {
+	readonly index: number;
+	readonly backend: Backend;
+}
+
+/** What was found in the kernel and nobody has claimed yet. */
+export interface FoundState {
+	/** Rows by the service port they name. */
+	readonly rows: ReadonlyMap<number, readonly FoundBackend[]>;
+	/** Ids that a port has taken over. */
+	readonly adoptedIds: Set<number>;
+	/** Content of slots; undefined = there are no such slots. */
+	readonly readSlots: (base: number, count: number) => Uint32Array | undefined;
+	readonly readPeer: (index: number) => PackedPeer;
 }
 
 export interface ServicesState {
@@ -46,24 +74,23 @@ export interface ServicesState {
 	readonly ports: Map<string, PortState>;
 	/** Port names by owner. */
 	readonly owners: Map<string, readonly string[]>;
+	/** Names of the ports with a transition under way. */
+	readonly moving: Set<string>;
 	/** Who wants an entry, best rank first. */
 	readonly claims: Map<string, Claim[]>;
 	readonly backends: BackendTable;
 	readonly chunks: ExtentAllocator;
 	readonly filter: FilterBits;
+	readonly sources: SourceSets;
 	/** Frontend keys that the filter has counted. */
 	readonly counted: Set<string>;
-	/** Ids found in the kernel that a port has taken over. */
-	readonly adoptedIds: Set<number>;
 	/** Entries at node addresses: wanted now, and what `runtime` says. */
 	atNode: number;
 	externalPorts: number;
 	nextId: number;
 	generation: number;
-	/** Ports may take over what was found in the kernel: true until the first full diff has ended. */
-	adopting: boolean;
-	/** Reads back a list while adopting; undefined = it does not hold together. */
-	readonly readExtent: (base: number, count: number) => Extent | undefined;
+	/** Ports may take over what was found in the kernel: until the first full diff has ended. */
+	found: FoundState | undefined;
 }
 
 /** Chunks that a list of `count` slots takes. */
@@ -77,13 +104,14 @@ export function frontendKeyOf(bytes: Uint8Array): string {
 	return `${addressOfBytes(key.addr)}|${key.port}|${key.proto}|${key.scope}`;
 }
 
-/** Reads everything. Bounded by the maps' capacities; about 50 ms at 10,000 services × 10 endpoints. */
+/** Reads everything. Bounded by the maps' capacities; about 100 ms at 10,000 services × 10 endpoints. */
 export function readServicesState(kernel: Kernel): ServicesState {
-	const { table, foundKeys } = readBackends(kernel);
+	const { table, rows } = readBackends(kernel);
 	const chunks = new ExtentAllocator({ name: 'slots', capacity: kernel.mapCapacity('slots'), first: 0 });
 	const entries = new Map<string, SvcEntry>();
 	let nextId = 1;
 	let generation = 0;
+	for (const id of rows.keys()) nextId = Math.max(nextId, id + 1);
 	for (const [keyBytes, valueBytes] of kernel.mapEntries('services')) {
 		const entry = SvcEntry.decode(valueBytes);
 		entries.set(frontendKeyOf(keyBytes), entry);
@@ -98,18 +126,18 @@ export function readServicesState(kernel: Kernel): ServicesState {
 		entryCapacity: kernel.mapCapacity('services'),
 		ports: new Map(),
 		owners: new Map(),
+		moving: new Set(),
 		claims: new Map(),
 		backends: table,
 		chunks,
 		filter: new FilterBits(readFilter(kernel)),
+		sources: new SourceSets(kernel),
 		counted: new Set(),
-		adoptedIds: new Set(),
 		atNode: 0,
 		externalPorts: readExternalPorts(kernel),
 		nextId,
 		generation,
-		adopting: true,
-		readExtent: extentReader(kernel, table, foundKeys),
+		found: { rows, adoptedIds: new Set(), readSlots: slotReader(kernel), readPeer: peerReader(kernel) },
 	};
 }
 
@@ -122,40 +150,42 @@ function extentsOf(entry: SvcEntry): [number, number][] {
 	return extents.filter(([, count]) => count > 0);
 }
 
-function readBackends(kernel: Kernel): { table: BackendTable; foundKeys: Map<number, string> } {
+function readBackends(kernel: Kernel): { table: BackendTable; rows: Map<number, FoundBackend[]> } {
 	const view = kernel.shared('backends');
 	const capacity = kernel.mapCapacity('backends');
 	const bytes = new Uint8Array(view.buffer, view.byteOffset, capacity * SHARED_STRIDE.backends);
 	const generations = new Uint32Array(capacity);
-	const found: FoundBackend[] = [];
+	const rows = new Map<number, FoundBackend[]>();
+	const table = new BackendTable(generations);
 	for (let index = 0, at = 0; index < capacity; index++, at += SHARED_STRIDE.backends) {
 		generations[index] = view.getUint32(at + 20, true);
 		const flags = bytes[at + 19] ?? 0;
-		if (flags === 0) continue;
+		if (flags === 0 || !table.allocator.markFound(index, 1)) continue;
 		const address = addressOfBytes(bytes, at);
 		const port = view.getUint16(at + 16);
 		const proto = bytes[at + 18] ?? 0;
-		found.push({ index, key: `${address}|${port}|${proto}`, address, port, proto, flags });
+		const svcId = view.getUint32(at + 28, true);
+		const found = { index, backend: { key: `${address}|${port}|${proto}`, address, port, proto, flags } };
+		const list = rows.get(svcId);
+		if (list === undefined) rows.set(svcId, [found]);
+		else list.push(found);
 	}
-	const table = new BackendTable(generations, found);
-	return { table, foundKeys: new Map(found.map((each) => [each.index, each.key])) };
+	return { table, rows };
 }
 
-function extentReader(kernel: Kernel, table: BackendTable, foundKeys: ReadonlyMap<number, string>) {
+function slotReader(kernel: Kernel): FoundState['readSlots'] {
 	const slots = kernel.shared('slots');
-	return (base: number, count: number): Extent | undefined => {
-		if (count === 0) return EMPTY_EXTENT;
+	return (base, count) => {
 		if (base % Limits.SLOTS_PER_CHUNK !== 0 || (base + count) * 4 > slots.byteLength) return undefined;
-		const keys: string[] = [];
-		for (let i = base; i < base + count; i++) {
-			const index = slots.getUint32(i * 4, true);
-			const key = foundKeys.get(index);
-			// A double of the row that the table kept will be freed: a list that names it must be written anew.
-			if (key === undefined || table.get(key)?.index !== index) return undefined;
-			keys.push(key);
-		}
-		return { base, keys };
+		const content = new Uint32Array(count);
+		for (let i = 0; i < count; i++) content[i] = slots.getUint32((base + i) * 4, true);
+		return content;
 	};
+}
+
+function peerReader(kernel: Kernel): FoundState['readPeer'] {
+	const view = kernel.shared('backends');
+	return (index) => view.getUint32(index * SHARED_STRIDE.backends + 24, true);
 }
 
 function readFilter(kernel: Kernel): Uint8Array {

@@ -109,17 +109,23 @@ describe('ServicesReconciler', () => {
 		expect(readServices(kernel).services[1]!.all).toEqual(['10.244.0.2|8080|6']);
 	});
 
-	it('keeps a row that two services share until both have left it', async () => {
+	it('gives each service its own row of an address that both have: one may drop it while the other keeps it', async () => {
 		const kernel = new FakeKernel();
 		const reconciler = new ServicesReconciler({ kernel });
 		const both = [service('a'), service('b', { clusterIps: ['10.96.0.11'] })];
 		await reconciler.replaceAll(planOf(both, [slice('a', ['10.244.0.1']), slice('b', ['10.244.0.1'])]));
-		expect(reconciler.usage()!.backends.used).toBe(1);
-		await reconciler.update(new Map([['default/a', { ports: [], problems: [] }]]));
-		expect(readServices(kernel)).toMatchObject({ faults: [] });
-		expect(readServices(kernel).services.map(({ key }) => key)).toEqual(['10.96.0.11|0|0|0', '10.96.0.11|80|6|0']);
-		await reconciler.update(new Map([['default/b', { ports: [], problems: [] }]]));
-		expect(reconciler.usage()!.backends.used).toBe(0);
+		expect(reconciler.usage()!.backends.used).toBe(2);
+		const rowOf = (key: string) => {
+			const { entry } = readServices(kernel).services.find((each) => each.key === key)!;
+			const index = kernel.shared('slots').getUint32(entry.allBase * 4, true);
+			return { index, row: readBackend(kernel, index), id: entry.id };
+		};
+		const [a, b] = [rowOf('10.96.0.10|80|6|0'), rowOf('10.96.0.11|80|6|0')];
+		expect([a.row.svcId, b.row.svcId]).toEqual([a.id, b.id]);
+		await reconciler.update(planOf([both[0]!], []));
+		expect(readBackend(kernel, a.index).flags).toBe(0);
+		expect(readBackend(kernel, b.index)).toEqual(b.row);
+		expect(readServices(kernel).faults).toEqual([]);
 	});
 
 	it('refuses a change that has no room beside the old version, and keeps that', async () => {

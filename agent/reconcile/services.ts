@@ -4,9 +4,13 @@
 import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
 import type { Kernel } from './kernel.ts';
 import type { ServiceMemory } from './services-apply.ts';
-import { applyServiceOps, serviceMemory } from './services-apply.ts';
+import { applyServiceOps, serviceMemory, storeOwner } from './services-apply.ts';
 import { diffServices } from './services-diff.ts';
 import type { ServiceOps } from './services-ops.ts';
+import type { PackedPeer, PeerChange } from './services-peers.ts';
+import { UNKNOWN_PEER } from './services-peers.ts';
+import type { GoneBackend } from './services-port.ts';
+import { rowsWithin } from './services-rows.ts';
 import type { ServicesState } from './services-state.ts';
 import { readServicesState } from './services-state.ts';
 
@@ -25,12 +29,31 @@ export interface ServicesUsage {
 	readonly backends: { readonly used: number; readonly capacity: number };
 	/** In chunks of LIMIT_SLOTS_PER_CHUNK. */
 	readonly slots: { readonly used: number; readonly capacity: number };
+	/** Prefixes of source ranges. */
+	readonly sources: { readonly used: number; readonly capacity: number };
 }
+
+export interface ServicesReconcilerOptions {
+	readonly kernel: Kernel;
+	/** Sees every change set before it is applied (tests, trace log). */
+	readonly onOps?: (ops: ServiceOps) => void;
+	/** Backends that services no longer have, after the maps say so: sockets connected to them should be ended. */
+	readonly onBackendsGone?: (gone: readonly GoneBackend[]) => void;
+	/** Who owns an address; what is unknown is looked up by the programs. */
+	readonly peerOf?: (address: string) => PackedPeer;
+	/** How long a changed Maglev table of untracked flows has the one before beside it. */
+	readonly transitionMs?: number;
+	/** Milliseconds, monotonic. */
+	readonly now?: () => number;
+}
+
+const TRANSITION_MS = 60_000;
 
 export class ServicesReconciler {
 	readonly #kernel: Kernel;
 	readonly #memory: ServiceMemory;
-	readonly #onOps: (ops: ServiceOps) => void;
+	readonly #options: ServicesReconcilerOptions;
+	readonly #peerOf: (address: string) => PackedPeer;
 	readonly #now: () => number;
 	readonly #desired = new Map<string, OwnerPlan>();
 	/** undefined = to be read from the kernel: at start and after a failure. */
@@ -38,11 +61,11 @@ export class ServicesReconciler {
 	/** Owners whose last change was refused for want of room. */
 	readonly #refused = new Map<string, string>();
 
-	/** @param options.onOps  sees every change set before it is applied (tests, trace log) */
-	constructor(options: { readonly kernel: Kernel; onOps?: (ops: ServiceOps) => void; now?: () => number }) {
+	constructor(options: ServicesReconcilerOptions) {
 		this.#kernel = options.kernel;
 		this.#memory = serviceMemory(options.kernel);
-		this.#onOps = options.onOps ?? (() => undefined);
+		this.#options = options;
+		this.#peerOf = options.peerOf ?? (() => UNKNOWN_PEER);
 		this.#now = options.now ?? (() => performance.now());
 	}
 
@@ -89,12 +112,17 @@ export class ServicesReconciler {
 		// Twice: what a first pass took out of use makes room for what it had to refuse.
 		for (let pass = 0; pass < 2; pass++) {
 			this.#state ??= readServicesState(this.#kernel);
-			const diff = diffServices(this.#state, wanted, full && pass === 0);
-			this.#onOps(diff);
+			const diff = diffServices(this.#state, wanted, {
+				full: full && pass === 0,
+				clock: this.#clock(),
+				peerOf: this.#peerOf,
+			});
+			this.#options.onOps?.(diff);
 			const report = await applyServiceOps(diff, this.#kernel, this.#memory);
 			ops += report.done;
 			problems.push(...report.failed.map(({ error }) => error.message));
 			if (report.failed.length > 0) this.#state = undefined;
+			else if (diff.gone.length > 0) this.#options.onBackendsGone?.(diff.gone);
 			if (report.failed.length > 0 || diff.refused.size === 0) break;
 			if (pass === 1) for (const [owner, reason] of diff.refused) this.#refused.set(owner, reason);
 			this.reclaim();
@@ -102,6 +130,38 @@ export class ServicesReconciler {
 		}
 		for (const [owner, reason] of this.#refused) problems.push(`${owner}: ${reason}`);
 		return { ops, problems, full, tookMs: this.#now() - start };
+	}
+
+	#clock() {
+		return { nowMs: this.#now(), transitionMs: this.#options.transitionMs ?? TRANSITION_MS };
+	}
+
+	/** Milliseconds until the next transition has run its time (see update()); undefined = none is under way. */
+	get nextTransitionMs(): number | undefined {
+		const state = this.#state;
+		let first: number | undefined;
+		for (const name of state?.moving ?? []) {
+			const untilMs = state?.ports.get(name)?.tables?.untilMs ?? 0;
+			if (first === undefined || untilMs < first) first = untilMs;
+		}
+		return first === undefined ? undefined : Math.max(0, first - this.#now());
+	}
+
+	/**
+	 * Addresses have other owners: corrects the hints in backend rows, one store each.
+	 * @returns rows that were changed
+	 */
+	updatePeers(change: PeerChange): number {
+		const state = this.#state;
+		if (state === undefined) return 0;
+		let changed = 0;
+		for (const { index, address, peer, svcId } of rowsWithin(state.backends, this.#memory, change)) {
+			const wanted = this.#peerOf(address);
+			if (wanted === peer) continue;
+			storeOwner(this.#memory, index, { peer: wanted, svcId });
+			changed++;
+		}
+		return changed;
 	}
 
 	#plansOf(owners: Iterable<string>): Map<string, OwnerPlan> {
@@ -152,6 +212,7 @@ export class ServicesReconciler {
 			services: { used: state.entries.size, capacity: state.entryCapacity },
 			backends: { used: allocator.used, capacity: allocator.capacity },
 			slots: { used: state.chunks.used, capacity: state.chunks.capacity },
+			sources: { used: state.sources.used, capacity: state.sources.capacity },
 		};
 	}
 

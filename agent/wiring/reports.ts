@@ -1,7 +1,7 @@
 /**
  * What the agent knows, in the words of its API: services with their backends, pods of this node, other nodes.
  */
-import { SvcFlags, SvcScope } from '../../native/abi/generated.ts';
+import { BackendFlags, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { EndpointReport, NodeReport, ServiceReport } from '../api/state.ts';
 import type { LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import { protocolName } from '../flows/protocols.ts';
@@ -55,7 +55,7 @@ export function serviceReports(sources: ReportSources): ServiceReport[] {
 		return {
 			address: backend.address,
 			port: backend.port,
-			state: backend.terminating ? 'terminating' : 'active',
+			state: backend.flags & BackendFlags.TERMINATING ? 'terminating' : 'active',
 			nodeName: pod?.node ?? '',
 			namespace: pod?.namespace ?? '',
 			pod: pod?.name ?? '',
@@ -72,7 +72,7 @@ export function serviceReports(sources: ReportSources): ServiceReport[] {
 				protocol: protocolName(frontend.proto),
 				portName: portNameOf(port.name),
 				scope: frontend.scope === SvcScope.CLUSTER ? 'cluster' : 'external',
-				backends: port.all.map(backendReport),
+				backends: (frontend.scope === SvcScope.CLUSTER ? port.all : port.external).map(backendReport),
 			}));
 	return [...sources.plans].flatMap(([owner, plan]) => {
 		const rows = plan.ports.flatMap(frontends);

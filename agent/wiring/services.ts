@@ -114,6 +114,6 @@ export class ServicePlanner {
 			setting[0] === 'primary' ? 'primary' : setting,
 		);
 		this.#context = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
-		return { node: { name, zone, localAddresses }, nodePortAddresses };
+		return { node: { name, zone, addresses, localAddresses }, nodePortAddresses };
 	}
 }

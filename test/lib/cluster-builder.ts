@@ -22,6 +22,7 @@ export function service(name: string, over: Partial<Service> = {}): Service {
 		healthCheckNodePort: 0,
 		proxyName: null,
 		headlessLabel: false,
+		lbAlgorithm: '',
 		...over,
 	};
 }

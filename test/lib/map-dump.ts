@@ -2,6 +2,7 @@
 import { addressOfBytes, familyOf, formatEndpoint } from '../../agent/model/address.ts';
 import type { Kernel } from '../../agent/reconcile/kernel.ts';
 import type { BackendWord, ServiceOp } from '../../agent/reconcile/services-ops.ts';
+import { unpackPeer } from '../../agent/reconcile/services-peers.ts';
 import {
 	BackendFlagsName,
 	CidrKey,
@@ -14,7 +15,7 @@ import {
 	SvcFlagsName,
 	SvcScopeName,
 } from '../../native/abi/generated.ts';
-import { readBackend, readServices } from './service-maps.ts';
+import { readBackend, readServices, readSources } from './service-maps.ts';
 
 function formatKey(key: string): string {
 	const [address = '', port, proto, scope] = key.split('|');
@@ -27,30 +28,40 @@ export function dumpServices(kernel: Kernel): string[] {
 	const { services, faults } = readServices(kernel);
 	if (faults.length > 0) throw new Error(faults.join('\n'));
 	const numbers = new Map<number, number>([[0, 0]]);
-	const entries = services.map(({ key, entry, all, local }) => {
+	const sources = readSources(kernel);
+	const names = new Map<number, string>();
+	const entries = services.map(({ key, entry, all, local, previous }) => {
 		const id = numbers.get(entry.id) ?? numbers.size;
 		numbers.set(entry.id, id);
+		names.set(entry.id, `#${id}`);
+		const flags = SvcFlagsName(entry.flags);
+		const table = flags.includes('MAGLEV') ? `/${entry.allCount}` : '';
 		const lists = [
-			` all=[${all.map(formatKey).join(' ')}]`,
-			local.length > 0 || SvcFlagsName(entry.flags).includes('LOCAL')
-				? ` local=[${local.map(formatKey).join(' ')}]`
-				: '',
+			` all=[${distinct(all).map(formatKey).join(' ')}]${table}`,
+			local.length > 0 || flags.includes('LOCAL') ? ` local=[${local.map(formatKey).join(' ')}]` : '',
+			entry.prevCount > 0 ? ` previous=[${distinct(previous).map(formatKey).join(' ')}]/${entry.prevCount}` : '',
 		];
 		const affinity = entry.affinityTimeoutS > 0 ? ` affinity=${entry.affinityTimeoutS}s` : '';
-		const addressOnly = SvcFlagsName(entry.flags) === 'ADDRESS_ONLY';
-		return `  ${formatKey(key)} #${id} ${SvcFlagsName(entry.flags)}${affinity}${addressOnly ? '' : lists.join('')}`;
+		const from = entry.sourceSet > 0 ? ` from=[${(sources.get(entry.sourceSet) ?? ['missing']).join(' ')}]` : '';
+		return `  ${formatKey(key)} #${id} ${flags}${affinity}${from}${flags === 'ADDRESS_ONLY' ? '' : lists.join('')}`;
 	});
 	const backends: string[] = [];
 	for (let index = 0; index < kernel.mapCapacity('backends'); index++) {
 		const row = readBackend(kernel, index);
 		if (row.flags === 0) continue;
 		const name = formatKey(`${addressOfBytes(row.addr)}|${row.port}|${row.proto}`);
-		backends.push(`  ${name} ${BackendFlagsName(row.flags)}`);
+		const peer = row.peer.kind === 0 ? '' : ` ${PeerKindName(row.peer.kind)}`;
+		backends.push(`  ${names.get(row.svcId) ?? '#?'} ${name} ${BackendFlagsName(row.flags)}${peer}`);
 	}
 	let bits = 0;
 	const filter = kernel.shared('vip_filter');
 	for (let at = 0; at < filter.byteLength; at++) for (let b = filter.getUint8(at); b !== 0; b &= b - 1) bits++;
 	return ['services', ...entries, 'backends', ...backends.sort(), `vip_filter: ${bits} bits`];
+}
+
+/** Backends of a Maglev table, each once. */
+function distinct(keys: readonly string[]): string[] {
+	return [...new Set(keys)].sort();
 }
 
 /** nodes, ipcache and cidrs; references by tunnel address. */
@@ -105,13 +116,21 @@ function formatServiceOp(op: ServiceOp): string {
 		case 'backend-update':
 		case 'backend-free':
 			return `${op.kind} port ${op.row.port} ${formatRow(op.row)}`;
+		case 'backend-peer':
+			return `${op.kind} ${PeerKindName(unpackPeer(op.owner.peer).kind)}`;
+		case 'source-set':
+		case 'source-delete':
+			return `${op.kind} ${op.cidr}`;
 		case 'slots-set':
-			return `${op.kind} ${op.indexes.length} backends`;
+			return `${op.kind} ${op.indexes.length} slots of ${new Set(Array.from(op.indexes)).size} backends`;
 		case 'external-ports':
 			return `${op.kind} ${op.count}`;
 		case 'service-set': {
-			const { flags, allCount, localCount } = op.entry;
-			return `${op.kind} ${formatKey(op.key)} ${SvcFlagsName(flags)} all=${allCount} local=${localCount}`;
+			const { flags, allCount, localCount, prevCount, sourceSet } = op.entry;
+			const previous = prevCount > 0 ? ` prev=${prevCount}` : '';
+			const sources = sourceSet > 0 ? ' restricted' : '';
+			const counts = `all=${allCount} local=${localCount}${previous}${sources}`;
+			return `${op.kind} ${formatKey(op.key)} ${SvcFlagsName(flags)} ${counts}`;
 		}
 		case 'service-delete':
 			return `${op.kind} ${formatKey(op.key)}`;
