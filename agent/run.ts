@@ -3,13 +3,15 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { probe } from '../native/index.ts';
 import { type EffectiveConfig, formatConfig, loadConfig } from './config/config.ts';
 import { errorMessage, FairleadError } from './model/errors.ts';
-import { FilesSource } from './sources/files/files-source.ts';
+import type { SourceProblem } from './sources/problem.ts';
 import { ClusterStore } from './sources/store.ts';
 import { Agent, resolveConfig } from './wiring/agent.ts';
 import { createLog } from './wiring/log.ts';
+import { createSource, formatProblem } from './wiring/source.ts';
 
 /** The folder with package.json, from source as from dist/. */
 function rootDir(): string {
@@ -22,18 +24,32 @@ function version(root: string): string {
 	return version;
 }
 
+/** How long --check-config waits for an API server. */
+const CHECK_MS = 10_000;
+
 /** --check-config: resolves what can be resolved without changing anything. */
 async function checkConfig(config: EffectiveConfig): Promise<string> {
 	const store = new ClusterStore();
-	const source = new FilesSource({ directory: config.values.filesDir, store });
+	const { values } = config;
+	let problems: readonly SourceProblem[] = [];
+	const source = createSource({
+		config: values,
+		store,
+		log: createLog('silent', values.nodeName),
+		onProblems: (list) => {
+			problems = list;
+		},
+	});
 	try {
-		await source.start();
+		await Promise.race([source.start(), sleep(CHECK_MS, undefined, { ref: false })]);
 	} finally {
 		source.close();
 	}
-	const node = store.nodes.get(config.values.nodeName);
+	const node = store.nodes.get(values.nodeName);
 	if (node === undefined) {
-		return `${formatConfig(config)}# Node ${config.values.nodeName} is not in ${config.values.filesDir}: automatic values cannot be resolved\n`;
+		const where = values.source === 'files' ? values.filesDir : 'what the API server tells';
+		const reasons = values.source === 'files' ? [] : problems.map((problem) => `# ${formatProblem(problem)}\n`);
+		return `${formatConfig(config)}# Node ${values.nodeName} is not in ${where}: automatic values cannot be resolved\n${reasons.join('')}`;
 	}
 	return formatConfig(await resolveConfig(config, node));
 }

@@ -37,6 +37,9 @@ export async function bundleAll(directory: string): Promise<void> {
 	const started = new Date();
 	const whole = { bundle: true, banner: { js: REQUIRE } };
 	await bundle('agent/run.ts', join(directory, 'agent/run.js'), whole);
+	// loaded by a path that access.ts computes, and only with source kubernetes
+	const access = 'agent/sources/kubernetes/cluster-access.ts';
+	await bundle(access, join(directory, 'agent/cluster-access.js'), whole);
 	await bundle('cli/main.ts', join(directory, 'cli/main.js'), whole);
 	// It imports run.js by a path it computes. Written last, with the time from which on a changed source is not in it.
 	const entry = join(directory, 'agent/main.js');

@@ -57,8 +57,20 @@ function key<S extends z.ZodType>(
 /** Every key with its default. Order is that of printed configuration. */
 export const CONFIG_KEYS = {
 	nodeName: key('text', z.string().max(253), '', "name of this node's Node object; empty = the host name"),
-	source: key('text', z.enum(['files']), 'files', 'where desired state comes from'),
+	source: key('text', z.enum(['files', 'kubernetes']), 'files', 'where desired state comes from'),
 	filesDir: key('text', path, '/etc/fairlead/objects', 'directory of Kubernetes YAML for source files'),
+	kubeconfig: key(
+		'text',
+		z.union([z.literal(''), path]),
+		'',
+		"kubeconfig for source kubernetes; empty = the pod's service account",
+	),
+	k8sApiServer: key(
+		'list',
+		z.array(z.string().regex(/^https:\/\/[^/\s]+$/, 'expected https://ADDRESS:PORT')),
+		[],
+		'API servers to ask instead of the one of kubeconfig or service account, in order of preference',
+	),
 	routing: key('text', z.enum(['vxlan', 'direct', 'auto']), 'vxlan', "how nodes reach each other's pods"),
 	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
 	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),

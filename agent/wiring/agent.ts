@@ -25,16 +25,17 @@ import type { ClusterChange } from '../model/cluster-view.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Node } from '../model/node.ts';
 import { ReconcileLoop } from '../reconcile/loop.ts';
-import { FilesSource } from '../sources/files/files-source.ts';
-import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
+import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
 import { Dataplane } from './dataplane.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { tidyMemory } from './memory.ts';
+import { gatherChanges } from './missed-changes.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
 import { Pods } from './pods.ts';
 import { ServicePlanner } from './services.ts';
+import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 
 export interface AgentOptions {
@@ -74,8 +75,8 @@ export class Agent {
 	readonly #pressure = new PressureWatch();
 	#api: ApiServer | undefined;
 	#config: EffectiveConfig;
-	#source: FilesSource | undefined;
-	#sourceProblems: readonly FileProblem[] = [];
+	#source: Source | undefined;
+	#sourceProblems: readonly SourceProblem[] = [];
 	#waitingFor = 'the first complete delivery of the source';
 	#running: RunningParts | undefined;
 	#ring: RingReader | undefined;
@@ -157,14 +158,13 @@ export class Agent {
 	}
 
 	async #startSource(): Promise<void> {
-		this.#source = new FilesSource({
-			directory: this.#config.values.filesDir,
+		this.#source = createSource({
+			config: this.#config.values,
 			store: this.#store,
+			log: this.#log,
 			onProblems: (problems) => {
 				this.#sourceProblems = problems;
-				for (const problem of problems) this.#log.warn({ problem: formatFileProblem(problem) }, 'object refused');
 			},
-			onIgnored: (objects) => this.#log.debug({ objects }, 'objects ignored'),
 		});
 		await this.#source.start();
 	}
@@ -192,6 +192,7 @@ export class Agent {
 	async #bringUp(node: Node): Promise<void> {
 		const { values } = this.#config;
 		const { features, objectDir, cniExecutable } = this.#options;
+		const missed = gatherChanges(this.#store);
 		const { facts } = await collectNodeFacts({
 			netlink: new Netlink({ request: netlinkRequest }),
 			node,
@@ -199,7 +200,14 @@ export class Agent {
 			podCidrs: values.podCidrs,
 		});
 		const dataplane = await Dataplane.open(
-			{ config: values, view: this.#store, features, objectDir, log: this.#log },
+			{
+				// what the Node object gave is followed: only what was configured stays
+				config: { ...values, podCidrs: this.#options.config.values.podCidrs },
+				view: this.#store,
+				features,
+				objectDir,
+				log: this.#log,
+			},
 			facts,
 		);
 		const clock = await this.#openClock();
@@ -221,7 +229,7 @@ export class Agent {
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
 		const sizes = { ct4: values.ctMaxEntries, ...values.maps } as Record<string, number>;
 		this.#running = { dataplane, services, pods, clock, memory: plannedMemory(sizes), facts: this.#facts(dataplane) };
-		this.#follow(this.#running);
+		this.#follow(this.#running, missed());
 		await pods.replaySpool();
 		await pods.serve(() => this.#cniReadiness());
 		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
@@ -256,10 +264,11 @@ export class Agent {
 	}
 
 	/** From here on changes are followed. */
-	#follow({ dataplane, services, pods }: RunningParts): void {
+	#follow({ dataplane, services, pods }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
 		this.#updateNames(dataplane);
 		this.#store.onChange((change) => this.#onChange(change, dataplane, services));
+		this.#onChange(missed, dataplane, services);
 		pods.onChange(() => services.onHostPorts());
 		this.#ring = startRingReader({
 			observer: this.#flows,

@@ -188,12 +188,14 @@ export class Dataplane {
 		const { config, view } = this.#options;
 		const node = view.nodes.get(config.nodeName);
 		if (node === undefined) return [`Node ${config.nodeName}: not found; the last known state stays in force`];
-		const { facts } = await collectNodeFacts({
+		let { facts } = await collectNodeFacts({
 			netlink: this.netlink,
 			node,
 			uplink: config.uplink,
 			podCidrs: config.podCidrs,
 		});
+		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had
+		if (facts.podCidrs.length === 0) facts = { ...facts, podCidrs: this.#facts.podCidrs };
 		this.#facts = facts;
 		this.#routing = planRouting(view.nodes.values(), facts, routingSettings(config));
 		const { overlay, podMtu } = this.#routing.plan;

@@ -116,6 +116,11 @@ export class Pods {
 		return this.#manager.hostPorts();
 	}
 
+	/** Where new pods get their addresses from now on. */
+	setPodCidrs(podCidrs: readonly string[]): void {
+		this.#manager.setPodCidrs(podCidrs);
+	}
+
 	/** Interfaces the programs belong on. */
 	attachments(): EndpointAttachment[] {
 		return this.list().map(({ ifindex, hostIfname }) => ({ ifindex, pinName: hostIfname }));

@@ -20,7 +20,7 @@ import { widenEntry, widenKey } from '../kernel/ct-gc.ts';
 import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
-import type { FileProblem } from '../sources/files/load.ts';
+import type { SourceProblem } from '../sources/problem.ts';
 import type { Dataplane } from './dataplane.ts';
 import type { Pods } from './pods.ts';
 import { endpointReports, nodeReports, serviceReports } from './reports.ts';
@@ -81,7 +81,7 @@ export interface StateOptions {
 	readonly config: () => EffectiveConfig;
 	readonly problems: () => readonly string[];
 	readonly warnings: () => readonly string[];
-	readonly sourceProblems: () => readonly FileProblem[];
+	readonly sourceProblems: () => readonly SourceProblem[];
 	/** undefined until the dataplane is up. */
 	readonly running: () => RunningParts | undefined;
 }
@@ -195,8 +195,8 @@ export function reader(datapath: Datapath) {
 	return (map: 'drops' | 'metrics', key: Uint8Array): Uint8Array | undefined => datapath.kernel.mapGet(map, key);
 }
 
-function sourceError({ file, line, object, path, message }: FileProblem): SourceErrorReport {
-	return { origin: `${file}:${line}`, object, field: path, message };
+function sourceError({ origin, object, path, message }: SourceProblem): SourceErrorReport {
+	return { origin, object, field: path, message };
 }
 
 /** Occupancy where it is known without walking the map. */

@@ -33,7 +33,7 @@ export interface WatchFaults {
 	readonly duplicate?: boolean;
 	/** Events of these resources come late, by so many milliseconds: kinds overtake each other. */
 	readonly delayMs?: Readonly<Record<string, number>>;
-	/** Nothing is sent, connections stay open. */
+	/** Watches that would have sent something send nothing any more; their connections stay open. */
 	readonly silent?: boolean;
 }
 

@@ -4,7 +4,7 @@
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { parse as parseYaml } from 'yaml';
 import { discover } from './discovery.ts';
 import { type FaultAction, Faults } from './faults.ts';
@@ -54,6 +54,8 @@ export class TestApiServer {
 	readonly #tokens = new Map<string, number>();
 	readonly #watches = new Set<WatchStream>();
 	readonly #servers: http.Server[] = [];
+	/** Those without a request included, which a server does not count as connections to close. */
+	readonly #sockets = new Set<Socket>();
 
 	constructor(options: ServerOptions = {}) {
 		this.#options = options;
@@ -113,6 +115,10 @@ export class TestApiServer {
 	#open(server: http.Server, where: { host?: string; port?: number; path?: string }): Promise<void> {
 		this.#servers.push(server);
 		server.keepAliveTimeout = 60_000;
+		server.on('connection', (socket) => {
+			this.#sockets.add(socket);
+			socket.on('close', () => this.#sockets.delete(socket));
+		});
 		const { promise, resolve, reject } = Promise.withResolvers<void>();
 		server.once('error', reject);
 		server.listen(where, resolve);
@@ -123,7 +129,7 @@ export class TestApiServer {
 	async close(): Promise<void> {
 		await Promise.all(
 			this.#servers.splice(0).map((server) => {
-				server.closeAllConnections();
+				for (const socket of this.#sockets) socket.destroy();
 				return new Promise<void>((resolve) => server.close(() => resolve()));
 			}),
 		);

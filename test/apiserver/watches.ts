@@ -41,6 +41,8 @@ export class WatchStream {
 	#sent = 0;
 	#delayed = 0;
 	#ended = false;
+	/** For good: what was withheld is lost to this watch. */
+	#mute = false;
 
 	/** Writes what is there already and follows. Errors that come after the header are events. */
 	constructor(response: ServerResponse, request: WatchRequest, settings: WatchSettings) {
@@ -150,7 +152,8 @@ export class WatchStream {
 	}
 
 	#line(text: string): void {
-		if (this.#settings.faults.watches.silent) return;
+		if (this.#settings.faults.watches.silent) this.#mute = true;
+		if (this.#mute) return;
 		this.#response.write(`${text}\n`);
 	}
 }

@@ -19,7 +19,7 @@ export function loadAccess({ kubeconfig, root = '' }: AccessOptions): ClusterAcc
 	if (cluster === null) {
 		throw new FairleadError('API_CONFIG', `cannot use kubeconfig ${kubeconfig}: its current context names no cluster`);
 	}
-	const { server } = cluster;
+	const server = cluster.server.replace(/\/+$/, '');
 	// the library refuses plain HTTP only when a request is made
 	if (server !== '' && !server.startsWith('https://')) {
 		throw new FairleadError('API_CONFIG', `cannot use API server ${server}: expected a URL that begins with https://`);

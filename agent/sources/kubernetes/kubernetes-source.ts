@@ -35,6 +35,9 @@ export interface KubernetesSourceOptions {
 	readonly load?: AccessLoader;
 	readonly limits?: TimeLimits;
 	readonly random?: () => number;
+	readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+	/** How long all pods are followed after nothing selects them any more: policies come and go. */
+	readonly forgetPodsMs?: number;
 }
 
 interface ObjectFault {
@@ -44,7 +47,6 @@ interface ObjectFault {
 }
 
 const POLICY_KINDS: readonly Kind[] = ['NetworkPolicy', 'ClusterNetworkPolicy'];
-/** All pods are followed this long after nothing selects them any more: policies come and go. */
 const FORGET_PODS_MS = 60_000;
 const KUBE_SYSTEM = { fieldSelector: 'metadata.name=kube-system', limit: 1 };
 
@@ -92,6 +94,7 @@ export class KubernetesSource {
 		const { promise, resolve } = Promise.withResolvers<void>();
 		this.#synced = resolve;
 		this.#options.store.onChange(({ services, networkPolicies, clusterNetworkPolicies }) => {
+			if (this.#closing.signal.aborted) return;
 			if (services.has(API_SERVICE)) this.#remember();
 			if (networkPolicies.size > 0 || clusterNetworkPolicies.size > 0) this.#followPolicies();
 		});
@@ -134,7 +137,7 @@ export class KubernetesSource {
 	}
 
 	#createReflector(resource: ReturnType<typeof watchedResources>[number]): Reflector {
-		const { store, random } = this.#options;
+		const { store, random, sleep } = this.#options;
 		const { kind } = resource;
 		return new Reflector({
 			resource,
@@ -150,6 +153,7 @@ export class KubernetesSource {
 				this.#report();
 			},
 			...(random && { random }),
+			...(sleep && { sleep }),
 		});
 	}
 
@@ -165,7 +169,11 @@ export class KubernetesSource {
 		clearTimeout(this.#forgetTimer);
 		this.#forgetTimer = undefined;
 		if (this.#options.selectsPods()) this.needAllPods(true);
-		else if (this.#allPods) this.#forgetTimer = setTimeout(() => this.needAllPods(false), FORGET_PODS_MS).unref();
+		else if (this.#allPods)
+			this.#forgetTimer = setTimeout(
+				() => this.needAllPods(false),
+				this.#options.forgetPodsMs ?? FORGET_PODS_MS,
+			).unref();
 	}
 
 	/** One request for all reflectors that want to know at the same time. */

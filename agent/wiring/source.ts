@@ -1,0 +1,76 @@
+/**
+ * Where desired state comes from, as configured: files or an API server behind one interface.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+import { FilesSource } from '../sources/files/files-source.ts';
+import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
+import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.ts';
+import type { SourceProblem } from '../sources/problem.ts';
+import type { ClusterStore } from '../sources/store.ts';
+
+export interface Source {
+	/** Resolves when the store has everything that there was. @throws what makes the source unusable as configured */
+	start(): Promise<void>;
+	/** What was delivered stays in the store. */
+	close(): void;
+}
+
+export interface SourceOptions {
+	readonly config: Config;
+	readonly store: ClusterStore;
+	readonly log: Logger;
+	/** All current problems, whenever they changed. */
+	readonly onProblems: (problems: readonly SourceProblem[]) => void;
+}
+
+export function createSource(options: SourceOptions): Source {
+	return options.config.source === 'kubernetes' ? kubernetesSource(options) : filesSource(options);
+}
+
+function filesSource({ config, store, log, onProblems }: SourceOptions): Source {
+	return new FilesSource({
+		directory: config.filesDir,
+		store,
+		onProblems: (problems) => {
+			onProblems(problems.map(ofFile));
+			for (const problem of problems) log.warn({ problem: formatFileProblem(problem) }, 'object refused');
+		},
+		onIgnored: (objects) => log.debug({ objects }, 'objects ignored'),
+	});
+}
+
+function ofFile({ file, line, object, path, message, keptLastGood }: FileProblem): SourceProblem {
+	return { origin: `${file}:${line}`, object, path, message, keptLastGood };
+}
+
+function kubernetesSource({ config, store, log, onProblems }: SourceOptions): Source {
+	const { nodeName, kubeconfig, k8sApiServer, stateDir } = config;
+	let said = new Set<string>();
+	return new KubernetesSource({
+		store,
+		nodeName,
+		kubeconfig,
+		servers: k8sApiServer,
+		rememberedFile: join(stateDir, 'api-servers.json'),
+		selectsPods: () => store.networkPolicies.size + store.clusterNetworkPolicies.size > 0,
+		onProblems: (problems) => {
+			onProblems(problems);
+			const texts = new Set(problems.map(formatProblem));
+			for (const problem of texts) if (!said.has(problem)) log.warn({ problem }, 'source has a problem');
+			said = texts;
+		},
+		onConnection: (connected, server) => {
+			if (connected) log.info({ server }, 'following the API server');
+			else log.warn({ server }, 'API server lost; everything stays in force');
+		},
+	});
+}
+
+/** One line for people and logs: object, field, what is wrong, what happens. */
+export function formatProblem({ object, path, message, keptLastGood }: SourceProblem): string {
+	const field = path === '' ? '' : `${path}: `;
+	const kept = keptLastGood ? '; what was last known stays in force' : '';
+	return `${object}: ${field}${message}${kept}`;
+}
