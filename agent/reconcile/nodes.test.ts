@@ -60,7 +60,7 @@ describe('reconcilePeers', () => {
 		const kernel = new FakeKernel();
 		reconcilePeers(peers([node('node-b', 2)]), DEVICES, kernel);
 		kernel.log.length = 0;
-		expect(reconcilePeers(peers([node('node-b', 2)]), DEVICES, kernel)).toEqual({ ops: 0, problems: [] });
+		expect(reconcilePeers(peers([node('node-b', 2)]), DEVICES, kernel)).toMatchObject({ ops: 0, problems: [] });
 		expect(kernel.log).toEqual([]);
 	});
 

@@ -159,11 +159,16 @@ function isOursInIpcache(value: Uint8Array): boolean {
 const NEVER_USED = Buffer.alloc(Node.size);
 const NEVER_USED_ROW = Node.decode(NEVER_USED);
 
+export interface PeersReport extends TableReport {
+	/** Row of each node by name; empty when the rows could not be written. */
+	readonly assignments: ReadonlyMap<string, Assignment>;
+}
+
 /**
  * Makes `nodes`, `ipcache` (but for local pods) and `cidrs` equal to the plan, compared with a fresh read.
  * Never throws for a refused entry: everything else is done and the report says what is missing.
  */
-export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Kernel): TableReport {
+export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Kernel): PeersReport {
 	const found: FoundRow[] = [];
 	for (const [key, value] of kernel.mapEntries('nodes')) {
 		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
@@ -172,7 +177,9 @@ export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Ke
 	found.sort((a, b) => a.index - b.index);
 	const nodes = diffNodes(plan.nodes, found, devices);
 	const written = applyTableOps(nodes.before.map(toSet), 'nodes', kernel);
-	if (written.problems.length > 0) return { ops: written.ops, problems: [...nodes.problems, ...written.problems] };
+	if (written.problems.length > 0) {
+		return { ops: written.ops, problems: [...nodes.problems, ...written.problems], assignments: new Map() };
+	}
 	const addressOps = diffTable(
 		ipcacheRows(plan.addresses, nodes.assignments),
 		kernel.mapEntries('ipcache'),
@@ -188,7 +195,8 @@ export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Ke
 		reports.push(applyTableOps(nodes.after.map(toSet), 'nodes', kernel));
 		problems.push(...(reports.at(-1)?.problems ?? []));
 	}
-	return { ops: reports.reduce((sum, report) => sum + report.ops, written.ops), problems };
+	const ops = reports.reduce((sum, report) => sum + report.ops, written.ops);
+	return { ops, problems, assignments: nodes.assignments };
 }
 
 function toSet({ index, value }: { readonly index: number; readonly value: Node }) {

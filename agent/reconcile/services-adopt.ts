@@ -33,7 +33,6 @@ export function adoptPort(state: ServicesState, owner: string, wanted: DesiredPo
 function freshPort(owner: string, wanted: DesiredPort, id: number): PortState {
 	const plan: DesiredPort = {
 		...wanted,
-		frontends: [],
 		all: NOTHING,
 		allTable: 0,
 		external: NOTHING,

@@ -34,6 +34,8 @@ interface Work extends PortWork {
 	/** Frontend keys whose entry may have to change. */
 	readonly touched: Set<string>;
 	readonly refused: Map<string, string>;
+	/** Entries that are taken out. */
+	readonly deleted: { readonly key: string; readonly entry: SvcEntry }[];
 }
 
 /** @param changes  plans of the owners that changed; transitions that have run their time end as well */
@@ -54,6 +56,7 @@ export function diffServices(
 		freedExtents: [],
 		refused: new Map(),
 		gone: [],
+		deleted: [],
 	};
 	state.generation = (state.generation + 1) >>> 0;
 	for (const [owner, plan] of changes) replaceOwner(work, owner, plan);
@@ -142,18 +145,22 @@ function sweepFound(work: Work): void {
 	const { state } = work;
 	state.chunks.sweepFound();
 	const swept = new Set(state.backends.allocator.sweepFound());
-	if (swept.size > 0) {
-		for (const [svcId, rows] of state.found?.rows ?? []) {
-			for (const { index, backend } of rows) {
-				if (!swept.has(index)) continue;
-				const { address, port, proto } = backend;
-				const generation = state.backends.retire(index);
-				work.after.push({ kind: 'backend-free', index, row: { port, proto, flags: 0, generation } });
-				work.gone.push({ address, port, proto, svcId });
-			}
+	for (const [svcId, rows] of swept.size === 0 ? [] : (state.found?.rows ?? [])) {
+		const frontends = work.deleted.filter(({ entry }) => entry.id === svcId).map(({ key }) => addressAndPort(key));
+		for (const { index, backend } of rows) {
+			if (!swept.has(index)) continue;
+			const { address, port, proto } = backend;
+			const generation = state.backends.retire(index);
+			work.after.push({ kind: 'backend-free', index, row: { port, proto, flags: 0, generation } });
+			work.gone.push({ address, port, proto, svcId, frontends });
 		}
 	}
 	state.found = undefined;
+}
+
+function addressAndPort(key: string): { address: string; port: number } {
+	const [address = '', port] = key.split('|');
+	return { address, port: Number(port) };
 }
 
 function addClaim(work: Work, port: PortState, frontend: Frontend): void {
@@ -216,6 +223,8 @@ function diffEntries(work: Work): PublishedEntries {
 	// Room is made first only when there is no other way: otherwise what is new stands before what is old goes.
 	const deletesFirst = state.entries.size + added > state.entryCapacity;
 	for (const key of gone) {
+		const entry = state.entries.get(key);
+		if (entry !== undefined) work.deleted.push({ key, entry });
 		state.entries.delete(key);
 		deletes.push({ kind: 'service-delete', key });
 	}

@@ -21,6 +21,8 @@ export interface GoneBackend {
 	readonly proto: number;
 	/** Of the service port; see ServicesReconciler.serviceNames(). */
 	readonly svcId: number;
+	/** Where clients reached it: what came by another address was not the service's. */
+	readonly frontends: readonly { readonly address: string; readonly port: number }[];
 }
 
 /** What the diff of one change set gathers. */
@@ -146,15 +148,16 @@ function extentsOfPort(port: PortState): readonly Extent[] {
 /** Rows that the port has and that are not among `rows`. */
 function freeLost(work: PortWork, port: PortState, rows: readonly number[]): void {
 	const { backends } = work.state;
-	const kept = port.rows.length === 0 || sameTable(port.rows, rows) ? undefined : new Set(rows);
-	if (kept === undefined) return;
+	if (port.rows.length === 0 || sameTable(port.rows, rows)) return;
+	const kept = new Set(rows);
+	const { frontends } = port.plan;
 	for (const [i, backend] of port.plan.serving.entries()) {
 		const index = port.rows[i] ?? 0;
 		if (kept.has(index)) continue;
 		const { address, port: number, proto } = backend;
 		const generation = backends.remove(index, address);
 		work.after.push({ kind: 'backend-free', index, row: { port: number, proto, flags: 0, generation } });
-		work.gone.push({ address, port: number, proto, svcId: port.id });
+		work.gone.push({ address, port: number, proto, svcId: port.id, frontends });
 	}
 }
 

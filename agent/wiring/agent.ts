@@ -248,6 +248,8 @@ export class Agent {
 			config: this.#config.values,
 			facts: () => dataplane.facts,
 			hostPorts: () => pods.hostPorts(),
+			peers: dataplane.peers,
+			pods: () => pods.list(),
 			onReport: (report) => {
 				this.#serviceTally.record(report.problems);
 				this.#health.onSync(report);
@@ -269,7 +271,7 @@ export class Agent {
 		this.#updateNames(dataplane);
 		this.#store.onChange((change) => this.#onChange(change, dataplane, services));
 		this.#onChange(missed, dataplane, services);
-		pods.onChange(() => services.onHostPorts());
+		pods.onChange(() => services.onPods());
 		this.#ring = startRingReader({
 			observer: this.#flows,
 			open: (onRecords) => new RingBuffer(datapath.map('events'), onRecords, { pollMs: RING_POLL_MS }),

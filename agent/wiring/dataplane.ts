@@ -24,6 +24,7 @@ import type { NodeFacts } from '../model/node-facts.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
 import { reconcilePeers } from '../reconcile/nodes.ts';
+import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import { bootId } from './machine.ts';
@@ -101,6 +102,10 @@ function sameSettings(a: DatapathSettings, b: DatapathSettings): boolean {
 export class Dataplane {
 	readonly datapath: Datapath;
 	readonly netlink: Netlink;
+	/** Who owns which address, as the peer tables say. */
+	readonly peers = new PeerIndex();
+	/** Called when the peer tables have changed. */
+	onPeers: (change: PeerChange) => void = () => undefined;
 	readonly #options: DataplaneOptions;
 	readonly #executor: RoutingExecutor;
 	#facts: NodeFacts;
@@ -169,7 +174,9 @@ export class Dataplane {
 	reconcilePeers(): readonly string[] {
 		const plan = planPeers(this.#routing.peers, this.#facts, this.#options.config);
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
-		return reconcilePeers(plan, devices, this.datapath.kernel).problems;
+		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel);
+		this.onPeers(this.peers.setNodes(plan, assignments));
+		return problems;
 	}
 
 	/** Swaps all programs in, then sets routes. @param endpoints  asked again whenever everything is attached anew */

@@ -16,6 +16,8 @@ import {
 import type { Kernel } from '../reconcile/kernel.ts';
 import { type ReconcileReport, ServicesReconciler } from '../reconcile/services.ts';
 import { ServicesLoop } from '../reconcile/services-loop.ts';
+import type { LocalPod, PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
+import type { GoneBackend } from '../reconcile/services-port.ts';
 
 export interface ServicePlannerOptions {
 	readonly view: ClusterView;
@@ -24,6 +26,12 @@ export interface ServicePlannerOptions {
 	/** Asked at every planning. */
 	readonly facts: () => NodeFacts;
 	readonly hostPorts: () => readonly HostPort[];
+	/** Who owns which address; kept by the caller but for the pods of this node. */
+	readonly peers?: PeerIndex;
+	/** Pods of this node. */
+	readonly pods?: () => Iterable<LocalPod>;
+	/** Backends that services no longer have: sockets connected to them should be ended. */
+	readonly onBackendsGone?: (gone: readonly GoneBackend[]) => void;
 	readonly onReport: (report: ReconcileReport) => void;
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
 }
@@ -41,7 +49,13 @@ export class ServicePlanner {
 
 	constructor(options: ServicePlannerOptions) {
 		this.#options = options;
-		this.reconciler = new ServicesReconciler({ kernel: options.kernel });
+		const { peers, onBackendsGone, config } = options;
+		this.reconciler = new ServicesReconciler({
+			kernel: options.kernel,
+			transitionMs: config.lbTransitionMs,
+			...(peers !== undefined && { peerOf: (address: string) => peers.of(address) }),
+			...(onBackendsGone !== undefined && { onBackendsGone }),
+		});
 		this.#loop = new ServicesLoop({
 			reconciler: this.reconciler,
 			onReport: options.onReport,
@@ -57,6 +71,7 @@ export class ServicePlanner {
 	/** First planning: makes the maps hold exactly what is wanted. */
 	async start(): Promise<ReconcileReport> {
 		const context = this.#makeContext();
+		this.#refreshPods();
 		this.#plans = planServices(this.#options.view, this.#options.hostPorts(), context);
 		return this.#loop.start(this.#plans);
 	}
@@ -75,8 +90,14 @@ export class ServicePlanner {
 		return true;
 	}
 
-	/** Plans host ports; services stay. */
-	onHostPorts(): void {
+	/** Addresses have other owners. */
+	onPeers(change: PeerChange): void {
+		if (change.addresses.length + change.cidrs.length > 0) this.reconciler.updatePeers(change);
+	}
+
+	/** Pods of this node have changed: plans host ports; services stay. */
+	onPods(): void {
+		this.#refreshPods();
 		const plans = planHostPorts(this.#options.hostPorts(), this.#makeContext());
 		for (const owner of this.#plans.keys()) {
 			if (owner.startsWith('hostport:') && !plans.has(owner)) plans.set(owner, NO_PLAN);
@@ -91,6 +112,11 @@ export class ServicePlanner {
 
 	close(): Promise<void> {
 		return this.#loop.close();
+	}
+
+	#refreshPods(): void {
+		const { peers, pods } = this.#options;
+		if (peers !== undefined && pods !== undefined) this.onPeers(peers.setPods(pods()));
 	}
 
 	#withRemovals(plans: Map<string, OwnerPlan>): Map<string, OwnerPlan> {
@@ -108,12 +134,20 @@ export class ServicePlanner {
 
 	#makeContext(): ServicesContext {
 		const { name, zone, addresses, localAddresses } = this.#options.facts();
-		const setting = this.#options.config.nodePortAddresses;
+		const { config } = this.#options;
+		const setting = config.nodePortAddresses;
 		const nodePortAddresses = selectNodePortAddresses(
 			this.#options.facts(),
 			setting[0] === 'primary' ? 'primary' : setting,
 		);
 		this.#context = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
-		return { node: { name, zone, addresses, localAddresses }, nodePortAddresses };
+		return {
+			node: { name, zone, addresses, localAddresses },
+			nodePortAddresses,
+			proxyName: config.serviceProxyName,
+			externalIps: config.externalIps,
+			lbAlgorithm: config.lbAlgorithm,
+			dsr: 'northSouth' in config && config.northSouth === 'dsr',
+		};
 	}
 }
