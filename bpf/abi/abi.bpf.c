@@ -11,6 +11,7 @@
 #include "ct.h"
 #include "drop.h"
 #include "event.h"
+#include "policy.h"
 #include "xdp.h"
 
 #define EXPORT_STRUCT(name) struct name abi_##name
@@ -42,6 +43,12 @@ EXPORT_STRUCT(drop_counter);
 EXPORT_STRUCT(flow_event);
 EXPORT_STRUCT(event_bucket);
 EXPORT_STRUCT(runtime_state);
+EXPORT_STRUCT(policy_key);
+EXPORT_STRUCT(policy_extent);
+EXPORT_STRUCT(policy_row);
+EXPORT_STRUCT(policy_set);
+EXPORT_STRUCT(policy_range);
+EXPORT_STRUCT(policy_generation);
 EXPORT_STRUCT(xdp_node);
 EXPORT_STRUCT(dsr_flow);
 
@@ -60,5 +67,11 @@ EXPORT_ENUM(drop_reason);
 EXPORT_ENUM(event_type);
 EXPORT_ENUM(hook);
 EXPORT_ENUM(metric);
+EXPORT_ENUM(policy_direction);
+EXPORT_ENUM(policy_limit);
+EXPORT_ENUM(policy_peer);
+EXPORT_ENUM(policy_set_flag);
+EXPORT_ENUM(policy_verdict_flag);
+EXPORT_ENUM(policy_cookie);
 EXPORT_ENUM(north_south);
 EXPORT_ENUM(port_bits);

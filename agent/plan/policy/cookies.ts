@@ -1,0 +1,53 @@
+/**
+ * Numbers of rules, as verdicts and events carry them. A number follows from the rule's name, so that it is the same after a
+ * restart of the agent; where two names meet, the later one takes the next free number.
+ */
+import { PolicyCookie } from '../../../native/abi/generated.ts';
+
+const BITS = 28;
+const SPACE = 2 ** BITS - PolicyCookie.FIRST_RULE;
+
+const FIXED: Readonly<Record<number, string>> = {
+	[PolicyCookie.NO_POLICY]: 'no policy',
+	[PolicyCookie.NOT_ALLOWED]: 'not allowed',
+	[PolicyCookie.HOST]: 'own node',
+	[PolicyCookie.SELF]: 'self',
+	[PolicyCookie.CLOSED]: 'closed',
+};
+
+export class CookieTable {
+	readonly #byName = new Map<string, { cookie: number; refs: number }>();
+	readonly #byCookie = new Map<number, string>();
+
+	acquire(name: string): number {
+		const found = this.#byName.get(name);
+		if (found !== undefined) {
+			found.refs++;
+			return found.cookie;
+		}
+		let offset = fnv1a(name) % SPACE;
+		while (this.#byCookie.has(PolicyCookie.FIRST_RULE + offset)) offset = (offset + 1) % SPACE;
+		const cookie = PolicyCookie.FIRST_RULE + offset;
+		this.#byName.set(name, { cookie, refs: 1 });
+		this.#byCookie.set(cookie, name);
+		return cookie;
+	}
+
+	release(name: string): void {
+		const found = this.#byName.get(name);
+		if (found === undefined || --found.refs > 0) return;
+		this.#byName.delete(name);
+		this.#byCookie.delete(found.cookie);
+	}
+
+	/** 'NetworkPolicy ns/name ingress rule 0', or what a fixed number stands for; undefined = a rule that is gone. */
+	name(cookie: number): string | undefined {
+		return FIXED[cookie] ?? this.#byCookie.get(cookie);
+	}
+}
+
+function fnv1a(text: string): number {
+	let hash = 0x811c9dc5;
+	for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+	return hash >>> 0;
+}

@@ -1,0 +1,117 @@
+/**
+ * The prefixes that policies tell apart. An address is inside a chain of them; the longest one stands for the chain, so it is
+ * part of an identity.
+ */
+import type { Address, Cidr } from '../../model/address.ts';
+import { addressBytes, cidrParts, familyOf } from '../../model/address.ts';
+import type { Identity } from './identities.ts';
+import type { BlockMatcher } from './matchers.ts';
+
+/** An address or prefix as text of its family and bits ('4' + '0101…'): one contains another if it is its beginning. */
+export type Bits = string;
+
+const BYTE_BITS = Array.from({ length: 256 }, (_, value) => value.toString(2).padStart(8, '0'));
+
+export function addressBits(address: Address): Bits {
+	const bytes = addressBytes(address);
+	let text: string = familyOf(address) === 4 ? '4' : '6';
+	for (let i = text === '4' ? 12 : 0; i < 16; i++) text += BYTE_BITS[bytes[i] ?? 0];
+	return text;
+}
+
+export function cidrBits(cidr: Cidr): Bits {
+	const { address, prefixLength } = cidrParts(cidr);
+	return addressBits(address).slice(0, prefixLength + 1);
+}
+
+export interface Prefix {
+	readonly cidr: Cidr;
+	readonly bits: Bits;
+	/** Blocks that all addresses whose longest prefix is this one are in. */
+	readonly matchers: Set<BlockMatcher>;
+	/** Live identities with this prefix. */
+	readonly identities: Set<Identity>;
+	refs: number;
+}
+
+export class PrefixTable {
+	readonly #prefixes = new Map<Bits, Prefix>();
+	/** Lengths of the bits in use, longest first, with their number. */
+	readonly #lengths = new Map<number, number>();
+	#order: readonly number[] = [];
+	readonly #blocks = new Set<BlockMatcher>();
+
+	get size(): number {
+		return this.#prefixes.size;
+	}
+
+	all(): Iterable<Prefix> {
+		return this.#prefixes.values();
+	}
+
+	/** The longest prefix that contains the address or prefix. */
+	find(bits: Bits): Prefix | null {
+		for (const length of this.#order) {
+			if (length > bits.length) continue;
+			const found = this.#prefixes.get(bits.slice(0, length));
+			if (found !== undefined) return found;
+		}
+		return null;
+	}
+
+	/** Registers a block. @returns prefixes that did not exist: addresses in them have another identity now */
+	addBlock(block: BlockMatcher): readonly Prefix[] {
+		this.#blocks.add(block);
+		const added = [block.bits, ...block.except].map((bits, i) =>
+			this.#acquire(bits, (i === 0 ? block.cidr : block.exceptCidrs[i - 1]) ?? ''),
+		);
+		for (const prefix of this.#prefixes.values()) if (contains(block, prefix.bits)) link(prefix, block);
+		return added.filter((prefix) => prefix !== undefined);
+	}
+
+	/** Takes a block out. @returns prefixes that exist no more */
+	removeBlock(block: BlockMatcher): readonly Prefix[] {
+		this.#blocks.delete(block);
+		for (const prefix of block.prefixes) prefix.matchers.delete(block);
+		block.prefixes.clear();
+		return [block.bits, ...block.except].map((bits) => this.#release(bits)).filter((prefix) => prefix !== undefined);
+	}
+
+	#acquire(bits: Bits, cidr: Cidr): Prefix | undefined {
+		const found = this.#prefixes.get(bits);
+		if (found !== undefined) {
+			found.refs++;
+			return undefined;
+		}
+		const prefix: Prefix = { cidr, bits, matchers: new Set(), identities: new Set(), refs: 1 };
+		for (const block of this.#blocks) if (contains(block, bits)) link(prefix, block);
+		this.#prefixes.set(bits, prefix);
+		this.#countLength(bits.length, 1);
+		return prefix;
+	}
+
+	#release(bits: Bits): Prefix | undefined {
+		const prefix = this.#prefixes.get(bits);
+		if (prefix === undefined || --prefix.refs > 0) return undefined;
+		this.#prefixes.delete(bits);
+		for (const block of prefix.matchers) block.prefixes.delete(prefix);
+		this.#countLength(bits.length, -1);
+		return prefix;
+	}
+
+	#countLength(length: number, by: number): void {
+		const count = (this.#lengths.get(length) ?? 0) + by;
+		if (count === 0) this.#lengths.delete(length);
+		else this.#lengths.set(length, count);
+		this.#order = [...this.#lengths.keys()].sort((a, b) => b - a);
+	}
+}
+
+function link(prefix: Prefix, block: BlockMatcher): void {
+	prefix.matchers.add(block);
+	block.prefixes.add(prefix);
+}
+
+function contains(block: BlockMatcher, bits: Bits): boolean {
+	return bits.startsWith(block.bits) && !block.except.some((inner) => bits.startsWith(inner));
+}

@@ -1,0 +1,272 @@
+/**
+ * What a list of policies says about one direction: rules in order of precedence with their peers as matchers. A program
+ * answers with a row for any identity; equal answers are found by the rules that concern the identity.
+ */
+import type { ClusterNetworkPolicy, ClusterPeer, ClusterPort } from '../../model/cluster-network-policy.ts';
+import { PROTOCOL_NUMBER } from '../../model/fields.ts';
+import type { NetworkPolicy, NetworkPolicyPeer, PolicyPort } from '../../model/network-policy.ts';
+import type { CookieTable } from './cookies.ts';
+import type { Identity } from './identities.ts';
+import type { Matcher, MatcherSpec, MatcherTable } from './matchers.ts';
+import type { Action, ApplicableRule, PortRange, Tier } from './rows.ts';
+import { ALL_PORTS, compileRow, OPEN_ROW } from './rows.ts';
+import type { PolicySet } from './sets.ts';
+import type { Direction, NamedPort, Row } from './types.ts';
+
+/** A policy of either kind. */
+export type PolicyObject =
+	| { readonly kind: 'NetworkPolicy'; readonly key: string; readonly value: NetworkPolicy }
+	| { readonly kind: 'ClusterNetworkPolicy'; readonly key: string; readonly value: ClusterNetworkPolicy };
+
+/** A range, or a container port of the destination by name; protocol null = of whatever protocol. */
+export type PortSpec = PortRange | { readonly name: string; readonly protocol: number | null };
+
+export interface ProgramRule {
+	readonly tier: Tier;
+	readonly action: Action;
+	/** 'NetworkPolicy ns/name ingress rule 0' */
+	readonly name: string;
+	readonly cookie: number;
+	/** null = everybody. */
+	readonly matchers: readonly Matcher[] | null;
+	readonly ports: readonly PortSpec[];
+}
+
+export interface Program {
+	readonly key: string;
+	readonly direction: Direction;
+	readonly rules: readonly ProgramRule[];
+	readonly isolated: boolean;
+	/** Restricts nothing. */
+	readonly open: boolean;
+	/** Has rules of cluster policies, which count for a pod that reaches itself. */
+	readonly clusterRules: boolean;
+	/** Rules by who they are about; those about everybody or every pod are not here. */
+	readonly byMatcher: ReadonlyMap<Matcher, readonly number[]>;
+	readonly aboutAll: readonly number[];
+	readonly aboutPods: readonly number[];
+	/** Names of container ports that rows depend on; egress only. */
+	readonly portNames: readonly string[];
+	/** All it has taken, to be released with it. */
+	readonly taken: readonly Matcher[];
+	/** Sets in force that use it. */
+	readonly sets: Set<PolicySet>;
+	readonly memo: Map<string, Row>;
+	refs: number;
+}
+
+export interface ProgramInput {
+	readonly key: string;
+	readonly direction: Direction;
+	readonly policies: readonly PolicyObject[];
+	/** Named ports of the subject, for ingress. */
+	readonly ports: readonly NamedPort[];
+}
+
+/** 'NetworkPolicy ns/name ingress rule 0' */
+export function ruleName(policy: PolicyObject, direction: Direction, index: number): string {
+	return `${policy.kind} ${policy.key} ${direction} rule ${index}`;
+}
+
+/** Builds a program and takes the matchers it needs. */
+export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookies: CookieTable): Program {
+	const taken: Matcher[] = [];
+	const take = (spec: MatcherSpec): Matcher => {
+		const matcher = matchers.acquire(spec);
+		taken.push(matcher);
+		return matcher;
+	};
+	const rules: ProgramRule[] = [];
+	for (const policy of inOrder(input.policies)) {
+		for (const [i, rule] of rawRules(policy, input.direction).entries()) {
+			const name = ruleName(policy, input.direction, i);
+			const { tier, action, peers, ports } = rule;
+			const own = peers?.map(take) ?? null;
+			rules.push({ tier, action, name, cookie: cookies.acquire(name), matchers: own, ports: resolve(ports, input) });
+		}
+	}
+	const portNames = [
+		...new Set(rules.flatMap(({ ports }) => ports.flatMap((port) => ('name' in port ? [port.name] : [])))),
+	];
+	for (const name of portNames) take({ kind: 'port', name });
+	const isolated = input.policies.some(
+		({ kind, value }) => kind === 'NetworkPolicy' && value[input.direction] !== null,
+	);
+	return {
+		key: input.key,
+		direction: input.direction,
+		rules,
+		isolated,
+		open: !isolated && rules.length === 0,
+		clusterRules: rules.some(({ tier }) => tier !== 'network'),
+		...audience(rules, taken),
+		portNames: portNames.sort(),
+		taken,
+		sets: new Set(),
+		memo: new Map(),
+		refs: 1,
+	};
+}
+
+/** Gives back what a program has taken. */
+export function releaseProgram(program: Program, matchers: MatcherTable, cookies: CookieTable): void {
+	for (const { name } of program.rules) cookies.release(name);
+	for (const matcher of program.taken) matchers.release(matcher);
+}
+
+/** Admin by priority, then NetworkPolicy, then Baseline by priority; names make the order certain. */
+function inOrder(policies: readonly PolicyObject[]): readonly PolicyObject[] {
+	const rank = ({ kind, value }: PolicyObject): number =>
+		kind === 'NetworkPolicy' ? 2000 : value.tier === 'Admin' ? value.priority : 3000 + value.priority;
+	return [...policies].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
+}
+
+interface RawRule {
+	readonly tier: Tier;
+	readonly action: Action;
+	readonly peers: readonly MatcherSpec[] | null;
+	readonly ports: readonly PortSpec[];
+}
+
+const ACTIONS = { Accept: 'accept', Deny: 'deny', Pass: 'pass' } as const;
+
+function rawRules(policy: PolicyObject, direction: Direction): readonly RawRule[] {
+	if (policy.kind === 'NetworkPolicy') {
+		const { namespace } = policy.value;
+		return (policy.value[direction] ?? []).map(({ peers, ports }) => ({
+			tier: 'network',
+			action: 'accept',
+			peers: peers?.map((peer) => networkPeer(peer, namespace)) ?? null,
+			ports: ports?.map(networkPort) ?? [ALL_PORTS],
+		}));
+	}
+	return policy.value[direction].map(({ action, peers, ports }) => ({
+		tier: policy.value.tier === 'Admin' ? 'admin' : 'baseline',
+		action: ACTIONS[action],
+		peers: peers?.flatMap(clusterPeer) ?? null,
+		ports: ports?.map(clusterPort) ?? [ALL_PORTS],
+	}));
+}
+
+function networkPeer(peer: NetworkPolicyPeer, namespace: string): MatcherSpec {
+	if (peer.kind === 'block') return peer;
+	const { namespaceSelector, podSelector } = peer;
+	const own = namespaceSelector === null ? namespace : null;
+	return { kind: 'pods', namespace: own, namespaceSelector: namespaceSelector ?? [], podSelector };
+}
+
+/** Names of domains match nothing here: their addresses are learnt elsewhere. */
+function clusterPeer(peer: ClusterPeer): readonly MatcherSpec[] {
+	switch (peer.kind) {
+		case 'pods':
+			return [{ ...peer, namespace: null }];
+		case 'networks':
+			return peer.cidrs.map((cidr) => ({ kind: 'block', cidr, except: [] }));
+		case 'nodes':
+			return [peer];
+		case 'domains':
+			return [];
+	}
+}
+
+function networkPort({ protocol, port, endPort }: PolicyPort): PortSpec {
+	const number = PROTOCOL_NUMBER[protocol];
+	if (typeof port === 'string') return { name: port, protocol: number };
+	return { first: (number << 16) | (port ?? 0), last: (number << 16) | (endPort ?? port ?? 0xffff) };
+}
+
+function clusterPort(port: ClusterPort): PortSpec {
+	if (port.kind === 'named') return { name: port.name, protocol: null };
+	const number = PROTOCOL_NUMBER[port.protocol];
+	return { first: (number << 16) | port.first, last: (number << 16) | port.last };
+}
+
+/** Ingress: names are those of the subject, known now. Egress: of the peer, known with the identity. */
+function resolve(ports: readonly PortSpec[], { direction, ports: named }: ProgramInput): readonly PortSpec[] {
+	return direction === 'egress' ? ports : ports.flatMap((port) => rangesOf(port, named));
+}
+
+function rangesOf(port: PortSpec, named: readonly NamedPort[]): readonly PortRange[] {
+	if (!('name' in port)) return [port];
+	return named
+		.filter(
+			({ name, protocol }) =>
+				name === port.name && (port.protocol ?? PROTOCOL_NUMBER[protocol]) === PROTOCOL_NUMBER[protocol],
+		)
+		.map(({ protocol, port: number }) => {
+			const at = (PROTOCOL_NUMBER[protocol] << 16) | number;
+			return { first: at, last: at };
+		});
+}
+
+function audience(rules: readonly ProgramRule[], taken: readonly Matcher[]) {
+	const byMatcher = new Map<Matcher, number[]>(
+		taken.filter((matcher) => !isUniversal(matcher)).map((each) => [each, []]),
+	);
+	const aboutAll: number[] = [];
+	const aboutPods: number[] = [];
+	for (const [i, { matchers }] of rules.entries()) {
+		if (matchers === null) aboutAll.push(i);
+		else if (matchers.some(isUniversal)) aboutPods.push(i);
+		for (const matcher of new Set(matchers ?? [])) byMatcher.get(matcher)?.push(i);
+	}
+	return { byMatcher, aboutAll, aboutPods };
+}
+
+function isUniversal(matcher: Matcher): boolean {
+	return matcher.kind === 'pods' && matcher.universal;
+}
+
+/** The row of pods that no selector names. */
+export function podsRow(program: Program): Row {
+	return answer(program, new Set([...program.aboutAll, ...program.aboutPods]), [], false, false);
+}
+
+/** The row of everybody else that no block contains. */
+export function othersRow(program: Program): Row {
+	return answer(program, new Set(program.aboutAll), [], false, false);
+}
+
+/** The row of one identity. @param self  the identity is the subject's own, by way of a service */
+export function rowFor(program: Program, identity: Identity, self = false): Row {
+	const { base, prefix } = identity;
+	const concerned = new Set(program.aboutAll);
+	const addAll = (matcher: Matcher): void => {
+		for (const i of program.byMatcher.get(matcher) ?? []) concerned.add(i);
+	};
+	if (base.kind === 'pod') for (const i of program.aboutPods) concerned.add(i);
+	for (const matcher of base.matchers) addAll(matcher);
+	for (const matcher of prefix?.matchers ?? []) addAll(matcher);
+	const unknown = base.kind === 'unknown-pod';
+	if (unknown) {
+		for (const [i, { action, matchers }] of program.rules.entries()) {
+			if (action === 'deny' && matchers?.some(({ kind }) => kind === 'pods')) concerned.add(i);
+		}
+	}
+	return answer(program, concerned, base.ports, unknown, self);
+}
+
+function answer(
+	program: Program,
+	concerned: ReadonlySet<number>,
+	named: readonly NamedPort[],
+	unknown: boolean,
+	self: boolean,
+): Row {
+	if (program.open) return OPEN_ROW;
+	const rules = [...concerned].sort((a, b) => a - b);
+	const relevant = program.portNames.length === 0 ? [] : named.filter(({ name }) => program.portNames.includes(name));
+	const ports = relevant.map(({ name, protocol, port }) => `${name}=${protocol}:${port}`).sort();
+	const signature = `${rules.join()} ${ports.join()} ${unknown ? 'u' : ''}${self ? 's' : ''}`;
+	const known = program.memo.get(signature);
+	if (known !== undefined) return known;
+	const applicable = rules.map((i): ApplicableRule => {
+		const { tier, action, cookie, ports: specs } = program.rules[i] as ProgramRule;
+		const closed = unknown && action === 'deny' && specs.some((port) => 'name' in port);
+		const ranges = closed ? [ALL_PORTS] : specs.flatMap((port) => rangesOf(port, relevant));
+		return { tier, action, cookie, ranges };
+	});
+	const row = compileRow({ rules: applicable, isolated: program.isolated, self });
+	program.memo.set(signature, row);
+	return row;
+}
