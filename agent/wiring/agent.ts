@@ -268,6 +268,7 @@ export class Agent {
 	/** From here on changes are followed. */
 	#follow({ dataplane, services, pods }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
+		dataplane.onPeers = (change) => services.onPeers(change);
 		this.#updateNames(dataplane);
 		this.#store.onChange((change) => this.#onChange(change, dataplane, services));
 		this.#onChange(missed, dataplane, services);
