@@ -118,6 +118,25 @@ describe('netlink', () => {
 		expect(Date.now() - started).toBeGreaterThanOrEqual(90);
 	});
 
+	it('asks in one namespace, then in another, and only when both can be entered', async () => {
+		const up = linkRequest(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, { index: 1, up: true });
+		const here = { protocol: NETLINK_ROUTE, messages: [linkRequest(RTM_GETLINK, NLM_F_REQUEST, { index: 1 })] };
+		const replies = await netlinkRequest({ ...here, next: { netns: path, messages: [up, dump] } });
+		expect(replies.map((r) => typeOf(r[0]))).toEqual([RTM_NEWLINK, NLMSG_ERROR, RTM_NEWLINK]);
+		expect(replies[2]?.some((m) => holds(m, 'flnn0\0'))).toBe(true);
+
+		const down = linkRequest(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, { index: 1, up: false });
+		view(down).setUint32(28, 1, true);
+		const job = {
+			netns: path,
+			protocol: NETLINK_ROUTE,
+			messages: [down],
+			next: { netns: '/run/netns/none', messages: [] },
+		};
+		await expect(netlinkRequest(job)).rejects.toMatchObject({ code: 'ENOENT', syscall: 'open' });
+		expect(ip('-n', netns, 'link', 'show', 'lo')).toContain(',UP');
+	});
+
 	it('leaves nothing open, whether it worked or not', async () => {
 		await netlinkRequest({ netns: path, protocol: NETLINK_ROUTE, messages: [dump] });
 		const before = openFds();
@@ -129,6 +148,8 @@ describe('netlink', () => {
 			await netlinkRequest({ netns: '/run/netns/none', protocol: NETLINK_ROUTE, messages: [dump] }).catch(
 				() => undefined,
 			);
+			const next = { netns: i % 2 ? '/etc/hostname' : path, messages: [dump] };
+			await netlinkRequest({ netns: path, protocol: NETLINK_ROUTE, messages: [dump], next }).catch(() => undefined);
 		}
 		expect(openFds()).toBe(before);
 	});
@@ -152,6 +173,9 @@ describe('netlink', () => {
 		expect(() => call([new Uint8Array(10)])).toThrow('messages[0]: its header says 0 bytes, it has 10');
 		expect(() => call([Uint8Array.of(...dump, 0)])).toThrow('messages[0]: its header says 32 bytes, it has 33');
 		expect(() => call([linkRequest(RTM_GETLINK, 0)])).toThrow('messages[0]: expected flag NLM_F_REQUEST');
+		expect(() => call([dump], { next: { messages: 'x' } })).toThrow('messages: expected an array');
+		expect(() => call([dump], { next: { messages: [dump, 7] } })).toThrow('messages[1]: expected a Uint8Array');
+		expect(() => call([dump], { next: { netns: 7, messages: [dump] } })).toThrow('netns: expected');
 		expect(() => call([dump], { timeoutMs: 0 })).toThrow('timeoutMs: expected 1 or more');
 		expect(() => call([dump], { protocol: -1 })).toThrow('protocol: expected an integer');
 	});

@@ -76,8 +76,9 @@ export async function wirePod(
 	for (const [path, value] of hostSysctls(attachment.hostIfname, families)) deps.writeSysctl(path, value);
 	// The node's side first: the side that comes up last can send at once, the other one only when the kernel's link
 	// watcher has run. The pod must be able to send when ADD has returned.
-	await deps.netlink.apply(hostSide(attachment, link.hostIfindex));
-	await deps.netlink.in(netns.fdPath).apply(podSide(attachment, link.podIfindex));
+	const host = hostSide(attachment, link.hostIfindex);
+	const pod = podSide(attachment, link.podIfindex);
+	await deps.netlink.applyThen(host, deps.netlink.in(netns.fdPath), pod);
 }
 
 /**

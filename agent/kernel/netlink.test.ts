@@ -69,6 +69,19 @@ describe('links', () => {
 		expect(link?.peerNetnsId).toBeDefined();
 	});
 
+	it('are changed in one namespace and then in another, and say where the kernel refused', async () => {
+		const ifindex = await addPair();
+		const other = netlink.in(`/run/netns/${names.b}`);
+		const up = setLink({ ifindex }, { up: true });
+		await netlink.applyThen([up], other, [setLink({ name: 'pfl1' }, { up: true })]);
+		expect(await netlink.link({ ifindex })).toMatchObject({ up: true, carrier: true });
+
+		const missing = setLink({ name: 'none' }, { up: true });
+		await expect(netlink.applyThen([missing], other, [])).rejects.toThrow(`none up in /run/netns/${names.a}: ENODEV`);
+		await expect(netlink.applyThen([up], other, [missing])).rejects.toThrow(`none up in /run/netns/${names.b}: ENODEV`);
+		await netlink.applyThen([{ ...missing, tolerate: ['ENODEV'] }], other, [{ ...missing, tolerate: ['ENODEV'] }]);
+	});
+
 	it('refuse a taken name, change nothing, and say what the kernel said', async () => {
 		await addPair();
 		const again = addVeth({ name: 'fl1' }, { name: 'other' });

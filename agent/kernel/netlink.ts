@@ -29,11 +29,14 @@ export { type NetlinkMessage, type NetlinkReply, refusal, requireAccepted } from
 export * from './netlink-links.ts';
 
 /** `netlinkRequest` of native/index.ts. */
-export type NetlinkRequest = (o: {
+export type NetlinkRequest = (
+	o: NetlinkTurn & { readonly protocol: number; readonly next?: NetlinkTurn },
+) => Promise<Uint8Array[][]>;
+
+interface NetlinkTurn {
 	netns?: string;
-	protocol: number;
 	messages: Uint8Array[];
-}) => Promise<Uint8Array[][]>;
+}
 
 /** rtnetlink of one network namespace. */
 export class Netlink {
@@ -58,12 +61,15 @@ export class Netlink {
 	 */
 	async send(messages: readonly NetlinkMessage[]): Promise<NetlinkReply[]> {
 		if (messages.length === 0) return [];
-		const raw = await this.#request({
-			...(this.#netns !== undefined && { netns: this.#netns }),
-			protocol: NETLINK_ROUTE,
-			messages: messages.map((message, i) => encodeMessage(message, i + 1)),
-		});
+		const raw = await this.#request({ ...this.#turn(messages), protocol: NETLINK_ROUTE });
 		return raw.map(decodeReply);
+	}
+
+	#turn(messages: readonly NetlinkMessage[]): NetlinkTurn {
+		return {
+			...(this.#netns !== undefined && { netns: this.#netns }),
+			messages: messages.map((message, i) => encodeMessage(message, i + 1)),
+		};
 	}
 
 	/** As send(). @throws NETLINK_REFUSED for the first refusal that the message does not tolerate */
@@ -71,6 +77,26 @@ export class Netlink {
 		const replies = await this.send(messages);
 		requireAccepted(messages, replies, this.#netns);
 		return replies;
+	}
+
+	/**
+	 * Applies messages here, then others in another namespace, in one call: each call wakes a thread and this one, which takes longer than
+	 * a message. The others are sent even if one of these was refused.
+	 * @throws NETLINK_REFUSED for the first refusal that its message does not tolerate
+	 */
+	async applyThen(
+		messages: readonly NetlinkMessage[],
+		other: Netlink,
+		others: readonly NetlinkMessage[],
+	): Promise<void> {
+		const raw = await this.#request({
+			...this.#turn(messages),
+			protocol: NETLINK_ROUTE,
+			next: other.#turn(others),
+		});
+		const replies = raw.map(decodeReply);
+		requireAccepted(messages, replies.slice(0, messages.length), this.#netns);
+		requireAccepted(others, replies.slice(messages.length), other.#netns);
 	}
 
 	/** @returns undefined when there is no such interface */

@@ -155,10 +155,9 @@ export interface Addon {
 	ringClose(ring: RingHandle): void;
 
 	netlinkRequest(
-		netns: string | undefined,
 		protocol: number,
-		messages: Uint8Array[],
 		timeoutMs: number,
+		...turns: (string | undefined | Uint8Array[])[] /* netns, messages, netns, messages, … */
 	): Promise<Uint8Array[][]>;
 	socketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number>;
 

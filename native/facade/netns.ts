@@ -2,26 +2,34 @@
 import { statSync } from 'node:fs';
 import { addon } from './addon.ts';
 
-export interface NetlinkJob {
+export interface NetlinkTurn {
 	/** Path of a network namespace, for example /run/netns/x or /proc/1/ns/net; default: this process's. */
 	netns?: string;
-	/** 0 = NETLINK_ROUTE */
-	protocol: number;
 	/** Whole requests with their headers, in host byte order. */
 	messages: Uint8Array[];
+}
+
+export interface NetlinkJob extends NetlinkTurn {
+	/** 0 = NETLINK_ROUTE */
+	protocol: number;
+	/** Sent on the same thread afterwards, over a socket of its own. Its replies follow the others. */
+	next?: NetlinkTurn;
 	/** For each answer; default 10 s, then NativeError ETIMEDOUT. */
 	timeoutMs?: number;
 }
 
 /**
- * Sends the requests one after the other over one socket, on a worker thread; no thread of Node.js changes its
+ * Sends the requests one after the other over one socket, on a worker thread; with `next`, both sockets are open before the first
+ * request is sent. No thread of Node.js changes its
  * namespace. A request with NLM_F_ACK or NLM_F_DUMP is answered by everything up to NLMSG_ERROR or NLMSG_DONE, one
  * without by its one reply. An NLMSG_ERROR with an error inside is a normal answer: the caller reads it, and the
  * requests after it are sent all the same. Extended acknowledgements and strict checking are on.
  * @returns per request its reply messages, headers included.
  */
 export function netlinkRequest(job: NetlinkJob): Promise<Uint8Array[][]> {
-	return addon.netlinkRequest(job.netns, job.protocol, job.messages, job.timeoutMs ?? 10_000);
+	const { protocol, timeoutMs = 10_000, netns, messages, next } = job;
+	const more = next === undefined ? [] : [next.netns, next.messages];
+	return addon.netlinkRequest(protocol, timeoutMs, netns, messages, ...more);
 }
 
 /** Opens a socket inside a network namespace. @returns its fd (close-on-exec); the caller owns it. */

@@ -52,11 +52,15 @@ UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protoc
 	return result;
 }
 
-struct NetlinkJob {
+/// What goes over one socket.
+struct NetlinkTurn {
 	std::string netns;
+	std::vector<Bytes> requests;
+};
+struct NetlinkJob {
 	int protocol = 0;
 	uint32_t timeout_ms = 0;
-	std::vector<Bytes> requests;
+	std::vector<NetlinkTurn> turns;
 };
 using Replies = std::vector<std::vector<Bytes>>;
 
@@ -64,7 +68,8 @@ using Replies = std::vector<std::vector<Bytes>>;
 class NetlinkSocket
 {
 public:
-	explicit NetlinkSocket(const NetlinkJob &job) : fd_(OpenSocketIn(job.netns, AF_NETLINK, SOCK_RAW, job.protocol))
+	NetlinkSocket(const NetlinkJob &job, const std::string &netns)
+		: fd_(OpenSocketIn(netns, AF_NETLINK, SOCK_RAW, job.protocol))
 	{
 		int on = 1;
 		timeval limit{static_cast<time_t>(job.timeout_ms / 1000),
@@ -136,12 +141,17 @@ private:
 	Bytes datagram_;
 };
 
+/// All sockets are open before anything is asked.
 Replies RunNetlink(const NetlinkJob &job)
 {
-	NetlinkSocket socket(job);
+	std::vector<NetlinkSocket> sockets;
+	for (const NetlinkTurn &turn : job.turns)
+		sockets.emplace_back(job, turn.netns);
 	Replies all;
-	for (const Bytes &request : job.requests)
-		all.push_back(socket.Ask(request));
+	for (size_t i = 0; i < sockets.size(); i++) {
+		for (const Bytes &request : job.turns[i].requests)
+			all.push_back(sockets[i].Ask(request));
+	}
 	return all;
 }
 
@@ -178,20 +188,29 @@ Bytes RequestArg(Napi::Value value, uint32_t index)
 	return request;
 }
 
-/// (netns | undefined, protocol, messages, timeoutMs)
+/// (netns | undefined, messages) from `first` on
+NetlinkTurn TurnArg(const Napi::CallbackInfo &info, size_t first)
+{
+	NetlinkTurn turn;
+	turn.netns = OptionalStringArg(info, first, "netns");
+	if (!info[first + 1].IsArray())
+		throw ArgError("messages: expected an array");
+	Napi::Array messages = info[first + 1].As<Napi::Array>();
+	for (uint32_t i = 0; i < messages.Length(); i++)
+		turn.requests.push_back(RequestArg(messages.Get(i), i));
+	return turn;
+}
+
+/// (protocol, timeoutMs, netns | undefined, messages [, netns | undefined, messages]…)
 Napi::Value NetlinkRequest(const Napi::CallbackInfo &info)
 {
 	NetlinkJob job;
-	job.netns = OptionalStringArg(info, 0, "netns");
-	job.protocol = static_cast<int>(U32Arg(info, 1, "protocol") & 0xff);
-	if (!info[2].IsArray())
-		throw ArgError("messages: expected an array");
-	Napi::Array messages = info[2].As<Napi::Array>();
-	for (uint32_t i = 0; i < messages.Length(); i++)
-		job.requests.push_back(RequestArg(messages.Get(i), i));
-	job.timeout_ms = U32Arg(info, 3, "timeoutMs");
+	job.protocol = static_cast<int>(U32Arg(info, 0, "protocol") & 0xff);
+	job.timeout_ms = U32Arg(info, 1, "timeoutMs");
 	if (job.timeout_ms == 0)
 		throw ArgError("timeoutMs: expected 1 or more");
+	for (size_t first = 2; first < info.Length(); first += 2)
+		job.turns.push_back(TurnArg(info, first));
 	return RunAsync<Replies>(
 		info.Env(), "fairlead:netlink", [job = std::move(job)] { return RunNetlink(job); }, RepliesToJs);
 }

@@ -115,8 +115,11 @@ export class TestNode {
 	}
 
 	#faultyNetlink(): Netlink {
-		const request: typeof netlinkRequest = (job) =>
-			this.faults.around(`netlink ${job.netns === this.netns ? 'node' : 'pod'}`, () => netlinkRequest(job));
+		const side = (netns: string | undefined) => (netns === this.netns ? 'node' : 'pod');
+		const request: typeof netlinkRequest = (job) => {
+			const sides = job.next === undefined ? side(job.netns) : `${side(job.netns)}, then ${side(job.next.netns)}`;
+			return this.faults.around(`netlink ${sides}`, () => netlinkRequest(job));
+		};
 		return new Netlink({ request, netns: this.netns });
 	}
 
