@@ -145,6 +145,7 @@ private:
 Replies RunNetlink(const NetlinkJob &job)
 {
 	std::vector<NetlinkSocket> sockets;
+	sockets.reserve(job.turns.size());
 	for (const NetlinkTurn &turn : job.turns)
 		sockets.emplace_back(job, turn.netns);
 	Replies all;
