@@ -159,6 +159,11 @@ export const DROP_TEXTS = {
 		remedy: 'Its Pod object was not found when it was attached; check that the agent reaches its source of objects.',
 		hubble: 133,
 	},
+	DSR_NOT_OURS: {
+		text: 'another node sent it to a backend of this node that does not exist here',
+		remedy: 'Normal for a moment when backends move. If it stays: compare fairlead service list on both nodes.',
+		hubble: 158,
+	},
 } as const satisfies Record<Reason, DropText>;
 
 const UNKNOWN: DropText = {

@@ -36,7 +36,8 @@ enum drop_reason {
 	DROP_REASON_TUNNEL_KEY = 26,     /* tunnel metadata missing or refused */
 	DROP_REASON_POLICY = 27,
 	DROP_REASON_ISOLATED = 28,
-	DROP_REASON_MAX = 29,
+	DROP_REASON_DSR_NOT_OURS = 29, /* in an envelope of direct server return, but its service has no backend here */
+	DROP_REASON_MAX = 30,
 };
 
 struct drop_counter {

@@ -13,6 +13,18 @@
 #define DSR_FLAGS_WANTED (SVC_FLAG_MAGLEV)
 #define DSR_FLAGS_UNWANTED (SVC_FLAG_ADDRESS_ONLY | SVC_FLAG_LOCAL_EXTERNAL | SVC_FLAG_AFFINITY | SVC_FLAG_HOST_PORT)
 
+/* The tag of an encapsulated packet: in the IPv4 identification or the flow label, in network order. */
+enum dsr_tag_bits {
+	DSR_TAG_MASK = 0x7fff,
+	DSR_TAG_FINAL = 0x8000, /* a backend's node has sent it on already: nobody else will */
+};
+
+/* Source address of frames that XDP has taken out of their encapsulation; the last two bytes are the tag. */
+enum dsr_marker {
+	DSR_MARKER_HIGH = 0x02fa, /* locally administered */
+	DSR_MARKER_LOW = 0x4453,
+};
+
 enum dsr_limits {
 	DSR_FLOW_TIMEOUT_S = 3600, /* an entry that was not used for so long says nothing about a flow */
 };
@@ -42,13 +54,56 @@ INLINE struct backend *dsr_backend(__u32 index)
 	return bpf_map_lookup_elem(&fl_backends_1, &index);
 }
 
-/* Tells a node's backends apart in the encapsulation. Not unique; a mismatch only costs a search. */
+/* Tells a node's backends apart in the encapsulation. Not unique; a mismatch only costs a search. Host order. */
 INLINE __u16 dsr_tag(const struct backend *backend)
 {
 	const addr_t *addr = addr_of((void *)backend->addr);
 	__u64 h = (addr->w[0] ^ addr->w[1] ^ backend->port) * 0x9e3779b97f4a7c15ull;
 
-	return (__u16)(h >> 48);
+	return (__u16)(h >> 49);
+}
+
+/* Is the source of this frame the mark of a packet that XDP has unpacked? */
+INLINE int dsr_is_marked(const struct ethhdr *eth)
+{
+	return *(const __be16 *)eth->h_source == bpf_htons(DSR_MARKER_HIGH) &&
+	       *(const __be16 *)(eth->h_source + 2) == bpf_htons(DSR_MARKER_LOW);
+}
+
+INLINE void dsr_mark(struct ethhdr *eth, __u16 tag)
+{
+	*(__be16 *)eth->h_source = bpf_htons(DSR_MARKER_HIGH);
+	*(__be16 *)(eth->h_source + 2) = bpf_htons(DSR_MARKER_LOW);
+	*(__be16 *)(eth->h_source + 4) = bpf_htons(tag);
+}
+
+/* The outer IPv4 header, complete. It must not be fragmented: the length was checked. */
+INLINE void dsr_fill_ipv4(struct iphdr *ip, __be32 source, __be32 target, __u8 proto, __u8 tos, __u16 len, __u16 tag)
+{
+	__u32 first = 0x45 | (__u32)tos << 8 | (__u32)bpf_htons(len) << 16;
+	__u32 second = bpf_htons(tag) | (__u32)bpf_htons(0x4000) << 16;
+	__u64 sum = (__u64)first + second + (64 | (__u32)proto << 8) + source + target;
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	((__u32 *)ip)[0] = first;
+	((__u32 *)ip)[1] = second;
+	((__u32 *)ip)[2] = 64 | (__u32)proto << 8 | (__u32)(__u16)~sum << 16;
+	ip->saddr = source;
+	ip->daddr = target;
+}
+
+INLINE void dsr_fill_ipv6(struct ipv6hdr *ip, const addr_t *source, const addr_t *target, __u8 proto, __u8 tos,
+			  __u16 len, __u16 tag)
+{
+	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)tos << 20 | tag);
+	ip->payload_len = bpf_htons(len);
+	ip->nexthdr = proto;
+	ip->hop_limit = 64;
+	__builtin_memcpy(&ip->saddr, source, 16);
+	__builtin_memcpy(&ip->daddr, target, 16);
 }
 
 INLINE int dsr_is_serving(__u32 index, const __u32 *generation)
@@ -89,6 +144,27 @@ NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_
 		return;
 	__u32 other = chosen == now ? before : now;
 
+	if (key->proto != L4_PROTO_TCP)
+		return; /* nobody could tell whether the flow is a new one */
+
 	if (dsr_is_serving(other, 0))
 		out->alternative = other;
+}
+
+/* Both tables' opinion of a packet; looks a flow up only where they differ. `key` has the packet's source as `lo`. */
+INLINE void dsr_choose(const struct svc_entry *svc, const struct ct_key *key, __u32 hash, __u32 is_syn,
+		       struct dsr_choice *out)
+{
+	__u32 id = svc->id, generation = svc->generation, before;
+
+	out->alternative = 0;
+	out->backend = dsr_slot(svc->all_base, svc->all_count, hash);
+	if (svc->prev_count) {
+		before = dsr_slot(svc->prev_base, svc->prev_count, hash);
+		if (before != out->backend && before)
+			dsr_transition(key, is_syn, out, before);
+	}
+	/* Replaced while it was read: the way with connection tracking tries again. */
+	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
+		out->backend = 0;
 }

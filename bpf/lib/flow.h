@@ -16,6 +16,7 @@ struct flow_origin {
 	__u8 client;   /* enum lb_client */
 	__u8 via_host; /* came from the node's stack through the host device */
 	__u8 pad;
+	__u32 backend; /* what direct server return has chosen; 0 = choose here */
 };
 
 /* flow_create's positive answer: the packet is none of ours, the stack shall have it. */
@@ -48,6 +49,8 @@ INLINE int flow_choose(const struct pkt *p, const struct flow_origin *origin, st
 	addr_t node = node_addr(p->family);
 	int at_node = addr_equal(&p->dst, &node);
 
+	if (origin->backend)
+		return lb_given(origin->backend, choice);
 	if (p->flags & PKT_ICMP_ERROR || (at_node ? !lb_has_external_ports() : !lb_maybe_vip(&p->dst)))
 		return LB_NOT_A_SERVICE;
 	return lb_choose(&p->dst, lb_port_proto(p->dport, p->proto), origin->client, bpf_get_prandom_u32(), choice);
@@ -201,7 +204,8 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 {
 	__builtin_memset(entry, 0, sizeof(*entry));
 	entry->flags = (origin->via_host ? CT_FLAG_VIA_HOST : 0) |
-		       (origin->client == LB_CLIENT_OUTSIDE ? CT_FLAG_EXTERNAL : 0);
+		       (origin->client == LB_CLIENT_OUTSIDE ? CT_FLAG_EXTERNAL : 0) |
+		       (origin->backend ? CT_FLAG_DSR : 0);
 	entry->peer[0] = origin->peer;
 	entry->peer[1] = to;
 	entry->created = entry->last_seen = jiffies32();

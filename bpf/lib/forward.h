@@ -4,6 +4,7 @@
  * before the first byte changes, so that ICMP errors quote what the sender sent.
  */
 #pragma once
+#include "dsr_mss.h"
 #include "flow.h"
 #include "reply.h"
 
@@ -214,6 +215,9 @@ INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct
 INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
 	count(METRIC_FORWARDED_PACKETS);
+	if (dsr_on() && (entry->flags & CT_FLAG_DSR) && dir == CT_DIR_REPLY && p->proto == L4_PROTO_TCP &&
+	    (p->tcp_flags & TCP_SYN) && dsr_clamp_mss(skb, p))
+		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
 	switch (entry->peer[(dir ^ 1) & 1].kind) {
 	case PEER_KIND_LOCAL_POD:
 		return forward_to_pod(skb, p, entry, dir, hook);

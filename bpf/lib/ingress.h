@@ -4,7 +4,7 @@
  * addresses, and packets to local pods. Everything else is left to the stack.
  */
 #pragma once
-#include "forward.h"
+#include "dsr_tc.h"
 #include "related.h"
 
 INLINE int in_pod_net(const addr_t *a, __u8 family)
@@ -75,6 +75,8 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 		return err;
 	origin.peer = from.peer;
 	origin.identity = from.identity;
+	if (dsr_on())
+		origin.backend = scratch->dsr.backend;
 	return flow_create(skb, p, &origin, scratch);
 }
 
@@ -95,6 +97,13 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 	if (!replied && !ingress_is_ours(p))
 		return VERDICT_NEXT;
 	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir);
+	if (dsr_on() && (scratch->dsr.received || scratch->dsr.backend)) {
+		if (entry && entry->peer[1].kind != PEER_KIND_LOCAL_POD)
+			entry = 0; /* of a time when the service was served in another way */
+		err = entry ? DSR_GO_ON : dsr_settle(skb);
+		if (err != DSR_GO_ON)
+			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
+	}
 	if (entry) {
 		err = check(skb, entry->peer[dir & 1]);
 		if (err)

@@ -109,6 +109,20 @@ NOINLINE int lb_choose(const addr_t *addr, __u32 port_proto, enum lb_client clie
 	return result == 1 ? -DROP_REASON_NO_BACKEND : result;
 }
 
+/* A choice that was made elsewhere. */
+INLINE int lb_given(__u32 index, struct lb_choice *out)
+{
+	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
+
+	if (!backend)
+		return -DROP_REASON_NO_BACKEND;
+	out->addr = *addr_of(backend->addr);
+	out->port = backend->port;
+	out->backend = index;
+	out->generation = backend->generation;
+	return LB_CHOSEN;
+}
+
 INLINE __u32 lb_port_proto(__be16 port, __u8 proto)
 {
 	return (__u32)port << 16 | proto;

@@ -61,10 +61,24 @@ struct pkt {
  * The packet at hand and what its flow needs, per CPU: these programs run with softirqs off and do not nest. It is not on the
  * stack, because the verifier follows every value it knows there and would walk the programs once for each kind of packet.
  */
+/* What direct server return knows of the packet at hand; see dsr_tc.h. */
+struct dsr_packet {
+	addr_t target;     /* tunnel address of the node it is to be sent to */
+	addr_t hint;       /* tunnel address of another node that may have the flow; zero = none */
+	__u32 backend;     /* chosen for a new flow; 0 = not by direct server return */
+	__u32 alternative; /* backend that the table before a change names; 0 = the same or none */
+	__u16 tag;
+	__u16 hint_tag;
+	__u8 received; /* came in an envelope */
+	__u8 final;    /* was sent on by another node already */
+	__u16 pad;
+};
+
 struct scratch {
 	struct pkt pkt;
-	struct ct_entry made; /* what the first packet of a flow needs for forward() */
-	struct pkt inner;     /* the packet with the backend as destination */
+	struct ct_entry made;  /* what the first packet of a flow needs for forward() */
+	struct pkt inner;      /* the packet with the backend as destination */
+	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 };
 
 struct {

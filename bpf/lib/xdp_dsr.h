@@ -3,6 +3,7 @@
  * Direct server return by IP-in-IP in XDP: the whole way of a packet from its service to the wire.
  */
 #pragma once
+#include "drop.h"
 #include "lb.h"
 #include "xdp_packet.h"
 
@@ -38,32 +39,16 @@ INLINE int xdp_is_spoofed(const struct xdp_pkt *p)
 	return !addr_is_zero(&mask) && (p->src.w[0] & mask.w[0]) == net.w[0] && (p->src.w[1] & mask.w[1]) == net.w[1];
 }
 
-/* Looks the flow up while the service's set changes. */
-NOINLINE void dsr_resolve_transition(const struct xdp_pkt *p, struct dsr_choice *choice, __u32 before)
+/* Chooses a backend; the key on the stack is only filled when it is needed. */
+INLINE void xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_choice *out)
 {
+	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto);
 	struct ct_key key __attribute__((aligned(8))) = {.lo_port = p->sport, .hi_port = p->dport, .proto = p->proto};
 	__u32 is_syn = p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 
 	*addr_of(key.lo) = p->src;
 	*addr_of(key.hi) = p->dst;
-	dsr_transition(&key, is_syn, choice, before);
-}
-
-INLINE void dsr_choose(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_choice *out)
-{
-	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto);
-	__u32 id = svc->id, generation = svc->generation, before;
-
-	out->alternative = 0;
-	out->backend = dsr_slot(svc->all_base, svc->all_count, hash);
-	if (svc->prev_count) {
-		before = dsr_slot(svc->prev_base, svc->prev_count, hash);
-		if (before != out->backend && before)
-			dsr_resolve_transition(p, out, before);
-	}
-	/* Replaced while it was read: tc tries again. */
-	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
-		out->backend = 0;
+	dsr_choose(svc, &key, hash, is_syn, out);
 }
 
 /* The inner header of a packet that names another backend as well. 0 or 1. */
@@ -102,6 +87,34 @@ INLINE int xdp_take_hop(struct xdp_md *ctx, __u8 family)
 	return 0;
 }
 
+/* Counts a packet that is dropped here, and reports it. */
+NOINLINE int xdp_drop(struct xdp_md *ctx, const struct xdp_pkt *p, enum drop_reason reason)
+{
+	__u32 key = reason;
+	struct drop_counter *counter = bpf_map_lookup_elem(&fl_drops_1, &key);
+	struct scratch *scratch = scratch_begin();
+	struct flow_event *event;
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += ctx->data_end - ctx->data;
+	}
+	if (!scratch || !cfg_events || !event_allowed(key))
+		return XDP_DROP;
+	scratch->pkt.src = p->src;
+	scratch->pkt.dst = p->dst;
+	scratch->pkt.proto = p->proto;
+	scratch->pkt.family = p->family;
+	scratch->pkt.ip_len = p->ip_len;
+	event = event_reserve(EVENT_TYPE_DROP, HOOK_XDP, &scratch->pkt);
+	if (!event)
+		return XDP_DROP;
+	event->reason = key;
+	event->ifindex = ctx->ingress_ifindex;
+	event_submit(event);
+	return XDP_DROP;
+}
+
 /* A packet to a service address. XDP_PASS for whatever tc serves. */
 INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 {
@@ -116,7 +129,7 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc || !dsr_is_served(svc) || p->ttl <= 1 || xdp_is_spoofed(p))
 		return XDP_PASS;
-	dsr_choose(svc, p, &choice);
+	xdp_choose(svc, p, &choice);
 	if (!choice.backend)
 		return XDP_PASS;
 	backend = dsr_backend(choice.backend);
@@ -129,7 +142,71 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 	if (choice.alternative)
 		dsr_push_alternative(ctx, p, choice.alternative, node->mtu - dsr_overhead(node));
 	if (xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, dsr_tag(backend)))
-		return XDP_DROP; /* no headroom: no driver that has native XDP is so short of it */
+		return xdp_drop(ctx, p, DROP_REASON_REWRITE_FAILED); /* no headroom */
 	count(METRIC_FORWARDED_PACKETS);
 	return xdp_send(ctx, node);
+}
+
+/*
+ * What another node has sent to one of our backends: out of its envelope, before GRO would put envelopes together. The source
+ * address of the frame tells from_uplink what it was. Envelopes that name a second backend are left to tc, and those whose content is
+ * not for a service are somebody else's tunnel. `outer` is the envelope; its header is `outer_len` bytes.
+ */
+NOINLINE int dsr_unpack(struct xdp_md *ctx, const struct xdp_pkt *outer, __u32 outer_len_tag)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	__u32 outer_len = outer_len_tag >> 16 == IPV6_LEN ? IPV6_LEN : IPV4_MIN_LEN;
+	void *inner = data + ETH_LEN + outer_len;
+	struct ipcache_entry *owner;
+	__u8 mac[6];
+	addr_t dst;
+
+	if (outer->proto == IPPROTO_IPIP) {
+		if (inner + IPV4_MIN_LEN > data_end)
+			return XDP_PASS;
+		dst = addr_from_ipv4(((struct iphdr *)inner)->daddr);
+	} else {
+		if (inner + IPV6_LEN > data_end)
+			return XDP_PASS;
+		__builtin_memcpy(&dst, &((struct ipv6hdr *)inner)->daddr, 16);
+	}
+	if (!lb_maybe_vip(&dst))
+		return XDP_PASS;
+	owner = bpf_map_lookup_elem(&fl_ipcache_1, &outer->src);
+	if (!owner || owner->peer.kind != PEER_KIND_REMOTE_NODE)
+		return xdp_drop(ctx, outer, DROP_REASON_TUNNEL_SOURCE);
+	mac_copy(mac, data);
+	if (bpf_xdp_adjust_head(ctx, outer_len) < 0)
+		return xdp_drop(ctx, outer, DROP_REASON_REWRITE_FAILED);
+	data = (void *)(long)ctx->data;
+	data_end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+
+	if ((void *)(eth + 1) > data_end)
+		return XDP_DROP;
+	mac_copy(eth->h_dest, mac);
+	dsr_mark(eth, outer_len_tag & 0xffff);
+	eth->h_proto = outer->proto == IPPROTO_IPIP ? bpf_htons(ETH_IPV4) : bpf_htons(ETH_IPV6);
+	return XDP_PASS;
+}
+
+/* An envelope for this node. XDP_PASS for what is not, or not whole. */
+INLINE int dsr_unpack_ipv4(struct xdp_md *ctx, const struct iphdr *ip)
+{
+	struct xdp_pkt outer = {.family = 4, .proto = ip->protocol, .ip_len = bpf_ntohs(ip->tot_len)};
+
+	if (*(const __u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
+		return XDP_PASS;
+	outer.src = addr_from_ipv4(ip->saddr);
+	outer.dst = addr_from_ipv4(ip->daddr);
+	return dsr_unpack(ctx, &outer, IPV4_MIN_LEN << 16 | bpf_ntohs(ip->id));
+}
+
+INLINE int dsr_unpack_ipv6(struct xdp_md *ctx, const struct ipv6hdr *ip)
+{
+	struct xdp_pkt outer = {.family = 6, .proto = ip->nexthdr, .ip_len = bpf_ntohs(ip->payload_len) + IPV6_LEN};
+
+	__builtin_memcpy(&outer.src, &ip->saddr, 16);
+	__builtin_memcpy(&outer.dst, &ip->daddr, 16);
+	return dsr_unpack(ctx, &outer, IPV6_LEN << 16 | bpf_ntohs(*(const __be16 *)(ip->flow_lbl + 1)));
 }

@@ -93,36 +93,6 @@ INLINE void xdp_decrement_ttl4(struct iphdr *ip)
 	ip->ttl--;
 }
 
-/* A whole frame header of an IPv4 tunnel; the program makes sure of the room. */
-INLINE void xdp_fill_ipv4(struct iphdr *ip, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len, __be16 id)
-{
-	__be32 source = addr_ipv4(addr_of((void *)node->source)), target = addr_ipv4(addr_of((void *)node->tunnel));
-	__u32 first = 0x45 | (__u32)tos << 8 | (__u32)bpf_htons(len) << 16;
-	__u32 second = (__u32)id | (__u32)bpf_htons(0x4000) << 16; /* not to be fragmented: the length was checked */
-	__u64 sum = (__u64)first + second + (64 | (__u32)proto << 8) + source + target;
-
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	((__u32 *)ip)[0] = first;
-	((__u32 *)ip)[1] = second;
-	((__u32 *)ip)[2] = 64 | (__u32)proto << 8 | (__u32)(__u16)~sum << 16;
-	ip->saddr = source;
-	ip->daddr = target;
-}
-
-INLINE void xdp_fill_ipv6(struct ipv6hdr *ip, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len,
-			  __be16 label)
-{
-	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)tos << 20 | bpf_ntohs(label));
-	ip->payload_len = bpf_htons(len);
-	ip->nexthdr = proto;
-	ip->hop_limit = 64;
-	__builtin_memcpy(&ip->saddr, node->source, 16);
-	__builtin_memcpy(&ip->daddr, node->tunnel, 16);
-}
-
 INLINE int xdp_tunnel_is_ipv4(const struct xdp_node *node)
 {
 	return addr_is_ipv4(addr_of((void *)node->tunnel));
@@ -140,7 +110,7 @@ INLINE void xdp_fill_macs(struct ethhdr *eth, const struct xdp_node *node, __u16
  * The tag goes into the identification, which means nothing in a packet that must not be fragmented (RFC 6864 section 4.1), or
  * into the flow label. 0, or 1 when there is no room.
  */
-INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len, __be16 tag)
+INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 proto, __u8 tos, __u16 len, __u16 tag)
 {
 	if (xdp_tunnel_is_ipv4(node)) {
 		if (bpf_xdp_adjust_head(ctx, -IPV4_MIN_LEN) < 0)
@@ -150,7 +120,8 @@ INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 pro
 		if (data + ETH_LEN + IPV4_MIN_LEN > data_end)
 			return 1;
 		xdp_fill_macs(data, node, ETH_IPV4);
-		xdp_fill_ipv4(data + ETH_LEN, node, proto, tos, len + IPV4_MIN_LEN, tag);
+		dsr_fill_ipv4(data + ETH_LEN, addr_ipv4(addr_of((void *)node->source)),
+			      addr_ipv4(addr_of((void *)node->tunnel)), proto, tos, len + IPV4_MIN_LEN, tag);
 		return 0;
 	}
 	if (bpf_xdp_adjust_head(ctx, -IPV6_LEN) < 0)
@@ -160,7 +131,8 @@ INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 pro
 	if (data + ETH_LEN + IPV6_LEN > data_end)
 		return 1;
 	xdp_fill_macs(data, node, ETH_IPV6);
-	xdp_fill_ipv6(data + ETH_LEN, node, proto, tos, len, tag);
+	dsr_fill_ipv6(data + ETH_LEN, addr_of((void *)node->source), addr_of((void *)node->tunnel), proto, tos, len,
+		      tag);
 	return 0;
 }
 

@@ -10,6 +10,9 @@ INLINE int check_uplink_sender(struct __sk_buff *skb, struct peer_ref from)
 	struct node *node;
 
 	(void)skb;
+	if (dsr_on() && dsr_was_received())
+		return from.kind == PEER_KIND_WORLD || from.kind == PEER_KIND_NATIVE ? 0
+										     : -DROP_REASON_TUNNEL_INNER_SOURCE;
 	if (from.kind == PEER_KIND_LOCAL_POD || from.kind == PEER_KIND_HOST)
 		return -DROP_REASON_SPOOFED_LOCAL;
 	if (from.kind != PEER_KIND_REMOTE_POD)
@@ -31,10 +34,27 @@ int from_uplink(struct __sk_buff *skb)
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
 		return VERDICT_NEXT;
+	if (dsr_on())
+		dsr_begin(skb, &scratch->dsr);
+	if (cfg_north_south == NORTH_SOUTH_IPIP && !err && dsr_is_envelope(p->proto) &&
+	    is_node_addr(&p->dst, p->family)) {
+		err = dsr_open(skb);
+		if (err > 0)
+			return VERDICT_NEXT;
+		if (!err)
+			err = dsr_parse_content(skb, p);
+		if (err)
+			return drop(skb, p, err > 0 ? DROP_REASON_INVALID_PACKET : err, HOOK_FROM_UPLINK);
+	}
 	if (err < 0) /* what is not for us the stack may judge, e.g. a fragment for the node itself */
 		return p->family && in_pod_net(&p->dst, p->family) ? drop(skb, p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
 	if (ingress_is_spoofed(p))
 		return drop(skb, p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
+	if (dsr_on() && !scratch->dsr.received && lb_maybe_vip(&p->dst)) {
+		err = dsr_dispatch();
+		if (err != DSR_GO_ON)
+			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
+	}
 	return ingress(skb, scratch, check_uplink_sender, HOOK_FROM_UPLINK);
 }
 

@@ -14,6 +14,11 @@ INLINE int is_service_port(__u8 proto, __be16 port)
 	return word && (*word >> (bit & 63)) & 1;
 }
 
+INLINE int is_envelope(__u8 proto)
+{
+	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
+}
+
 INLINE int is_snat_port(__be16 port)
 {
 	__u32 number = bpf_ntohs(port);
@@ -32,7 +37,11 @@ INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 	if (ip->daddr == node) {
 		__be16 *port = (__be16 *)(ip + 1) + 1;
 
-		if ((ip->protocol != L4_PROTO_TCP && ip->protocol != L4_PROTO_UDP) || (void *)(port + 1) > data_end)
+		if (ip->protocol != L4_PROTO_TCP && ip->protocol != L4_PROTO_UDP)
+			return cfg_north_south == NORTH_SOUTH_IPIP && is_envelope(ip->protocol)
+				       ? dsr_unpack_ipv4(ctx, ip)
+				       : XDP_PASS;
+		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (!is_service_port(ip->protocol, *port) && !is_snat_port(*port))
 			return XDP_PASS;
@@ -57,7 +66,11 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 	if (addr_equal(&dst, &node)) {
 		__be16 *port = (__be16 *)(ip + 1) + 1;
 
-		if ((ip->nexthdr != L4_PROTO_TCP && ip->nexthdr != L4_PROTO_UDP) || (void *)(port + 1) > data_end)
+		if (ip->nexthdr != L4_PROTO_TCP && ip->nexthdr != L4_PROTO_UDP)
+			return cfg_north_south == NORTH_SOUTH_IPIP && is_envelope(ip->nexthdr)
+				       ? dsr_unpack_ipv6(ctx, ip)
+				       : XDP_PASS;
+		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (!is_service_port(ip->nexthdr, *port) && !is_snat_port(*port))
 			return XDP_PASS;
@@ -68,6 +81,13 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 	return cfg_north_south == NORTH_SOUTH_IPIP ? dsr_forward(ctx, &p) : XDP_PASS;
 }
 
+NOINLINE int drop_marked(struct xdp_md *ctx)
+{
+	struct xdp_pkt unknown = {};
+
+	return xdp_drop(ctx, &unknown, DROP_REASON_TUNNEL_SOURCE);
+}
+
 SEC("xdp")
 int xdp_lb(struct xdp_md *ctx)
 {
@@ -76,6 +96,8 @@ int xdp_lb(struct xdp_md *ctx)
 
 	if ((void *)(eth + 1) > data_end)
 		return XDP_PASS;
+	if (cfg_north_south == NORTH_SOUTH_IPIP && dsr_is_marked(eth))
+		return drop_marked(ctx); /* the mark is ours: it never comes from the wire */
 	if (eth->h_proto == bpf_htons(ETH_IPV4))
 		return handle_ipv4(ctx, data, data_end);
 	if (eth->h_proto == bpf_htons(ETH_IPV6))

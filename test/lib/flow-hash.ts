@@ -39,3 +39,9 @@ export function flowHash({ src, dst, sport, dport, proto }: FlowTuple): number {
 export function flowSlot(tuple: FlowTuple, size: number): number {
 	return Number((BigInt(flowHash(tuple)) * BigInt(size)) >> 32n);
 }
+
+/** Tag by which an envelope names a backend (dsr_tag of bpf/lib/dsr.h). */
+export function backendTag(address: string, port: number): number {
+	const [w0, w1] = words(address);
+	return Number((((w0 ^ w1 ^ swap16(port)) * 0x9e3779b97f4a7c15n) & MASK) >> 49n);
+}
