@@ -133,6 +133,13 @@ export class PlannedMaps implements PolicyReader {
 		}
 		// After the grace period.
 		for (const { set, peer, row } of step.rows) if (row === null) this.#rows.delete(`${set} ${peer}`);
+		if (step.retiredSets.length + step.retiredIdentities.length === 0) return;
+		const identities = new Set(step.retiredIdentities);
+		for (const key of [...this.#rows.keys()]) {
+			const [set, peer] = key.split(' ').map(Number) as [number, number];
+			if (step.retiredSets.includes(set) || identities.has(peer >>> 2)) this.#rows.delete(key);
+		}
+		for (const set of step.retiredSets) this.#sets.delete(set);
 	}
 
 	/** A row that says what the default says gets the default's content before it goes. */

@@ -20,7 +20,7 @@ import type { PolicyObject } from './programs.ts';
 import type { PolicyEntry, PolicySet } from './sets.ts';
 import { PolicyTable, ProgramTable, policyName, setKey, stateOf } from './sets.ts';
 import { StepBuilder } from './step-builder.ts';
-import type { PolicyStep } from './types.ts';
+import type { NamedPort, PolicyStep } from './types.ts';
 
 /** What changed; null = deleted. */
 export interface PolicyInput {
@@ -46,6 +46,15 @@ export interface PolicyHints {
 interface LocalPod {
 	readonly pod: Pod;
 	set: PolicySet | null;
+}
+
+/** The set that a pod belongs to. */
+interface Target {
+	readonly key: string;
+	readonly policies: readonly string[];
+	readonly ports: readonly NamedPort[];
+	/** Number it had in an earlier run. */
+	readonly wished: number | undefined;
 }
 
 const NO_HINTS: PolicyHints = { addresses: new Map(), cidrs: new Map(), sets: new Map() };
@@ -86,7 +95,7 @@ export class PolicyCompiler {
 		this.#build = new StepBuilder({
 			identities: this.identities,
 			book: this.book,
-			sets: () => this.#sets.values(),
+			sets: () => this.#byNumber.values(),
 			setOfPod: (pod) => this.#local.get(pod)?.set ?? null,
 		});
 	}
@@ -177,43 +186,29 @@ export class PolicyCompiler {
 
 	/** Follows changed policies and selections: split, switch, merge. */
 	#settle(steps: PolicyStep[]): void {
-		const moves = new Map<LocalPod, PolicySet | null>();
-		const fresh: PolicySet[] = [];
-		const changed: { set: PolicySet; programs: PolicySet['programs'] }[] = [];
+		const targets = new Map<LocalPod, Target | null>();
 		for (const key of this.#dirtyPods) {
 			const local = this.#local.get(key);
-			if (local !== undefined) moves.set(local, this.#choose(key, local.pod, fresh));
+			if (local !== undefined) targets.set(local, this.#targetOf(local.pod));
 		}
-		for (const set of this.#dirtySets) {
-			const entries = this.#entriesOf(set.policies);
-			// A policy of it is gone: its pods have moved, unless there are none.
-			if (entries.length < set.policies.length) continue;
-			changed.push({ set, programs: this.#programs.acquire(entries, set.ports) });
-		}
+		const replaced = this.#takeOutReplaced(targets);
+		const changed = [...this.#dirtySets]
+			.filter((set) => !replaced.has(set))
+			.map((set) => ({ set, programs: this.#programs.acquire(this.#entriesOf(set.policies), set.ports) }));
+		const fresh: PolicySet[] = [];
+		const moves = [...targets].map(([local, target]) => ({ local, set: target && this.#ensureSet(target, fresh) }));
 		this.#followPrefixes();
 		this.#flush(steps);
-		const released: PolicySet['programs'][] = [];
-		for (const { set, programs } of changed) {
-			this.#programs.deactivate(set);
-			released.push(set.programs);
-			set.programs = programs;
-			this.#programs.activate(set);
-			this.#build.touchSet(set);
-		}
+		for (const { set, programs } of changed) this.#switchPrograms(set, programs);
 		for (const set of fresh) {
 			this.#build.announce(set);
 			this.#programs.activate(set);
 			this.#build.touchSet(set);
 		}
-		for (const [local, set] of moves) {
-			this.#build.touchPod(podKey(local.pod));
-			if (local.set === set) continue;
-			if (local.set !== null) this.#leftSets.add(local.set);
-			this.#move(local, set);
-		}
+		for (const { local, set } of moves) this.#move(local, set);
 		this.#flush(steps);
-		for (const programs of released) this.#programs.release(programs);
-		for (const set of this.#leftSets) if (set.pods.size === 0) this.#retire(set);
+		for (const { programs } of changed) this.#programs.release(programs);
+		for (const set of new Set([...this.#leftSets, ...replaced])) if (set.pods.size === 0) this.#retire(set);
 		this.#leftSets.clear();
 		this.#dirtyPods.clear();
 		this.#dirtySets.clear();
@@ -221,27 +216,60 @@ export class PolicyCompiler {
 		this.#flush(steps);
 	}
 
+	/**
+	 * A set whose policies changed is changed in place only if its pods are the same as before. Else a new one takes its place, so
+	 * that no pod is judged by new rules of policies it leaves or by old rules of those it joins.
+	 */
+	#takeOutReplaced(targets: ReadonlyMap<LocalPod, Target | null>): ReadonlySet<PolicySet> {
+		const replaced = new Set<PolicySet>();
+		for (const [{ set }, target] of targets) {
+			if (set?.key === target?.key) continue;
+			for (const each of [set, target && this.#sets.get(target.key)]) {
+				if (each && this.#dirtySets.has(each)) replaced.add(each);
+			}
+		}
+		for (const set of this.#dirtySets) if (set.pods.size === 0) replaced.add(set);
+		for (const set of replaced) this.#sets.delete(set.key);
+		return replaced;
+	}
+
+	/** @param programs  afterwards those that were in force, to be released when nothing depends on them */
+	#switchPrograms(set: PolicySet, programs: PolicySet['programs']): void {
+		const old = { ...set.programs };
+		this.#programs.deactivate(set);
+		set.programs = { ...programs };
+		this.#programs.activate(set);
+		this.#build.touchSet(set);
+		Object.assign(programs, old);
+	}
+
 	#move(local: LocalPod, set: PolicySet | null): void {
 		const key = podKey(local.pod);
+		this.#build.touchPod(key);
+		if (local.set === set) return;
+		if (local.set !== null) this.#leftSets.add(local.set);
 		local.set?.pods.delete(key);
 		local.set = set;
 		set?.pods.add(key);
 		if (set !== null) this.#build.touchSelf(set);
 	}
 
-	/** The set for a pod, made if it does not exist. */
-	#choose(key: string, pod: Pod, fresh: PolicySet[]): PolicySet | null {
+	#targetOf(pod: Pod): Target | null {
 		const policies = this.policies.selecting(pod, this.matchers);
 		if (policies.length === 0) return null;
 		const ports = this.policies.relevantPorts(pod, policies);
-		const text = setKey(policies, ports);
-		const found = this.#sets.get(text);
+		return { key: setKey(policies, ports), policies, ports, wished: this.#hints.sets.get(podKey(pod)) };
+	}
+
+	/** The set for a pod, made if it does not exist. */
+	#ensureSet({ key, policies, ports, wished }: Target, fresh: PolicySet[]): PolicySet {
+		const found = this.#sets.get(key);
 		if (found !== undefined) return found;
 		const programs = this.#programs.acquire(this.#entriesOf(policies), ports);
-		const number = this.#setNumbers.take(this.#hints.sets.get(key));
+		const number = this.#setNumbers.take(wished);
 		const state = stateOf(programs);
-		const set: PolicySet = { number, key: text, policies, ports, pods: new Set(), programs, rows: new Map(), state };
-		this.#sets.set(text, set);
+		const set: PolicySet = { number, key, policies, ports, pods: new Set(), programs, rows: new Map(), state };
+		this.#sets.set(key, set);
 		this.#byNumber.set(number, set);
 		fresh.push(set);
 		return set;
@@ -250,7 +278,7 @@ export class PolicyCompiler {
 	#retire(set: PolicySet): void {
 		this.#programs.deactivate(set);
 		this.#programs.release(set.programs);
-		this.#sets.delete(set.key);
+		if (this.#sets.get(set.key) === set) this.#sets.delete(set.key);
 		this.#byNumber.delete(set.number);
 		this.#build.retireSet(set);
 	}
