@@ -57,13 +57,13 @@ function kubernetesSource({ config, store, log, onProblems }: SourceOptions): So
 		selectsPods: () => store.networkPolicies.size + store.clusterNetworkPolicies.size > 0,
 		onProblems: (problems) => {
 			onProblems(problems);
-			const texts = new Set(problems.map(formatProblem));
-			for (const problem of texts) if (!said.has(problem)) log.warn({ problem }, 'source has a problem');
+			const texts = new Set(problems.filter(({ path }) => path !== '').map(formatProblem));
+			for (const problem of texts) if (!said.has(problem)) log.warn({ problem }, 'object refused');
 			said = texts;
 		},
-		onConnection: (connected, server) => {
+		onConnection: (connected, server, reason) => {
 			if (connected) log.info({ server }, 'following the API server');
-			else log.warn({ server }, 'API server lost; everything stays in force');
+			else log.warn({ server, reason }, 'not following the API server; everything stays in force');
 		},
 	});
 }

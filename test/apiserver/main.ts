@@ -9,7 +9,7 @@ import { generateCluster } from './generate.ts';
 import { findKind } from './kinds.ts';
 import { putObject } from './operations.ts';
 import { type ServerOptions, TestApiServer } from './server.ts';
-import { type ApiObject, keyOf } from './storage.ts';
+import { type ApiObject, keyOf, type Storage } from './storage.ts';
 import { makeTls } from './tls.ts';
 
 export interface ProcessOptions extends ServerOptions {
@@ -27,7 +27,7 @@ type AdminCalls = Readonly<Record<string, (body: unknown) => unknown>>;
 
 function adminCalls(server: TestApiServer): AdminCalls {
 	return {
-		put: (body) => put(server, body as ApiObject),
+		put: (body) => put(server.storage, body as ApiObject),
 		remove: (body) => {
 			const { apiVersion, kind, metadata } = body as ApiObject;
 			const info = findKind(apiVersion ?? '', kind ?? '');
@@ -51,16 +51,17 @@ function adminCalls(server: TestApiServer): AdminCalls {
 	};
 }
 
-function put(server: TestApiServer, object: ApiObject): unknown {
+/** Makes an object exist, and its namespace. */
+export function put(storage: Storage, object: ApiObject): { resourceVersion: string | undefined } {
 	const info = findKind(object.apiVersion ?? '', object.kind ?? '');
 	if (info === undefined) throw new Error(`no kind ${object.apiVersion} ${object.kind}`);
-	const namespace = object.metadata.namespace;
+	const { namespace } = object.metadata;
 	const namespaces = findKind('v1', 'Namespace');
-	if (info.namespaced && namespace !== undefined && namespaces && !server.storage.get(namespaces, namespace)) {
+	if (info.namespaced && namespace !== undefined && namespaces && !storage.get(namespaces, namespace)) {
 		const labels = { 'kubernetes.io/metadata.name': namespace };
-		putObject(server.storage, namespaces, { metadata: { name: namespace, labels }, status: { phase: 'Active' } });
+		putObject(storage, namespaces, { metadata: { name: namespace, labels }, status: { phase: 'Active' } });
 	}
-	return { resourceVersion: putObject(server.storage, info, object).object.metadata.resourceVersion };
+	return { resourceVersion: putObject(storage, info, object).object.metadata.resourceVersion };
 }
 
 function answerAdmin(calls: AdminCalls, request: IncomingMessage, response: ServerResponse): boolean {

@@ -80,7 +80,7 @@ describe('services of a cluster', () => {
 		}
 	});
 
-	it('go away when their file is removed', async () => {
+	it('go away when their object is removed', async () => {
 		const service = { ...ECHO_SERVICE, name: 'short-lived', clusterIPs: ['10.96.0.30'] };
 		cluster().publish(service, [pods.a2]);
 		await awaitBackends(pods.a1, '10.96.0.30', 80, ['a2']);
@@ -91,17 +91,18 @@ describe('services of a cluster', () => {
 		});
 	});
 
-	it('stay in force when another file is broken', async () => {
-		const broken = cluster().objects.fileOf('Service', 'broken');
-		cluster().objects.writeText(
-			broken,
-			'apiVersion: v1\nkind: Service\nmetadata: {name: broken}\nspec: {ports: "no list"}\n',
-		);
+	it('stay in force when another object is broken', async () => {
+		cluster().objects.apply({
+			apiVersion: 'v1',
+			kind: 'Service',
+			metadata: { name: 'broken' },
+			spec: { ports: 'no list' },
+		});
 		cluster().publish({ ...ECHO_SERVICE, name: 'beside', clusterIPs: ['10.96.0.40'] }, [pods.b1]);
 		await awaitBackends(pods.a1, '10.96.0.40', 80, ['b1']);
 		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b1']);
 		const { stdout } = await cluster().node(1).cli('status', '-o', 'json');
-		expect(stdout).toContain(broken.split('/').at(-1));
+		expect(stdout).toContain('Service default/broken');
 		cluster().objects.remove('Service', 'broken');
 	});
 

@@ -1,6 +1,6 @@
 /**
  * Test cluster: nodes as network namespaces on a shared layer-2 network, an outside client behind a router, agents on the
- * nodes, pods connected through the CNI plugin, Kubernetes objects as YAML files. Nothing in it stands in for a part of
+ * nodes, pods connected through the CNI plugin, Kubernetes objects as YAML files or in a test API server. Nothing in it stands in for a part of
  * Fairlead: agents, plugin, CLI, programs and traffic are real.
  *
  *   const cluster = await Cluster.create({ nodes: 2, routing: 'vxlan' });
@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { ApiObjects, type ApiObjectsOptions } from './cluster/api-objects.ts';
 import type { PortMapping } from './cluster/cni.ts';
 import { run } from './cluster/exec.ts';
 import { ClusterNode, ROOT } from './cluster/node.ts';
@@ -20,13 +21,14 @@ import {
 	type KubeObject,
 	nodeObject,
 	ObjectStore,
+	type Objects,
 	type ServiceSpec,
 	serviceObject,
 } from './cluster/objects.ts';
 import { Place } from './cluster/place.ts';
 import { Pod } from './cluster/pod.ts';
 import { createScope, leftovers, removeScope, type Scope, sweep, uniqueName } from './cluster/scope.ts';
-import { createNetwork, createNode } from './cluster/topology.ts';
+import { CLIENT, createNetwork, createNode } from './cluster/topology.ts';
 
 export { ask, type ClientReport, curl, startTraffic, type Traffic, urlOf } from './cluster/client.ts';
 export { CniError } from './cluster/cni.ts';
@@ -45,6 +47,10 @@ export interface ClusterOptions {
 	routing?: 'vxlan' | 'direct' | 'auto';
 	/** Subnet (0, 1, …) of each node; default all in 0. */
 	subnets?: readonly number[];
+	/** Where agents have their objects from; default: FAIRLEAD_TEST_SOURCE of the environment, else files. */
+	source?: 'files' | 'kubernetes';
+	/** More options of the test API server. */
+	apiServer?: ApiObjectsOptions['server'];
 	/** More agent configuration for all nodes. */
 	config?: Record<string, unknown>;
 	/** Do not start the agents. */
@@ -72,25 +78,41 @@ export class Cluster {
 	readonly name: string;
 	readonly dir: string;
 	readonly families: readonly Family[];
-	readonly objects: ObjectStore;
+	readonly objects: Objects;
 	readonly nodes: ClusterNode[] = [];
 	readonly pods: Pod[] = [];
 	/** Outside of the cluster; reaches the nodes through a router. */
 	readonly client: Place;
 	readonly #scope: Scope;
 
-	private constructor(scope: Scope, families: readonly Family[]) {
+	private constructor(scope: Scope, o: ClusterOptions) {
 		this.#scope = scope;
 		this.name = scope.name;
 		this.dir = scope.dir;
-		this.families = families;
-		this.objects = new ObjectStore(join(scope.dir, 'objects'));
+		this.families = o.families ?? ['IPv4', 'IPv6'];
 		this.client = new Place({
 			name: 'client',
 			netns: `${scope.name}-client`,
 			cgroup: join(scope.cgroup, 'client'),
 			dir: join(scope.dir, 'client'),
 		});
+		const source = o.source ?? process.env.FAIRLEAD_TEST_SOURCE ?? 'files';
+		const at = { place: this.client, host: CLIENT.v4, dir: join(scope.dir, 'api') };
+		this.objects =
+			source === 'kubernetes'
+				? new ApiObjects({ ...at, ...(o.apiServer && { server: o.apiServer }) })
+				: new ObjectStore(join(scope.dir, 'objects'));
+	}
+
+	/** The test API server; only with source kubernetes. */
+	get api(): ApiObjects {
+		if (this.objects instanceof ApiObjects) return this.objects;
+		throw new Error('the cluster has its objects from files');
+	}
+
+	get #sourceConfig(): Record<string, unknown> {
+		if (this.objects instanceof ApiObjects) return { source: 'kubernetes', kubeconfig: this.objects.kubeconfig };
+		return { source: 'files', filesDir: this.objects.dir };
 	}
 
 	/** Makes the network and the nodes and, unless told otherwise, starts the agents and waits until they are ready. */
@@ -98,10 +120,11 @@ export class Cluster {
 		await sweep();
 		const count = o.nodes ?? 2;
 		const subnets = o.subnets ?? Array.from({ length: count }, () => 0);
-		const cluster = new Cluster(createScope(o.name ?? uniqueName(), o.kept ?? false), o.families ?? ['IPv4', 'IPv6']);
+		const cluster = new Cluster(createScope(o.name ?? uniqueName(), o.kept ?? false), o);
 		try {
 			o.progress?.('creating network namespaces');
 			await createNetwork(cluster.name, cluster.dir, [...new Set(subnets)]);
+			if (cluster.objects instanceof ApiObjects) await cluster.objects.start();
 			for (let index = 1; index <= count; index++) await cluster.#addNode(index, subnets[index - 1] ?? 0, o);
 			if (!o.withoutAgents) {
 				o.progress?.('starting the agents');
@@ -126,7 +149,7 @@ export class Cluster {
 				cgroup: join(this.#scope.cgroup, name),
 				dir: join(this.dir, name),
 				bpffsDir: `/sys/fs/bpf/${this.name}-${name}`,
-				filesDir: this.objects.dir,
+				source: this.#sourceConfig,
 				index,
 				subnet,
 				routing: o.routing ?? 'vxlan',

@@ -29,8 +29,8 @@ export interface KubernetesSourceOptions {
 	readonly selectsPods: () => boolean;
 	/** All current problems, called whenever they changed. */
 	readonly onProblems?: (problems: readonly SourceProblem[]) => void;
-	/** Once when connected, once when no longer. */
-	readonly onConnection?: (connected: boolean, server: string) => void;
+	/** Once when every kind is followed, once when some are no longer. @param reason  '' = connected */
+	readonly onConnection?: (connected: boolean, server: string, reason: string) => void;
 	/** For tests. */
 	readonly load?: AccessLoader;
 	readonly limits?: TimeLimits;
@@ -232,7 +232,7 @@ export class KubernetesSource {
 		const origin = this.server;
 		const problems: SourceProblem[] = [];
 		for (const [kind, message] of this.#errors) {
-			problems.push({ origin, object: `list of ${kind}s`, path: '', message, keptLastGood: store.synced });
+			problems.push({ origin, object: `objects of kind ${kind}`, path: '', message, keptLastGood: store.synced });
 		}
 		if (this.#memoryError !== '') {
 			const object = 'EndpointSlices of default/kubernetes';
@@ -245,6 +245,6 @@ export class KubernetesSource {
 		const connected = this.#errors.size === 0;
 		if (connected === this.#connected) return;
 		this.#connected = connected;
-		onConnection?.(connected, origin);
+		onConnection?.(connected, origin, [...this.#errors.values()][0] ?? '');
 	}
 }

@@ -84,7 +84,7 @@ export interface BackgroundProcess {
 export function start(
 	command: readonly string[],
 	logFile: string,
-	env: Record<string, string> = {},
+	env: Record<string, string | undefined> = {},
 ): BackgroundProcess {
 	const [file = '', ...args] = command;
 	const log = openSync(logFile, 'a');

@@ -21,7 +21,8 @@ export interface ClusterNodeOptions {
 	cgroup: string;
 	dir: string;
 	bpffsDir: string;
-	filesDir: string;
+	/** Configuration keys of the source of objects. */
+	source: Record<string, unknown>;
 	index: number;
 	subnet: number;
 	routing: string;
@@ -62,8 +63,7 @@ export class ClusterNode extends Place {
 		this.configFile = join(o.dir, 'agent.yaml');
 		this.#config = {
 			nodeName: o.name,
-			source: 'files',
-			filesDir: o.filesDir,
+			...o.source,
 			routing: o.routing,
 			serviceCidrs: SERVICE_CIDRS,
 			bpffsDir: o.bpffsDir,
@@ -111,7 +111,8 @@ export class ClusterNode extends Place {
 			cgroup: join(this.nodeCgroup, 'agent'),
 			dir: this.dir,
 		});
-		this.#agent = agentPlace.start('agent', command);
+		// the agent refuses variables that it does not know
+		this.#agent = agentPlace.start('agent', command, { FAIRLEAD_TEST_SOURCE: undefined });
 		return this.#agent;
 	}
 

@@ -30,8 +30,10 @@ export interface ServiceSpec {
 	/** ClusterIPs, one per family; their families become ipFamilies. */
 	clusterIPs: readonly string[];
 	ports: readonly PortSpec[];
-	type?: 'ClusterIP' | 'NodePort';
+	type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer';
 	extra?: Record<string, unknown>;
+	/** `status.loadBalancer.ingress` */
+	ingress?: readonly { ip: string; ipMode?: 'VIP' | 'Proxy' }[];
 }
 
 export interface EndpointSpec {
@@ -44,8 +46,16 @@ export interface EndpointSpec {
 
 export const familyOf = (address: string): Family => (address.includes(':') ? 'IPv6' : 'IPv4');
 
+/** Where the objects of a cluster are: the agents' source has them soon after. */
+export interface Objects {
+	/** Directory of files, or of the API server's own things. */
+	readonly dir: string;
+	apply(object: KubeObject): void;
+	remove(kind: string, name: string, namespace?: string): void;
+}
+
 /** The directory of object files. */
-export class ObjectStore {
+export class ObjectStore implements Objects {
 	readonly dir: string;
 	readonly #staging: string;
 
@@ -106,6 +116,7 @@ export function serviceObject(s: ServiceSpec): KubeObject {
 			ports: s.ports.map((p) => ({ protocol: 'TCP', ...p, name: p.name ?? `p${p.port}` })),
 			...s.extra,
 		},
+		...(s.ingress ? { status: { loadBalancer: { ingress: s.ingress } } } : {}),
 	};
 }
 

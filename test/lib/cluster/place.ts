@@ -40,7 +40,7 @@ export class Place {
 	}
 
 	/** Starts a program here that goes on running; its output is in DIR/LABEL.log. */
-	start(label: string, command: readonly string[], env: Record<string, string> = {}): BackgroundProcess {
+	start(label: string, command: readonly string[], env: Record<string, string | undefined> = {}): BackgroundProcess {
 		return start(this.command(command), join(this.dir, `${label}.log`), env);
 	}
 
