@@ -62,6 +62,18 @@ describe('planServices', () => {
 		expect(lines([dual], [])).toContain('fd00:192::1 30080/6 EXTERNAL  all=- local=-');
 	});
 
+	it('serves no address of a family in which the service has no ClusterIP', () => {
+		const six = service('web', {
+			type: 'LoadBalancer',
+			clusterIps: ['fd00:96::10'],
+			externalIps: ['198.51.100.1'],
+			loadBalancerIps: ['203.0.113.1'],
+			ports: [{ name: '', protocol: 'TCP', port: 80, nodePort: 30080 }],
+		});
+		const addresses = lines([six], []).map((line) => line.split(' ')[0]);
+		expect(addresses).toEqual(['fd00:96::10', 'fd00:96::10', 'fd00:192::1']);
+	});
+
 	it('ignores the node port of a ClusterIP service and a load balancer without one', () => {
 		const stale = service('web', { ports: [{ name: '', protocol: 'TCP', port: 80, nodePort: 30080 }] });
 		expect(lines([stale], []).join()).not.toContain('30080');

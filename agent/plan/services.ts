@@ -139,7 +139,7 @@ export function planService(service: Service, slices: readonly EndpointSlice[], 
 	const ports: DesiredPort[] = [];
 	for (const family of [4, 6] as const) {
 		const addresses = addressesOf(service, family, context);
-		if (addresses.cluster.length + addresses.external.length === 0) continue;
+		if (addresses.cluster.length === 0) continue;
 		for (const port of service.ports) ports.push(planPort(service, port, family, addresses, usable, context));
 		if (service.ports.length > 0) ports.push(...addresses.cluster.map((a) => addressOnly(service, a)));
 	}
