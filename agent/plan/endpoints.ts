@@ -64,7 +64,7 @@ export function chooseEndpoints(
 	options: ChoiceOptions = {},
 ): EndpointChoice {
 	const proto = PROTOCOL_NUMBER[port.protocol];
-	const candidates = collectCandidates(slices, port, family).filter(isUsable).sort(compareCandidates);
+	const candidates = collectCandidates(slices, port, family).filter(isUsable);
 	const ready = candidates.filter((c) => c.endpoint.ready);
 	const everywhere = ready.length > 0 ? ready : candidates;
 	const near = ready.length > 0 ? filterByTopology(ready, node) : everywhere;
@@ -99,7 +99,7 @@ function compareCandidates(a: Candidate, b: Candidate): number {
 	return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
 
-/** Endpoints of the port, one per address and port number: a copy that is not terminating wins, then a ready one. */
+/** Endpoints of the port, sorted by key, one per address and port number: a copy that is not terminating wins, then a ready one. */
 function collectCandidates(
 	slices: readonly EndpointSlice[],
 	port: { readonly name: string; readonly protocol: Protocol },
@@ -107,22 +107,31 @@ function collectCandidates(
 ): readonly Candidate[] {
 	const suffix = `|${PROTOCOL_NUMBER[port.protocol]}`;
 	const addressType = family === 4 ? 'IPv4' : 'IPv6';
-	const byKey = new Map<string, Candidate>();
+	const found: Candidate[] = [];
 	for (const slice of slices) {
 		if (slice.addressType !== addressType) continue;
 		for (const slicePort of slice.ports) {
 			if (slicePort.name !== port.name || slicePort.protocol !== port.protocol) continue;
 			const tail = `|${slicePort.port}${suffix}`;
 			for (const endpoint of slice.endpoints) {
-				const key = endpoint.address + tail;
-				const other = byKey.get(key);
-				if (other === undefined || isBetterCopy(endpoint, other.endpoint)) {
-					byKey.set(key, { endpoint, port: slicePort.port, key });
-				}
+				found.push({ endpoint, port: slicePort.port, key: endpoint.address + tail });
 			}
 		}
 	}
-	return [...byKey.values()];
+	return bestCopies(found.sort(compareCandidates));
+}
+
+/** @param sorted  by key; of equal copies the earlier one stays */
+function bestCopies(sorted: readonly Candidate[]): readonly Candidate[] {
+	let kept = 0;
+	const best = sorted as Candidate[];
+	for (const each of sorted) {
+		const other = kept > 0 ? best[kept - 1] : undefined;
+		if (other === undefined || other.key !== each.key) best[kept++] = each;
+		else if (isBetterCopy(each.endpoint, other.endpoint)) best[kept - 1] = each;
+	}
+	best.length = kept;
+	return best;
 }
 
 function isBetterCopy(a: Endpoint, b: Endpoint): boolean {

@@ -127,16 +127,16 @@ export function applyServiceOp(op: ServiceOp, kernel: Kernel, memory: ServiceMem
 			return;
 		case 'backend-set':
 			// The row is dead: nobody reads the rest before the word with its flags says that it is in use.
-			writeAddress(op.address, memory.backendBytes, op.index * SHARED_STRIDE.backends);
-			storeOwner(memory, op.index, op.owner);
-			storeWord(memory, op.index, op.row);
+			writeAddress(op.backend.address, memory.backendBytes, op.index * SHARED_STRIDE.backends);
+			storeOwner(memory, op.index, op);
+			storeWord(memory, op.index, op.backend, op.generation);
 			return;
 		case 'backend-peer':
 			storeOwner(memory, op.index, op.owner);
 			return;
 		case 'backend-update':
 		case 'backend-free':
-			storeWord(memory, op.index, op.row);
+			storeWord(memory, op.index, op.row, op.row.generation);
 			return;
 		case 'slots-set':
 			memory.slots.set(op.indexes, op.base);
@@ -167,7 +167,12 @@ const scratchBytes = new Uint8Array(scratchWords.buffer);
 const scratch = new BigUint64Array(scratchWords.buffer);
 
 /** One aligned 8-byte store of {be16 port, proto, flags, generation}; DataView.setBigUint64 would be eight stores. */
-function storeWord(memory: ServiceMemory, index: number, { port, proto, flags, generation }: BackendWord): void {
+function storeWord(
+	memory: ServiceMemory,
+	index: number,
+	{ port, proto, flags }: Pick<BackendWord, 'port' | 'proto' | 'flags'>,
+	generation: number,
+): void {
 	scratchBytes[0] = port >>> 8;
 	scratchBytes[1] = port & 0xff;
 	scratchBytes[2] = proto;

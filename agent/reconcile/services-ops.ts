@@ -3,6 +3,7 @@
  */
 import type { SvcEntry } from '../../native/abi/generated.ts';
 import type { Cidr } from '../model/address.ts';
+import type { Backend } from '../plan/endpoints.ts';
 
 export type ServiceOp =
 	| { readonly kind: 'filter-set'; readonly bit: number }
@@ -10,9 +11,11 @@ export type ServiceOp =
 	| {
 			readonly kind: 'backend-set';
 			readonly index: number;
-			readonly address: string;
-			readonly row: BackendWord;
-			readonly owner: OwnerWord;
+			readonly backend: Backend;
+			readonly generation: number;
+			/** struct peer_ref as packPeer() makes it. */
+			readonly peer: number;
+			readonly svcId: number;
 	  }
 	/** Only the third 8 bytes of a row change, by one store. */
 	| { readonly kind: 'backend-update'; readonly index: number; readonly row: BackendWord }

@@ -3,7 +3,7 @@
  * here because asking those maps for 100,000 addresses takes half a second.
  */
 import { PeerKind, type PeerRef } from '../../native/abi/generated.ts';
-import type { Address, Cidr } from '../model/address.ts';
+import type { Address, Cidr, Family } from '../model/address.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { PeerRow, PeersPlan } from '../plan/peers.ts';
 
@@ -38,10 +38,11 @@ export interface LocalPod {
 /** Kinds that a backend row may name; all others are looked up. */
 const HINTED: ReadonlySet<number> = new Set([PeerKind.REMOTE_POD, PeerKind.REMOTE_NODE, PeerKind.HOST]);
 
+/** Prefixes of one family and length by their first bits. */
 interface PrefixLevel {
 	/** In bits of the 16 bytes. */
 	readonly length: number;
-	readonly peers: Map<string, PackedPeer>;
+	readonly peers: Map<string | number, PackedPeer>;
 }
 
 export class PeerIndex {
@@ -49,7 +50,8 @@ export class PeerIndex {
 	#cidrs = new Map<Cidr, PackedPeer>();
 	#pods = new Map<Address, PackedPeer>();
 	/** Longest first. */
-	#levels: readonly PrefixLevel[] = [];
+	#levels4: readonly PrefixLevel[] = [];
+	#levels6: readonly PrefixLevel[] = [];
 
 	/** @returns what has changed since the last call */
 	setNodes(plan: Pick<PeersPlan, 'addresses' | 'cidrs'>, assignments: NodeAssignments): PeerChange {
@@ -64,7 +66,10 @@ export class PeerIndex {
 		const change = { addresses: changedKeys(this.#nodes, nodes), cidrs: changedKeys(this.#cidrs, cidrs) };
 		this.#nodes = nodes;
 		this.#cidrs = cidrs;
-		if (change.cidrs.length > 0) this.#levels = levelsOf(cidrs);
+		if (change.cidrs.length > 0) {
+			this.#levels4 = levelsOf(cidrs, 4);
+			this.#levels6 = levelsOf(cidrs, 6);
+		}
 		return change;
 	}
 
@@ -82,13 +87,11 @@ export class PeerIndex {
 	/** The owner of an address; exact addresses before prefixes, the longest of these first, as the programs look. */
 	of(address: Address): PackedPeer {
 		const exact = this.#pods.get(address) ?? this.#nodes.get(address);
-		if (exact !== undefined || this.#levels.length === 0) return exact ?? UNKNOWN_PEER;
+		if (exact !== undefined) return exact;
+		if (familyOf(address) === 4) return longestOf(this.#levels4, (length) => prefixKey4(wordOf4(address), length));
+		if (this.#levels6.length === 0) return UNKNOWN_PEER;
 		const words = wordsOf(address);
-		for (const { length, peers } of this.#levels) {
-			const found = peers.get(prefixKey(words, length));
-			if (found !== undefined) return found;
-		}
-		return UNKNOWN_PEER;
+		return longestOf(this.#levels6, (length) => prefixKey6(words, length));
 	}
 }
 
@@ -99,13 +102,22 @@ function changedKeys(before: ReadonlyMap<string, number>, after: ReadonlyMap<str
 	return changed;
 }
 
-function levelsOf(cidrs: ReadonlyMap<Cidr, PackedPeer>): PrefixLevel[] {
+function longestOf(levels: readonly PrefixLevel[], keyOf: (length: number) => string | number): PackedPeer {
+	for (const { length, peers } of levels) {
+		const found = peers.get(keyOf(length));
+		if (found !== undefined) return found;
+	}
+	return UNKNOWN_PEER;
+}
+
+function levelsOf(cidrs: ReadonlyMap<Cidr, PackedPeer>, family: Family): PrefixLevel[] {
 	const levels = new Map<number, PrefixLevel>();
 	for (const [cidr, peer] of cidrs) {
+		if (familyOf(cidr) !== family) continue;
 		const { address, length } = mappedPrefix(cidr);
 		const level = levels.get(length) ?? { length, peers: new Map() };
 		levels.set(length, level);
-		level.peers.set(prefixKey(wordsOf(address), length), peer);
+		level.peers.set(family === 4 ? prefixKey4(wordOf4(address), length) : prefixKey6(wordsOf(address), length), peer);
 	}
 	return [...levels.values()].sort((a, b) => b.length - a.length);
 }
@@ -130,7 +142,24 @@ export function maskedWord(word: number, i: number, length: number): number {
 	return bits === 0 ? 0 : (word & (0xffffffff << (32 - bits))) >>> 0;
 }
 
-function prefixKey(words: Words, length: number): string {
-	if (length > 96 && words[2] === 0xffff) return `4 ${maskedWord(words[3], 3, length)}`;
+/** An IPv4 address as a number, without a detour over bytes: asked for every row. */
+function wordOf4(address: Address): number {
+	let word = 0;
+	let part = 0;
+	for (let i = 0; i < address.length; i++) {
+		const c = address.charCodeAt(i);
+		if (c === 46) {
+			word = (word << 8) | part;
+			part = 0;
+		} else part = part * 10 + (c - 48);
+	}
+	return ((word << 8) | part) >>> 0;
+}
+
+function prefixKey4(word: number, length: number): number {
+	return maskedWord(word, 3, length);
+}
+
+function prefixKey6(words: Words, length: number): string {
 	return words.map((word, i) => maskedWord(word, i, length)).join(' ');
 }

@@ -5,6 +5,7 @@
 import { BackendFlags, Limits } from '../../native/abi/generated.ts';
 import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort } from '../plan/services.ts';
+import { ANYBODY } from '../plan/services-sources.ts';
 import { adoptPort } from './services-adopt.ts';
 import type { ServiceOp } from './services-ops.ts';
 import type { PackedPeer } from './services-peers.ts';
@@ -83,6 +84,7 @@ function roomForRows(state: ServicesState, rows: readonly number[]): string | un
 }
 
 function roomForSources({ sources }: ServicesState, wanted: DesiredPort): string | undefined {
+	if (wanted.frontends.every((frontend) => frontend.sources === ANYBODY)) return undefined;
 	const missing = sources.missing(wanted.frontends.map((frontend) => frontend.sources));
 	if (sources.used + missing <= sources.capacity) return undefined;
 	return `map sources: no room for ${missing} more prefixes, ${sources.used} of ${sources.capacity} used`;
@@ -169,18 +171,12 @@ function writeRow(work: PortWork, svcId: number, index: number, backend: Backend
 	const { flags, address, port, proto } = backend;
 	if (old === flags && found === undefined) return;
 	const generation = backends.generationOf(index);
-	const word = (bits: number) => ({ port, proto, flags: bits, generation });
 	backends.flags[index] = flags;
 	if (old === 0) {
-		before.push({
-			kind: 'backend-set',
-			index,
-			address,
-			row: word(flags),
-			owner: { peer: work.peerOf(address), svcId },
-		});
+		before.push({ kind: 'backend-set', index, backend, generation, peer: work.peerOf(address), svcId });
 		return;
 	}
+	const word = (bits: number) => ({ port, proto, flags: bits, generation });
 	const peer = found === undefined ? undefined : work.peerOf(address);
 	if (peer !== undefined && found?.readPeer(index) !== peer) {
 		before.push({ kind: 'backend-peer', index, owner: { peer, svcId } });

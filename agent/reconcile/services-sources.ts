@@ -62,7 +62,8 @@ export class SourceSets {
 	/** How many prefixes of these sets are not in the map yet. */
 	missing(sets: Iterable<SourceSet>): number {
 		let missing = 0;
-		for (const set of new Set(sets)) if (!this.#sets.has(set)) missing += prefixesOf(set).length;
+		const restricting = [...sets].filter((set) => set !== ANYBODY);
+		for (const set of new Set(restricting)) if (!this.#sets.has(set)) missing += prefixesOf(set).length;
 		return missing;
 	}
 

@@ -101,7 +101,7 @@ export function formatServiceOps(ops: readonly ServiceOp[]): string[] {
 	return ops.map(formatServiceOp);
 }
 
-function formatRow({ port, proto, flags }: BackendWord, address = ''): string {
+function formatRow({ port, proto, flags }: Pick<BackendWord, 'port' | 'proto' | 'flags'>, address = ''): string {
 	const name = address === '' ? '' : `${formatKey(`${address}|${port}|${proto}`)} `;
 	return `${name}${BackendFlagsName(flags) || 'dead'}`;
 }
@@ -112,7 +112,7 @@ function formatServiceOp(op: ServiceOp): string {
 		case 'filter-clear':
 			return `${op.kind} bit ${op.bit}`;
 		case 'backend-set':
-			return `${op.kind} ${formatRow(op.row, op.address)}`;
+			return `${op.kind} ${formatRow(op.backend, op.backend.address)}`;
 		case 'backend-update':
 		case 'backend-free':
 			return `${op.kind} port ${op.row.port} ${formatRow(op.row)}`;
