@@ -22,6 +22,7 @@ export {
 	mapIds,
 	membarrier,
 	membarrierAsync,
+	netnsCookie,
 	peerCredentials,
 	possibleCpus,
 	probe,

@@ -164,6 +164,11 @@ export const DROP_TEXTS = {
 		remedy: 'Normal for a moment when backends move. If it stays: compare fairlead service list on both nodes.',
 		hubble: 158,
 	},
+	SOURCE_RANGE: {
+		text: "the client is not in the load balancer service's source ranges",
+		remedy: 'Add the address to spec.loadBalancerSourceRanges of the Service if the client should reach it.',
+		hubble: 177,
+	},
 } as const satisfies Record<Reason, DropText>;
 
 const UNKNOWN: DropText = {

@@ -16,6 +16,7 @@ import {
 	type BpfProgram,
 	type CgroupAttachType,
 	type KernelFeatures,
+	netnsCookie,
 	possibleCpus,
 } from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
@@ -34,7 +35,7 @@ import { Programs } from './programs.ts';
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
 	DatapathConfig,
-	'hz' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
+	'hz' | 'hostNetns' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
 >;
 
 export interface DatapathOptions {
@@ -158,6 +159,7 @@ function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: nu
 	return {
 		...settings,
 		hz,
+		hostNetns: netnsCookie(),
 		hasSetRetval: options.features.bpfSetRetval ? 1 : 0,
 		hasCsumIpv6: since(6, 16),
 		hasKernCtx: since(6, 2),

@@ -37,7 +37,8 @@ enum drop_reason {
 	DROP_REASON_POLICY = 27,
 	DROP_REASON_ISOLATED = 28,
 	DROP_REASON_DSR_NOT_OURS = 29, /* in an envelope of direct server return, but its service has no backend here */
-	DROP_REASON_MAX = 30,
+	DROP_REASON_SOURCE_RANGE = 30, /* not in the service's loadBalancerSourceRanges */
+	DROP_REASON_MAX = 31,
 };
 
 struct drop_counter {

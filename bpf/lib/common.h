@@ -13,6 +13,11 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "addresses are compared as little-endian words");
 
 #define INLINE static __attribute__((always_inline)) inline
+/*
+ * A function that the verifier walks once, by itself, instead of once for each state of each caller. It takes numbers only (pointers to memory
+ * need kernel 5.12) and finds the rest in the scratch map.
+ */
+#define GLOBAL __attribute__((noinline, unused))
 #define NOINLINE static __attribute__((noinline, unused)) /* a header's function that a program does not use */
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

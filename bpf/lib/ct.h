@@ -209,6 +209,16 @@ NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry,
 	event_submit(event);
 }
 
+/* Adds to the open connections of the flow's backend. */
+INLINE void ct_count_connection(const struct ct_entry *entry, int by)
+{
+	__u32 index = entry->backend & CT_BACKEND_INDEX_MASK;
+	__u32 *open = bpf_map_lookup_elem(&fl_conns_1, &index);
+
+	if (open && (by > 0 || *open))
+		__sync_fetch_and_add(open, by);
+}
+
 /* Follows FIN and RST. A flow is closing after a RST or a FIN of each side. */
 NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 {
@@ -224,6 +234,10 @@ NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 di
 		return;
 	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
 		ct_report_close(p, entry, dir);
+	if (flags & CT_FLAG_COUNTED) { /* this entry sees only the backend's side: its FIN is the end */
+		ct_count_connection(entry, -1);
+		flags &= ~CT_FLAG_COUNTED;
+	}
 	entry->flags = flags;
 }
 

@@ -20,8 +20,6 @@ enum dsr_room_flags {
 	ROOM_DECAP_L3_IPV6 = 1 << 8,
 };
 
-#define GLOBAL __attribute__((noinline))
-
 /* What dsr_dispatch and dsr_settle answer; anything else is a verdict. */
 enum dsr_result {
 	DSR_GO_ON = 0,

@@ -8,17 +8,6 @@
 #include "lb.h"
 #include "nat.h"
 
-/* Where a flow starts, as the hook knows it. */
-struct flow_origin {
-	struct peer_ref peer;
-	__u32 identity;
-	__u8 hook;     /* enum hook */
-	__u8 client;   /* enum lb_client */
-	__u8 via_host; /* came from the node's stack through the host device */
-	__u8 pad;
-	__u32 backend; /* what direct server return has chosen; 0 = choose here */
-};
-
 /* flow_create's positive answer: the packet is none of ours, the stack shall have it. */
 enum flow_result {
 	FLOW_MADE = 0,
@@ -43,17 +32,45 @@ INLINE int is_multicast(const struct pkt *p)
 	return (p->dst.w[0] & 0xff) == 0xff;
 }
 
-/* Service of a new flow: LB_CHOSEN, LB_NOT_A_SERVICE or a reason. */
-INLINE int flow_choose(const struct pkt *p, const struct flow_origin *origin, struct lb_choice *choice)
+/* The backend's row may say which pod of this node it is. 0 = `to` is set. */
+INLINE int flow_known_peer(const struct lb_choice *choice, struct ipcache_entry *to)
+{
+	struct endpoint *endpoint = choice->peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(choice->peer) : 0;
+
+	if (!endpoint)
+		return 1;
+	to->peer = choice->peer;
+	to->identity = endpoint->identity;
+	return 0;
+}
+
+/* lb_choose on scratch->query and scratch->choice. */
+GLOBAL int flow_ask_lb(void)
+{
+	struct scratch *scratch = scratch_get();
+
+	return scratch ? lb_choose(&scratch->query, &scratch->choice) : -DROP_REASON_NO_BACKEND;
+}
+
+/* Service of a new flow: LB_CHOSEN, with scratch->choice, LB_NOT_A_SERVICE or a reason. */
+INLINE int flow_choose(const struct pkt *p, const struct flow_origin *origin, struct scratch *scratch)
 {
 	addr_t node = node_addr(p->family);
 	int at_node = addr_equal(&p->dst, &node);
 
 	if (origin->backend)
-		return lb_given(origin->backend, choice);
+		return lb_given(origin->backend, &scratch->choice);
 	if (p->flags & PKT_ICMP_ERROR || (at_node ? !lb_has_external_ports() : !lb_maybe_vip(&p->dst)))
 		return LB_NOT_A_SERVICE;
-	return lb_choose(&p->dst, lb_port_proto(p->dport, p->proto), origin->client, bpf_get_prandom_u32(), choice);
+	scratch->query = (struct lb_query){
+		.src = p->src,
+		.dst = p->dst,
+		.sport = p->sport,
+		.dport = p->dport,
+		.proto = p->proto,
+		.client = origin->client,
+	};
+	return flow_ask_lb();
 }
 
 /*
@@ -152,7 +169,7 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 	err = flow_insert_full(p, inner, entry);
 	if (err)
 		return err;
-	entry->flags = flags | CT_FLAG_SVC_FORWARD;
+	entry->flags = (flags & ~CT_FLAG_COUNTED) | CT_FLAG_SVC_FORWARD;
 	*addr_of(entry->xlate_addr) = choice->addr;
 	entry->xlate_port = choice->port;
 	if (!(flags & CT_FLAG_MASQUERADE))
@@ -211,6 +228,8 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 	entry->created = entry->last_seen = jiffies32();
 	entry->packets[0] = 1;
 	entry->bytes[0] = p->ip_len;
+	if (choice->flags & SVC_FLAG_LEAST_CONN)
+		entry->flags |= CT_FLAG_COUNTED;
 	if (choice->backend)
 		entry->backend = ct_backend_word(choice->backend, choice->generation);
 }
@@ -227,31 +246,35 @@ INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct 
 	return entry->snat_port ? 0 : -DROP_REASON_NAT_EXHAUSTED;
 }
 
-/*
- * Decides a new flow and inserts its entries. scratch->made is what this packet needs for forward() in direction
- * CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
- */
-NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow_origin *origin,
-			 struct scratch *scratch)
+/* flow_create with everything in the scratch. */
+GLOBAL int flow_make(struct __sk_buff *skb)
 {
-	struct ct_entry *entry = &scratch->made;
-	struct pkt *inner = &scratch->inner;
-	struct lb_choice choice = {};
+	struct scratch *scratch = scratch_get();
 	struct ipcache_entry to;
-	int service = flow_choose(p, origin, &choice), err;
+	int service, err;
 
+	if (!scratch)
+		return -DROP_REASON_CT_INSERT;
+	struct pkt *p = &scratch->pkt, *inner = &scratch->inner;
+	struct flow_origin *origin = &scratch->origin;
+	struct lb_choice *choice = &scratch->choice;
+	struct ct_entry *entry = &scratch->made;
+
+	__builtin_memset(choice, 0, sizeof(*choice));
+	service = flow_choose(p, origin, scratch);
 	if (service < 0)
 		return service;
 	*inner = *p;
 	if (service == LB_CHOSEN) {
-		inner->dst = choice.addr;
-		inner->dport = choice.port;
+		inner->dst = choice->addr;
+		inner->dport = choice->port;
 	}
-	peer_resolve(&inner->dst, &to);
+	if (service != LB_CHOSEN || flow_known_peer(choice, &to))
+		peer_resolve(&inner->dst, &to);
 	err = flow_check(inner, origin, to.peer, service);
 	if (err)
 		return err;
-	flow_fill(entry, p, origin, to.peer, &choice);
+	flow_fill(entry, p, origin, to.peer, choice);
 	if (flow_needs_nat(inner, origin, to.peer.kind, service)) {
 		err = flow_masquerade(p, inner, entry);
 		if (err)
@@ -260,14 +283,26 @@ NOINLINE int flow_create(struct __sk_buff *skb, struct pkt *p, const struct flow
 	if (p->flags & PKT_ICMP_ERROR)
 		return FLOW_MADE;
 	if (service == LB_CHOSEN)
-		err = flow_insert_service(p, inner, entry, &choice);
+		err = flow_insert_service(p, inner, entry, choice);
 	else
 		err = ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	if (err)
 		return err;
 	p->xlate = *addr_of(entry->xlate_addr);
+	if (choice->flags & SVC_FLAG_LEAST_CONN)
+		ct_count_connection(entry, 1);
 	flow_report_new(skb, p, inner, origin, to.identity);
 	return FLOW_MADE;
+}
+
+/*
+ * Decides a new flow and inserts its entries, for the packet in scratch->pkt. scratch->made is what this packet needs for forward()
+ * in direction CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
+ */
+INLINE int flow_create(struct __sk_buff *skb, const struct flow_origin *origin, struct scratch *scratch)
+{
+	scratch->origin = *origin;
+	return flow_make(skb);
 }
 
 /*

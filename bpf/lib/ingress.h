@@ -77,7 +77,7 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 	origin.identity = from.identity;
 	if (dsr_on())
 		origin.backend = scratch->dsr.backend;
-	return flow_create(skb, p, &origin, scratch);
+	return flow_create(skb, &origin, scratch);
 }
 
 INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sender_check check, enum hook hook)

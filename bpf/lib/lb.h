@@ -4,26 +4,20 @@
  */
 #pragma once
 #include "common.h"
+#include "hash.h"
+#include "lb_types.h"
 
 enum lb_result {
 	LB_CHOSEN = 0,
 	LB_NOT_A_SERVICE = 1,
-	/* negative: -DROP_REASON_* */
+	LB_PACKET_PATH = 2, /* a socket program cannot judge this service: the packets' programs do */
+			    /* negative: -DROP_REASON_* */
 };
 
 /* Where the client is; decides which traffic policy counts (service-semantics section 4). */
 enum lb_client {
 	LB_CLIENT_INSIDE = 0,  /* pod or process of this node */
 	LB_CLIENT_OUTSIDE = 1, /* came in by an uplink or a tunnel */
-};
-
-struct lb_choice {
-	addr_t addr;
-	__be16 port;
-	__u16 pad;
-	__u32 backend;    /* index into backends */
-	__u32 generation; /* of that row */
-	__u32 svc_id;
 };
 
 /* Bit of an address in vip_filter. User space computes the same. */
@@ -44,58 +38,136 @@ INLINE int lb_maybe_vip(const addr_t *addr)
 	return word && (*word >> (bit & 63)) & 1;
 }
 
-/* Reads slot and backend of a service value that may be replaced meanwhile. 0, a reason, or 1 = try again. */
-INLINE int lb_read_backend(const struct svc_entry *svc, enum lb_client client, __u32 seed, struct lb_choice *out)
+/* Is the client in the set that may use the service (loadBalancerSourceRanges)? */
+INLINE int lb_source_allowed(const struct lb_query *q, __u32 set)
 {
-	__u32 id = svc->id, generation = svc->generation, flags = svc->flags;
-	__u32 local = flags & (client == LB_CLIENT_OUTSIDE ? SVC_FLAG_LOCAL_EXTERNAL : SVC_FLAG_LOCAL_INTERNAL);
-	__u32 base = local ? svc->local_base : svc->all_base;
-	__u32 len = local ? svc->local_count : svc->all_count;
-	struct slot_chunk *chunk;
-	struct backend *backend;
+	struct source_key key __attribute__((aligned(8))) = {.prefix_len = 32 + 128, .set = set};
 
-	if (len == 0)
-		return local && (flags & SVC_FLAG_ANY_ENDPOINTS) ? -DROP_REASON_NO_LOCAL_BACKEND
-								 : -DROP_REASON_NO_BACKEND;
-	__u32 slot = base + seed % len, chunk_index = slot / LIMIT_SLOTS_PER_CHUNK;
+	*addr_of(key.addr) = q->src;
+	return bpf_map_lookup_elem(&fl_sources_1, &key) != 0;
+}
 
-	chunk = bpf_map_lookup_elem(&fl_slots_1, &chunk_index);
-	if (!chunk)
-		return 1;
-	__u32 index = chunk->backend[slot % LIMIT_SLOTS_PER_CHUNK];
+INLINE __u32 lb_open_connections(__u32 backend)
+{
+	__u32 *open = bpf_map_lookup_elem(&fl_conns_1, &backend);
 
-	backend = bpf_map_lookup_elem(&fl_backends_1, &index);
-	if (!backend)
+	return open ? *open : 0;
+}
+
+/* Index of the backend in a slot; 0 = no such slot. */
+INLINE __u32 lb_slot(__u32 slot)
+{
+	__u32 chunk_index = slot / LIMIT_SLOTS_PER_CHUNK;
+	struct slot_chunk *chunk = bpf_map_lookup_elem(&fl_slots_1, &chunk_index);
+
+	return chunk ? chunk->backend[slot % LIMIT_SLOTS_PER_CHUNK] : 0;
+}
+
+/* A backend of the extent by the service's algorithm; 0 = none. */
+INLINE __u32 lb_pick(const struct lb_query *q, __u32 flags, __u32 base, __u32 len)
+{
+	__u32 seed = q->seed ? q->seed : bpf_get_prandom_u32(), index;
+
+	if ((flags & SVC_FLAG_MAGLEV) && q->sport)
+		seed = flow_hash(&q->src, &q->dst, q->sport, q->dport, q->proto);
+	index = lb_slot(base + flow_slot(seed, len));
+	if (flags & SVC_FLAG_LEAST_CONN) {
+		__u32 other = lb_slot(base + flow_slot(bpf_get_prandom_u32(), len));
+
+		if (lb_open_connections(other) < lb_open_connections(index))
+			return other;
+	}
+	return index;
+}
+
+/* Reads a row that has one of `flags`. 0, or 1 = it is not what was looked for. */
+INLINE int lb_read_backend(__u32 index, __u8 flags, struct lb_choice *out)
+{
+	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
+
+	if (!index || !backend || !(backend->flags & flags))
 		return 1;
 	out->addr = *addr_of(backend->addr);
 	out->port = backend->port;
 	out->backend = index;
 	out->generation = backend->generation;
-	out->svc_id = id;
-	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
-		return 1;
+	out->peer = backend->peer;
 	return 0;
 }
 
 /*
- * Chooses a backend for a new connection to addr:port.
- * Inside clients look at cluster addresses first, outside ones at external addresses. `seed` picks the slot: the same
- * seed gives the same backend while the set is the same.
+ * The backend that this client had last, if the service still wants it there (row in use, in the list that counts on this
+ * path, time not over). Each use is a new connection and starts the time anew. 0 = `out` is set.
  */
-NOINLINE int lb_choose(const addr_t *addr, __u32 port_proto, enum lb_client client, __u32 seed, struct lb_choice *out)
+INLINE int lb_affine(const struct affinity_key *key, __u32 timeout_s, __u8 flags, struct lb_choice *out)
+{
+	struct affinity_entry *entry = bpf_map_lookup_elem(&fl_affinity_1, key);
+	__u32 now = jiffies32();
+
+	if (!entry || now - entry->last_used > timeout_s * cfg_hz)
+		return 1;
+	if (lb_read_backend(entry->backend, flags, out) || out->generation != entry->generation)
+		return 1;
+	entry->last_used = now;
+	return 0;
+}
+
+/* Chooses among the backends of a service value that may be replaced meanwhile. 0, a reason, or 1 = try again. */
+NOINLINE int lb_choose_backend(const struct lb_query *q, const struct svc_entry *svc, struct lb_choice *out)
+{
+	__u32 id = svc->id, generation = svc->generation, flags = svc->flags, timeout_s = svc->affinity_timeout_s;
+	__u32 local = flags & (q->client == LB_CLIENT_OUTSIDE ? SVC_FLAG_LOCAL_EXTERNAL : SVC_FLAG_LOCAL_INTERNAL);
+	__u32 base = local ? svc->local_base : svc->all_base;
+	__u32 len = local ? svc->local_count : svc->all_count;
+	__u8 wanted = local ? BACKEND_FLAG_LOCAL : BACKEND_FLAG_LIVE;
+	struct affinity_key key __attribute__((aligned(8))) = {.svc_id = id};
+	int err;
+
+	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
+		return 1;
+	if (len == 0)
+		return local && (flags & SVC_FLAG_ANY_ENDPOINTS) ? -DROP_REASON_NO_LOCAL_BACKEND
+								 : -DROP_REASON_NO_BACKEND;
+	out->svc_id = id;
+	out->flags = flags;
+	if (flags & SVC_FLAG_AFFINITY) {
+		*addr_of(key.client) = q->src;
+		if (!lb_affine(&key, timeout_s, wanted, out))
+			return 0;
+	}
+	err = lb_read_backend(lb_pick(q, local ? flags & ~SVC_FLAG_MAGLEV : flags, base, len), 0xff, out);
+	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
+		return 1;
+	if (!err && (flags & SVC_FLAG_AFFINITY)) {
+		struct affinity_entry entry __attribute__((aligned(8))) = {
+			.backend = out->backend,
+			.generation = out->generation,
+			.last_used = jiffies32(),
+		};
+
+		bpf_map_update_elem(&fl_affinity_1, &key, &entry, BPF_ANY);
+	}
+	return err;
+}
+
+/*
+ * Chooses a backend for a new connection. Inside clients look at cluster addresses first, outside ones at external addresses.
+ * LB_CHOSEN, LB_NOT_A_SERVICE, LB_PACKET_PATH or a reason.
+ */
+NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 {
 	struct svc_key key __attribute__((aligned(8))) = {
-		.port = port_proto >> 16,
-		.proto = port_proto & 0xff,
-		.scope = client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER,
+		.port = q->dport,
+		.proto = q->proto,
+		.scope = q->client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER,
 	};
 	struct svc_entry *svc;
 	int result = 1;
 
-	*addr_of(key.addr) = *addr;
+	*addr_of(key.addr) = q->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc) {
-		key.scope = client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_CLUSTER : SVC_SCOPE_EXTERNAL;
+		key.scope = q->client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_CLUSTER : SVC_SCOPE_EXTERNAL;
 		svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	}
 	if (!svc) {
@@ -104,8 +176,12 @@ NOINLINE int lb_choose(const addr_t *addr, __u32 port_proto, enum lb_client clie
 		key.scope = 0;
 		return bpf_map_lookup_elem(&fl_services_1, &key) ? -DROP_REASON_UNDEFINED_PORT : LB_NOT_A_SERVICE;
 	}
+	if (addr_is_zero(&q->src) && (svc->source_set || svc->flags & (SVC_FLAG_AFFINITY | SVC_FLAG_LEAST_CONN)))
+		return LB_PACKET_PATH;
+	if (svc->source_set && !lb_source_allowed(q, svc->source_set))
+		return -DROP_REASON_SOURCE_RANGE;
 	for (int attempt = 0; attempt < 2 && result == 1; attempt++)
-		result = lb_read_backend(svc, client, seed, out);
+		result = lb_choose_backend(q, svc, out);
 	return result == 1 ? -DROP_REASON_NO_BACKEND : result;
 }
 
@@ -120,12 +196,8 @@ INLINE int lb_given(__u32 index, struct lb_choice *out)
 	out->port = backend->port;
 	out->backend = index;
 	out->generation = backend->generation;
+	out->peer = backend->peer;
 	return LB_CHOSEN;
-}
-
-INLINE __u32 lb_port_proto(__be16 port, __u8 proto)
-{
-	return (__u32)port << 16 | proto;
 }
 
 /* Services exist at node addresses (NodePort, hostPort): one array look-up instead of a hash look-up per packet. */

@@ -10,6 +10,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include "common.h"
+#include "lb_types.h"
 
 enum pkt_flags {
 	PKT_FRAGMENT = 1,       /* any part of a fragmented datagram */
@@ -57,6 +58,17 @@ struct pkt {
 	__u8 pad[3];
 };
 
+/* Where a flow starts, as the hook knows it. */
+struct flow_origin {
+	struct peer_ref peer;
+	__u32 identity;
+	__u8 hook;     /* enum hook */
+	__u8 client;   /* enum lb_client */
+	__u8 via_host; /* came from the node's stack through the host device */
+	__u8 pad;
+	__u32 backend; /* what direct server return has chosen; 0 = choose here */
+};
+
 /*
  * The packet at hand and what its flow needs, per CPU: these programs run with softirqs off and do not nest. It is not on the
  * stack, because the verifier follows every value it knows there and would walk the programs once for each kind of packet.
@@ -76,8 +88,11 @@ struct dsr_packet {
 
 struct scratch {
 	struct pkt pkt;
-	struct ct_entry made;  /* what the first packet of a flow needs for forward() */
-	struct pkt inner;      /* the packet with the backend as destination */
+	struct ct_entry made; /* what the first packet of a flow needs for forward() */
+	struct pkt inner;     /* the packet with the backend as destination */
+	struct flow_origin origin;
+	struct lb_query query;
+	struct lb_choice choice;
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 };
 
@@ -88,11 +103,18 @@ struct {
 	__type(value, struct scratch);
 } fl_scratch_1 SEC(".maps");
 
-/* Scratch with a zeroed packet. Never NULL in practice; the verifier wants it checked. */
-INLINE struct scratch *scratch_begin(void)
+/* The scratch of this CPU. Never NULL in practice; the verifier wants it checked. */
+INLINE struct scratch *scratch_get(void)
 {
 	__u32 zero = 0;
-	struct scratch *scratch = bpf_map_lookup_elem(&fl_scratch_1, &zero);
+
+	return bpf_map_lookup_elem(&fl_scratch_1, &zero);
+}
+
+/* Scratch with a zeroed packet. */
+INLINE struct scratch *scratch_begin(void)
+{
+	struct scratch *scratch = scratch_get();
 
 	if (scratch)
 		__builtin_memset(&scratch->pkt, 0, sizeof(scratch->pkt));

@@ -33,7 +33,7 @@ int from_host_device(struct __sk_buff *skb)
 	if (!entry) {
 		origin.peer.kind = PEER_KIND_HOST;
 		origin.identity = IDENTITY_HOST;
-		err = flow_create(skb, p, &origin, scratch);
+		err = flow_create(skb, &origin, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_HOST_DEVICE);
 		if (!(scratch->made.flags & CT_FLAG_SVC_FORWARD))

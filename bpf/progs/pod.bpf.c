@@ -78,7 +78,7 @@ NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *
 			return err;
 	}
 	origin.identity = endpoint->identity;
-	return flow_create(skb, p, &origin, scratch);
+	return flow_create(skb, &origin, scratch);
 }
 
 INLINE int is_pod_nd(const struct pkt *p)
@@ -166,7 +166,7 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *sc
 	}
 	origin.peer = from.peer;
 	origin.identity = from.identity;
-	return flow_create(skb, p, &origin, scratch);
+	return flow_create(skb, &origin, scratch);
 }
 
 SEC("tc")

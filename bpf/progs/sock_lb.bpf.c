@@ -22,14 +22,33 @@ INLINE addr_t sock_node_addr(const addr_t *addr)
 	return addr_is_ipv4(addr) ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
 }
 
-/* Chooses the backend for addr:port. LB_CHOSEN, LB_NOT_A_SERVICE or a reason. */
+/*
+ * Who asks, as far as a socket tells: a process of the node itself is the node's address. Which address a pod's socket will use
+ * is not known yet.
+ */
+INLINE addr_t sock_client_addr(struct bpf_sock_addr *ctx, const addr_t *addr)
+{
+	if (cfg_host_netns && bpf_get_netns_cookie(ctx) == cfg_host_netns)
+		return sock_node_addr(addr);
+	return (addr_t){};
+}
+
+/* Chooses the backend for addr:port. LB_CHOSEN, LB_NOT_A_SERVICE, LB_PACKET_PATH or a reason. */
 INLINE int sock_choose(struct bpf_sock_addr *ctx, const addr_t *addr, __be16 port, __u32 seed, struct lb_choice *choice)
 {
 	addr_t node = sock_node_addr(addr);
+	struct lb_query query __attribute__((aligned(8))) = {
+		.dst = *addr,
+		.dport = port,
+		.proto = ctx->protocol,
+		.client = LB_CLIENT_INSIDE,
+		.seed = seed,
+	};
 
 	if (addr_equal(addr, &node) ? !lb_has_external_ports() : !lb_maybe_vip(addr))
 		return LB_NOT_A_SERVICE;
-	return lb_choose(addr, lb_port_proto(port, ctx->protocol), LB_CLIENT_INSIDE, seed, choice);
+	query.src = sock_client_addr(ctx, addr);
+	return lb_choose(&query, choice);
 }
 
 NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
@@ -113,9 +132,9 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 	if (!sock_is_supported(ctx))
 		return 0;
 	/* Unconnected datagrams of one socket stay with one backend while the set is the same. */
-	seed = is_connect ? bpf_get_prandom_u32() : (__u32)(bpf_get_socket_cookie(ctx) * 0x9e3779b97f4a7c15ULL >> 32);
+	seed = is_connect ? 0 : (__u32)(bpf_get_socket_cookie(ctx) * 0x9e3779b97f4a7c15ULL >> 32) | 1;
 	result = sock_choose(ctx, addr, ctx->user_port, seed, choice);
-	if (result == LB_NOT_A_SERVICE)
+	if (result == LB_NOT_A_SERVICE || result == LB_PACKET_PATH)
 		return 0;
 	if (result < 0) {
 		*verdict = sock_refuse(ctx, addr, result);

@@ -142,6 +142,7 @@ export const CtFlags = {
 	FIN_REPLY: 128,
 	VIA_HOST: 256,
 	EXTERNAL: 512,
+	COUNTED: 2048,
 	DSR: 1024,
 } as const;
 export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];
@@ -180,7 +181,8 @@ export const DropReason = {
 	POLICY: 27,
 	ISOLATED: 28,
 	DSR_NOT_OURS: 29,
-	MAX: 30,
+	SOURCE_RANGE: 30,
+	MAX: 31,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 export function DropReasonName(value: number): string {
@@ -1740,7 +1742,7 @@ export const Maps = {
 		name: 'fl_drops_1',
 		type: 6,
 		flags: 0,
-		maxEntries: 30,
+		maxEntries: 31,
 		keySize: 4,
 		valueSize: 16,
 		layout: '4ddff8e9a5cdbbb5',
@@ -1803,7 +1805,7 @@ export const Maps = {
 		name: 'fl_limits_1',
 		type: 6,
 		flags: 0,
-		maxEntries: 30,
+		maxEntries: 31,
 		keySize: 4,
 		valueSize: 8,
 		layout: '86a48dc5e7360b89',
@@ -1939,6 +1941,7 @@ export interface DatapathConfig {
 	hasCoarseTime: number;
 	hasCsumIpv6: number;
 	northSouth: number;
+	hostNetns: bigint;
 	hz: number;
 	eventRate: number;
 }
@@ -2023,6 +2026,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_north_south: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.northSouth, 0xff, 'cfg_north_south'));
+		}, config),
+		cfg_host_netns: encodeWith(8, (config: DatapathConfig, view, at) => {
+			view.setBigUint64(at, config.hostNetns, true);
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);

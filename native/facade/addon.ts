@@ -171,6 +171,7 @@ export interface Addon {
 	linkIds(): number[];
 	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
 	possibleCpus(): number;
+	netnsCookie(): bigint;
 	trimMemory(): void;
 	probe(): KernelFeatures;
 }

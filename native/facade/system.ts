@@ -37,6 +37,13 @@ export function possibleCpus(): number {
 	return addon.possibleCpus();
 }
 
+/**
+ * Number of the network namespace of this process, as BPF programs see it (bpf_get_netns_cookie); 0n before kernel 5.14.
+ */
+export function netnsCookie(): bigint {
+	return addon.netnsCookie();
+}
+
 /** Gives memory that malloc has freed but kept back to the kernel; takes milliseconds. */
 export function trimMemory(): void {
 	addon.trimMemory();
