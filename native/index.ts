@@ -10,7 +10,7 @@ export { NativeError } from './facade/error.ts';
 export type { KernelFeatures } from './facade/features.ts';
 export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facade/link.ts';
 export { BPF_ANY, BPF_EXIST, BPF_NOEXIST, BpfMap, type MapSpec } from './facade/map.ts';
-export { type NetlinkJob, netlinkRequest, netnsInode, openSocketInNetns } from './facade/netns.ts';
+export { type NetlinkJob, type NetlinkTurn, netlinkRequest, netnsInode, openSocketInNetns } from './facade/netns.ts';
 export { BpfObject } from './facade/object.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';

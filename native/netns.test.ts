@@ -118,11 +118,12 @@ describe('netlink', () => {
 		expect(Date.now() - started).toBeGreaterThanOrEqual(90);
 	});
 
-	it('asks in one namespace, then in another, and only when both can be entered', async () => {
+	it('asks in one namespace after the other, and only when all can be entered', async () => {
 		const up = linkRequest(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, { index: 1, up: true });
 		const here = { protocol: NETLINK_ROUTE, messages: [linkRequest(RTM_GETLINK, NLM_F_REQUEST, { index: 1 })] };
-		const replies = await netlinkRequest({ ...here, next: { netns: path, messages: [up, dump] } });
-		expect(replies.map((r) => typeOf(r[0]))).toEqual([RTM_NEWLINK, NLMSG_ERROR, RTM_NEWLINK]);
+		const next = { netns: path, messages: [up, dump], next: here };
+		const replies = await netlinkRequest({ ...here, next });
+		expect(replies.map((r) => typeOf(r[0]))).toEqual([RTM_NEWLINK, NLMSG_ERROR, RTM_NEWLINK, RTM_NEWLINK]);
 		expect(replies[2]?.some((m) => holds(m, 'flnn0\0'))).toBe(true);
 
 		const down = linkRequest(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, { index: 1, up: false });

@@ -74,11 +74,15 @@ export async function wirePod(
 ): Promise<void> {
 	const families: Family[] = attachment.addresses.map(familyOf);
 	for (const [path, value] of hostSysctls(attachment.hostIfname, families)) deps.writeSysctl(path, value);
+	const { netlink } = deps;
 	// The node's side first: the side that comes up last can send at once, the other one only when the kernel's link
-	// watcher has run. The pod must be able to send when ADD has returned.
-	const host = hostSide(attachment, link.hostIfindex);
-	const pod = podSide(attachment, link.podIfindex);
-	await deps.netlink.applyThen(host, deps.netlink.in(netns.fdPath), pod);
+	// watcher has run. The pod must be able to send when ADD has returned. So must the node: since 6.8 the kernel runs the
+	// watcher for a link before it answers what its state is.
+	await netlink.applyInTurn([
+		{ netlink, messages: hostSide(attachment, link.hostIfindex) },
+		{ netlink: netlink.in(netns.fdPath), messages: podSide(attachment, link.podIfindex) },
+		{ netlink, messages: [getLink({ ifindex: link.hostIfindex })] },
+	]);
 }
 
 /**

@@ -13,6 +13,7 @@ import {
 	deleteNeighbour,
 	deleteRoute,
 	Netlink,
+	type NetlinkMessage,
 	ROUTE_PROTOCOL_FAIRLEAD,
 	replaceNeighbour,
 	replaceRoute,
@@ -73,13 +74,20 @@ describe('links', () => {
 		const ifindex = await addPair();
 		const other = netlink.in(`/run/netns/${names.b}`);
 		const up = setLink({ ifindex }, { up: true });
-		await netlink.applyThen([up], other, [setLink({ name: 'pfl1' }, { up: true })]);
+		const [here, there] = [
+			(m: NetlinkMessage) => ({ netlink, messages: [m] }),
+			(m: NetlinkMessage) => ({ netlink: other, messages: [m] }),
+		];
+		await netlink.applyInTurn([here(up), there(setLink({ name: 'pfl1' }, { up: true })), here(up)]);
 		expect(await netlink.link({ ifindex })).toMatchObject({ up: true, carrier: true });
 
 		const missing = setLink({ name: 'none' }, { up: true });
-		await expect(netlink.applyThen([missing], other, [])).rejects.toThrow(`none up in /run/netns/${names.a}: ENODEV`);
-		await expect(netlink.applyThen([up], other, [missing])).rejects.toThrow(`none up in /run/netns/${names.b}: ENODEV`);
-		await netlink.applyThen([{ ...missing, tolerate: ['ENODEV'] }], other, [{ ...missing, tolerate: ['ENODEV'] }]);
+		const refused = (netns: string) => `none up in /run/netns/${netns}: ENODEV`;
+		await expect(netlink.applyInTurn([here(missing), there(missing)])).rejects.toThrow(refused(names.a));
+		await expect(netlink.applyInTurn([here(up), there(missing)])).rejects.toThrow(refused(names.b));
+		const tolerated = { ...missing, tolerate: ['ENODEV'] };
+		await netlink.applyInTurn([here(tolerated), there(tolerated)]);
+		await netlink.applyInTurn([]);
 	});
 
 	it('refuse a taken name, change nothing, and say what the kernel said', async () => {

@@ -29,13 +29,18 @@ export { type NetlinkMessage, type NetlinkReply, refusal, requireAccepted } from
 export * from './netlink-links.ts';
 
 /** `netlinkRequest` of native/index.ts. */
-export type NetlinkRequest = (
-	o: NetlinkTurn & { readonly protocol: number; readonly next?: NetlinkTurn },
-) => Promise<Uint8Array[][]>;
+export type NetlinkRequest = (o: NetlinkTurn & { readonly protocol: number }) => Promise<Uint8Array[][]>;
 
 interface NetlinkTurn {
 	netns?: string;
 	messages: Uint8Array[];
+	next?: NetlinkTurn;
+}
+
+/** Messages and the namespace they are for. */
+export interface NetlinkStep {
+	readonly netlink: Netlink;
+	readonly messages: readonly NetlinkMessage[];
 }
 
 /** rtnetlink of one network namespace. */
@@ -80,23 +85,21 @@ export class Netlink {
 	}
 
 	/**
-	 * Applies messages here, then others in another namespace, in one call: each call wakes a thread and this one, which takes longer than
-	 * a message. The others are sent even if one of these was refused.
+	 * Applies several steps in one call: each call wakes a thread and this one, which takes longer than a message. A step is taken even if
+	 * one before was refused something.
 	 * @throws NETLINK_REFUSED for the first refusal that its message does not tolerate
 	 */
-	async applyThen(
-		messages: readonly NetlinkMessage[],
-		other: Netlink,
-		others: readonly NetlinkMessage[],
-	): Promise<void> {
-		const raw = await this.#request({
-			...this.#turn(messages),
-			protocol: NETLINK_ROUTE,
-			next: other.#turn(others),
-		});
-		const replies = raw.map(decodeReply);
-		requireAccepted(messages, replies.slice(0, messages.length), this.#netns);
-		requireAccepted(others, replies.slice(messages.length), other.#netns);
+	async applyInTurn(steps: readonly NetlinkStep[]): Promise<void> {
+		const turns = steps.map(({ netlink, messages }) => netlink.#turn(messages));
+		const chain = turns.reduceRight<NetlinkTurn | undefined>(
+			(next, turn) => ({ ...turn, ...(next && { next }) }),
+			undefined,
+		);
+		if (chain === undefined) return;
+		const replies = (await this.#request({ ...chain, protocol: NETLINK_ROUTE })).map(decodeReply);
+		for (const { netlink, messages } of steps) {
+			requireAccepted(messages, replies.splice(0, messages.length), netlink.#netns);
+		}
 	}
 
 	/** @returns undefined when there is no such interface */

@@ -7,19 +7,19 @@ export interface NetlinkTurn {
 	netns?: string;
 	/** Whole requests with their headers, in host byte order. */
 	messages: Uint8Array[];
+	/** Sent on the same thread afterwards, over a socket of its own. Its replies follow the others. */
+	next?: NetlinkTurn;
 }
 
 export interface NetlinkJob extends NetlinkTurn {
 	/** 0 = NETLINK_ROUTE */
 	protocol: number;
-	/** Sent on the same thread afterwards, over a socket of its own. Its replies follow the others. */
-	next?: NetlinkTurn;
 	/** For each answer; default 10 s, then NativeError ETIMEDOUT. */
 	timeoutMs?: number;
 }
 
 /**
- * Sends the requests one after the other over one socket, on a worker thread; with `next`, both sockets are open before the first
+ * Sends the requests one after the other over one socket, on a worker thread; all sockets are open before the first
  * request is sent. No thread of Node.js changes its
  * namespace. A request with NLM_F_ACK or NLM_F_DUMP is answered by everything up to NLMSG_ERROR or NLMSG_DONE, one
  * without by its one reply. An NLMSG_ERROR with an error inside is a normal answer: the caller reads it, and the
@@ -27,9 +27,11 @@ export interface NetlinkJob extends NetlinkTurn {
  * @returns per request its reply messages, headers included.
  */
 export function netlinkRequest(job: NetlinkJob): Promise<Uint8Array[][]> {
-	const { protocol, timeoutMs = 10_000, netns, messages, next } = job;
-	const more = next === undefined ? [] : [next.netns, next.messages];
-	return addon.netlinkRequest(protocol, timeoutMs, netns, messages, ...more);
+	const turns: (string | undefined | Uint8Array[])[] = [];
+	for (let turn: NetlinkTurn | undefined = job; turn !== undefined; turn = turn.next) {
+		turns.push(turn.netns, turn.messages);
+	}
+	return addon.netlinkRequest(job.protocol, job.timeoutMs ?? 10_000, ...turns);
 }
 
 /** Opens a socket inside a network namespace. @returns its fd (close-on-exec); the caller owns it. */

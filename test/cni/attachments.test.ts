@@ -130,7 +130,7 @@ describe('attach', () => {
 		expect(lastSet).toBeGreaterThan(0);
 		expect(names.indexOf('attach programs')).toBeGreaterThan(lastSet);
 		expect(names.indexOf('sysctl')).toBeGreaterThan(names.indexOf('attach programs'));
-		expect(names.indexOf('netlink node, then pod')).toBeGreaterThan(names.indexOf('attach programs'));
+		expect(names.indexOf('netlink node, pod, node')).toBeGreaterThan(names.indexOf('attach programs'));
 		expect(node.mapRows()).toEqual({ endpoints: 1, ipcache: 2, ifaces: 1 });
 	});
 

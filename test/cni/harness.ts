@@ -11,7 +11,7 @@ import { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
 import { FileLedger, type Ledger } from '../../agent/endpoints/ledger.ts';
 import { Netlink } from '../../agent/kernel/netlink.ts';
 import { Endpoint, Limits } from '../../native/abi/generated.ts';
-import { netlinkRequest } from '../../native/index.ts';
+import { type NetlinkTurn, netlinkRequest } from '../../native/index.ts';
 import { FakeKernel } from '../lib/fake-kernel.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -116,10 +116,9 @@ export class TestNode {
 
 	#faultyNetlink(): Netlink {
 		const side = (netns: string | undefined) => (netns === this.netns ? 'node' : 'pod');
-		const request: typeof netlinkRequest = (job) => {
-			const sides = job.next === undefined ? side(job.netns) : `${side(job.netns)}, then ${side(job.next.netns)}`;
-			return this.faults.around(`netlink ${sides}`, () => netlinkRequest(job));
-		};
+		const sides = (job: NetlinkTurn): string => `${side(job.netns)}${job.next ? `, ${sides(job.next)}` : ''}`;
+		const request: typeof netlinkRequest = (job) =>
+			this.faults.around(`netlink ${sides(job)}`, () => netlinkRequest(job));
 		return new Netlink({ request, netns: this.netns });
 	}
 
