@@ -31,6 +31,7 @@ import { Dataplane } from './dataplane.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { tidyMemory } from './memory.ts';
 import { gatherChanges } from './missed-changes.ts';
+import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
 import { Pods } from './pods.ts';
@@ -79,6 +80,7 @@ export class Agent {
 	#sourceProblems: readonly SourceProblem[] = [];
 	#waitingFor = 'the first complete delivery of the source';
 	#running: RunningParts | undefined;
+	#nameKeeper: NameKeeper | undefined;
 	#ring: RingReader | undefined;
 	#clockObject: BpfObject | undefined;
 	#closed = false;
@@ -126,6 +128,7 @@ export class Agent {
 		await this.#running?.pods.close();
 		await this.#health.close();
 		await this.#api?.close();
+		this.#nameKeeper?.close();
 		this.#ring?.close();
 		this.#clockObject?.close();
 		this.#running?.dataplane.close();
@@ -269,9 +272,10 @@ export class Agent {
 	#follow({ dataplane, services, pods }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
 		dataplane.onPeers = (change) => services.onPeers(change);
-		this.#updateNames(dataplane);
-		this.#store.onChange((change) => this.#onChange(change, dataplane, services));
-		this.#onChange(missed, dataplane, services);
+		const identity = () => nodeIdentity(this.#config.values, dataplane.facts);
+		this.#nameKeeper = new NameKeeper({ names: this.#names, view: this.#store, identity });
+		this.#store.onChange((change) => this.#onChange(change, services));
+		this.#onChange(missed, services);
 		pods.onChange(() => services.onPods());
 		this.#ring = startRingReader({
 			observer: this.#flows,
@@ -308,17 +312,11 @@ export class Agent {
 		setTimeout(tidyMemory, TIDY_AFTER_MS).unref();
 	}
 
-	#onChange(change: ClusterChange, dataplane: Dataplane, services: ServicePlanner): void {
+	#onChange(change: ClusterChange, services: ServicePlanner): void {
 		this.#health.onChange(change.services);
 		services.onChange(change);
 		if (change.nodes.size > 0) this.#nodeLoop.request();
-		this.#updateNames(dataplane);
-	}
-
-	#updateNames(dataplane: Dataplane): void {
-		const { clusterCidrs, serviceCidrs, nodeName } = this.#config.values;
-		const { localAddresses } = dataplane.facts;
-		this.#names.update(this.#store, { nodeName, localAddresses, clusterCidrs: [...clusterCidrs, ...serviceCidrs] });
+		this.#nameKeeper?.onChange(change);
 	}
 
 	/** One run of the node loop. @returns problems */
@@ -327,6 +325,7 @@ export class Agent {
 		if (parts === undefined) return [];
 		const start = performance.now();
 		const problems = await parts.dataplane.refresh();
+		parts.pods.setPodCidrs(parts.dataplane.facts.podCidrs);
 		if (parts.services.onFacts()) this.#health.tracker.queued();
 		this.#health.onFacts(parts.dataplane.facts);
 		this.#nodeTally.record(problems);
