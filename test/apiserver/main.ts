@@ -27,7 +27,8 @@ type AdminCalls = Readonly<Record<string, (body: unknown) => unknown>>;
 
 function adminCalls(server: TestApiServer): AdminCalls {
 	return {
-		put: (body) => put(server.storage, body as ApiObject),
+		// the moment before watches are written to, on a clock that all processes share
+		put: (body) => ({ writtenNs: String(process.hrtime.bigint()), ...put(server.storage, body as ApiObject) }),
 		remove: (body) => {
 			const { apiVersion, kind, metadata } = body as ApiObject;
 			const info = findKind(apiVersion ?? '', kind ?? '');

@@ -9,7 +9,7 @@ import { ask } from '../../apiserver/client.ts';
 import type { FaultRule, WatchFaults } from '../../apiserver/faults.ts';
 import { type ProcessOptions, put } from '../../apiserver/main.ts';
 import { mergePatch } from '../../apiserver/patch.ts';
-import { Storage } from '../../apiserver/storage.ts';
+import { type ApiObject, Storage } from '../../apiserver/storage.ts';
 import { type BackgroundProcess, eventually } from './exec.ts';
 import type { KubeObject, Objects } from './objects.ts';
 import type { Place } from './place.ts';
@@ -20,7 +20,7 @@ const PORT = 6443;
 
 /** POST /_admin/… of test/apiserver/main.ts. */
 export interface AdminCalls {
-	put: KubeObject;
+	put: ApiObject;
 	remove: { apiVersion: string; kind: string; metadata: { name: string; namespace?: string } };
 	fault: FaultRule;
 	watchFaults: WatchFaults;
