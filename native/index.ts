@@ -14,7 +14,19 @@ export { type NetlinkJob, type NetlinkTurn, netlinkRequest, netnsInode, openSock
 export { BpfObject } from './facade/object.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';
-export { ANY_PROTO, moveEntries, type OrphanSpec, type SweepSpec, sweepMap, sweepOrphans } from './facade/sweep.ts';
+export {
+	type AliveSpec,
+	ANY_PROTO,
+	type FlowPattern,
+	type FlowTableSpec,
+	type IdleRule,
+	moveEntries,
+	type OrphanSpec,
+	type PairSpec,
+	type SweepSpec,
+	sweepMap,
+	sweepOrphans,
+} from './facade/sweep.ts';
 export {
 	btfOfId,
 	ifindexOf,

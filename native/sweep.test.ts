@@ -57,7 +57,7 @@ describe('sweepMap', () => {
 		map.set(key(4), value(0, 949));
 		map.set(key(5, UDP), value(0, 1));
 		const rules = [rule(TCP, 4, 4, 100), rule(TCP, 0, 0, 50)];
-		expect(await sweepMap(map, spec({ rules }))).toEqual({ entries: 2, deleted: 3, counts: [] });
+		expect(await sweepMap(map, spec({ rules }))).toEqual({ entries: 2, deleted: 3, counts: [], noted: [] });
 		expect(numbersIn(map)).toEqual([2, 5]);
 	});
 
@@ -66,7 +66,12 @@ describe('sweepMap', () => {
 		for (let n = 0; n < 8; n++) map.set(key(n, n < 5 ? TCP : UDP), value(n, 1000));
 		const counters = [rule(TCP, 0, 0, 0), rule(UDP, 0, 0, 0), rule(ANY_PROTO, 3, 1, 0), rule(TCP, 1, 0, 0)];
 		const rules = [rule(ANY_PROTO, 0, 0, 5)];
-		expect(await sweepMap(map, spec({ rules, counters }))).toEqual({ entries: 8, deleted: 0, counts: [5, 3, 2, 3] });
+		expect(await sweepMap(map, spec({ rules, counters }))).toEqual({
+			entries: 8,
+			deleted: 0,
+			counts: [5, 3, 2, 3],
+			noted: [],
+		});
 	});
 
 	it('counts time across the wrap of 32 bits, and what was used after the look at the clock as just now', async () => {
@@ -111,6 +116,17 @@ describe('sweepMap', () => {
 		const layout = { ...LAYOUT, proto: 8 };
 		expect(await sweepMap(map, spec({ layout, touching }))).toMatchObject({ entries: 1, deleted: 2 });
 		expect(map.get(pair(3, 4))).toBeDefined();
+	});
+
+	it('notes a number of what it deletes, once for each entry', async () => {
+		const map = create({});
+		map.set(key(1), value(0x21, 40));
+		map.set(key(2), value(0x20, 41));
+		map.set(key(3), value(1, 42));
+		map.set(key(4), value(0x20, 990));
+		const note = { mask: 0x20, offset: 4 };
+		const { deleted, noted } = await sweepMap(map, spec({ rules: [rule(ANY_PROTO, 0, 0, 100)], note }));
+		expect([deleted, noted.sort()]).toEqual([3, [40, 41]]);
 	});
 
 	it('refuses offsets beyond key or value before it looks at anything', () => {

@@ -39,6 +39,21 @@ const mapSizes = z.strictObject({
 		.optional(),
 });
 
+/** Seconds a flow may be idle, by state; what is missing keeps its default. At most ten days: jiffies are compared in 32 bits. */
+const seconds = z.int().min(1).max(864_000);
+const ctTimeouts = z.strictObject({
+	tcpEstablished: seconds.optional(),
+	tcpClosing: seconds.optional(),
+	tcpHalfClosed: seconds.optional(),
+	tcpOpening: seconds.optional(),
+	udpReplied: seconds.optional(),
+	udpUnreplied: seconds.optional(),
+	sctpEstablished: seconds.optional(),
+	sctpOpening: seconds.optional(),
+	icmp: seconds.optional(),
+	other: seconds.optional(),
+});
+
 export interface ConfigKey<S extends z.ZodType = z.ZodType> {
 	readonly schema: S;
 	/** undefined = must be given. */
@@ -112,8 +127,8 @@ export const CONFIG_KEYS = {
 	lbTransitionMs: key(
 		'value',
 		milliseconds,
-		60_000,
-		'time for which the Maglev table before a change is used as well, where flows are not tracked',
+		30_000,
+		'time for which new backends of a Maglev table wait after a change of it, where flows are not tracked',
 	),
 	snatPorts: key(
 		'value',
@@ -159,6 +174,7 @@ export const CONFIG_KEYS = {
 	),
 	flowBuffer: key('value', z.int().min(64).max(1_048_576), 16384, 'flows kept for observe'),
 	ctMaxEntries: key('value', entries, 262_144, 'connections tracked at once'),
+	ctTimeouts: key('value', ctTimeouts, {}, 'seconds a connection may be idle, by protocol and state'),
 	maps: key('value', mapSizes, {}, 'entries of other BPF maps'),
 	podCoolDownMs: key('value', milliseconds, 30_000, 'time before a pod address is used again'),
 	expediteAttach: key(

@@ -11,7 +11,7 @@ import {
 } from './service-health.ts';
 import { ServiceHealthServers } from './service-health-servers.ts';
 
-const CONTEXT = { nodeName: 'node-a', nodePortAddresses: ['192.168.0.1', 'fd00:192::1'] };
+const CONTEXT = { nodeName: 'node-a', proxyName: '', nodePortAddresses: ['192.168.0.1', 'fd00:192::1'] };
 const here = (address: string, over = {}) => endpoint(address, { node: 'node-a', ...over });
 const web = (over: Partial<Service> = {}): Service =>
 	service('web', {

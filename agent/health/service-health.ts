@@ -7,6 +7,7 @@ import type { Address, Family } from '../model/address.ts';
 import { familyOf } from '../model/address.ts';
 import type { EndpointSlice } from '../model/endpoint-slice.ts';
 import type { Service } from '../model/service.ts';
+import { isSkipped } from '../plan/services.ts';
 import type { HttpAnswer } from './http-server.ts';
 
 /** One listening socket. */
@@ -26,15 +27,17 @@ export interface HealthContext {
 	readonly nodeName: string;
 	/** Addresses at which NodePorts are open. */
 	readonly nodePortAddresses: readonly Address[];
+	/** Name of this proxy; '' = that of the default one. */
+	readonly proxyName: string;
 }
 
 /** @returns sorted by key; empty when the service has no health check port or another proxy serves it */
 export function planServiceHealth(
 	service: Service,
 	slices: readonly EndpointSlice[],
-	{ nodeName, nodePortAddresses }: HealthContext,
+	{ nodeName, nodePortAddresses, proxyName }: HealthContext,
 ): readonly HealthServerPlan[] {
-	if (!wantsHealthServer(service)) return [];
+	if (!wantsHealthServer(service) || isSkipped(service, proxyName)) return [];
 	const { namespace, name, healthCheckNodePort: port } = service;
 	const families = new Set(service.clusterIps.map(familyOf));
 	const counts = new Map([...families].map((family) => [family, countLocalEndpoints(slices, family, nodeName)]));
@@ -47,13 +50,7 @@ export function planServiceHealth(
 }
 
 function wantsHealthServer(service: Service): boolean {
-	return (
-		service.type === 'LoadBalancer' &&
-		service.externalPolicy === 'Local' &&
-		service.healthCheckNodePort > 0 &&
-		service.proxyName === null &&
-		!service.headlessLabel
-	);
+	return service.type === 'LoadBalancer' && service.externalPolicy === 'Local' && service.healthCheckNodePort > 0;
 }
 
 /**

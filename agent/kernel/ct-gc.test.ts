@@ -1,48 +1,44 @@
-import { describe, expect, it } from 'vitest';
-import { Ct4Entry, Ct4Key, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
-import { collectConntrack, DEFAULT_CT_TIMEOUTS, type DumpableMap, forgetAddresses, idleLimit } from './ct-gc.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { BpfMap } from '../../native/index.ts';
+import { type CtGcOptions, collectConntrack, countEntries, forgetAddresses } from './ct-gc.ts';
+import { DEFAULT_CT_TIMEOUTS } from './ct-timeouts.ts';
+import { fieldOffset } from './field-offset.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
 const HZ = 250;
-const NOW = 1_000_000;
+/** A day of jiffies fits below it. */
+const NOW = 0x8000_0000;
 const v4 = (last: number, net = 10) => Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net, 0, 0, last);
 const NODE = v4(1, 192);
 const POD = v4(5);
 const REMOTE = v4(9, 203);
 
-/** A map in memory that remembers what was deleted. */
-class MemoryMap implements DumpableMap {
-	readonly rows: [Uint8Array, Uint8Array][];
-	readonly #keySize: number;
-	readonly #capacity: number;
-	constructor(rows: [Uint8Array, Uint8Array][], keySize: number = CtKey.size, capacity = 100) {
-		this.rows = rows;
-		this.#keySize = keySize;
-		this.#capacity = capacity;
-	}
-	set(key: Uint8Array, value: Uint8Array) {
-		if (this.rows.length >= this.#capacity) throw Object.assign(new Error('full'), { code: 'E2BIG' });
-		this.rows.push([key, value]);
-	}
-	dumpAsync() {
-		return Promise.resolve({
-			count: this.rows.length,
-			keys: new Uint8Array(Buffer.concat(this.rows.map(([key]) => key))),
-			values: new Uint8Array(Buffer.concat(this.rows.map(([, value]) => value))),
-		});
-	}
-	deleteBatch(keys: Uint8Array) {
-		let deleted = 0;
-		for (let at = 0; at < keys.length; at += this.#keySize) {
-			const key = keys.subarray(at, at + this.#keySize);
-			const index = this.rows.findIndex(([row]) => Buffer.compare(row, key) === 0);
-			if (index >= 0) {
-				this.rows.splice(index, 1);
-				deleted++;
-			}
-		}
-		return Promise.resolve(deleted);
-	}
+const HASH = 1;
+const LRU_HASH = 9;
+type Rows = [Uint8Array, Uint8Array][];
+
+const opened: BpfMap[] = [];
+afterEach(() => {
+	for (const map of opened.splice(0)) map.close();
+});
+
+/** A map of the kernel with these rows. */
+function mapOf(sizes: { keySize: number; valueSize: number }, rows: Rows = [], type = HASH, maxEntries = 100): BpfMap {
+	const map = BpfMap.create({ type, name: 'gc', maxEntries, ...sizes });
+	opened.push(map);
+	for (const [key, value] of rows) map.set(key, value);
+	return map;
+}
+const CT4 = { keySize: Ct4Key.size, valueSize: Ct4Entry.size };
+const CT6 = { keySize: CtKey.size, valueSize: CtEntry.size };
+const NAT = { keySize: CtKey.size, valueSize: NatEntry.size };
+
+/** Rows in an order that does not depend on the hash. */
+function sorted(rows: Iterable<readonly [Uint8Array, Uint8Array]>): string[] {
+	return [...rows]
+		.map(([key, value]) => `${Buffer.from(key).toString('hex')} ${Buffer.from(value).toString('hex')}`)
+		.sort();
 }
 
 const entry = (flags: number, idleSeconds: number): Uint8Array =>
@@ -66,24 +62,17 @@ const entry = (flags: number, idleSeconds: number): Uint8Array =>
 const ipv4 = (last: number, net: number) => ((net << 24) | last) >>> 0;
 const key = (proto: number, loPort = 4000) =>
 	Ct4Key.encode({ lo: ipv4(5, 10), hi: ipv4(9, 203), loPort, hiPort: 443, proto });
-const none = () => new MemoryMap([]);
-
-type Rows = [Uint8Array, Uint8Array][];
-
-async function run(ctRows: Rows, natRows: Rows = [], fullRows: Rows = [], capacity = 100) {
-	const ct = new MemoryMap(ctRows, Ct4Key.size, capacity);
-	const ctfull4 = new MemoryMap(fullRows, Ct4Key.size);
-	const nat = new MemoryMap(natRows);
-	const report = await collectConntrack({
-		ct4: ct,
-		ct6: none(),
-		ctfull4,
-		ctfull6: none(),
-		nat,
-		clock: { now: () => NOW, hz: HZ },
-		nodeAddresses: [NODE],
-	});
-	return { ct, ctfull4, nat, report };
+async function run(ctRows: Rows, natRows: Rows = [], fullRows: Rows = [], over: Partial<CtGcOptions> = {}) {
+	const maps = {
+		ct4: mapOf(CT4, ctRows),
+		ct6: mapOf(CT6),
+		ctfull4: mapOf(CT4, fullRows, LRU_HASH),
+		ctfull6: mapOf(CT6, [], LRU_HASH),
+		nat: mapOf(NAT, natRows),
+		...over,
+	};
+	const report = await collectConntrack({ ...maps, clock: { now: () => NOW, hz: HZ }, nodeAddresses: [NODE], ...over });
+	return { report, ct: maps.ct4.entries(), full: maps.ctfull4.entries(), nat: maps.nat.entries() };
 }
 
 describe('conntrack garbage collection', () => {
@@ -96,15 +85,53 @@ describe('conntrack garbage collection', () => {
 		['an answered UDP flow', L4Proto.UDP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.udpReplied],
 		['an unanswered UDP flow', L4Proto.UDP, 0, DEFAULT_CT_TIMEOUTS.udpUnreplied],
 		['ICMPv6', L4Proto.ICMPV6, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.icmp],
-		['SCTP', L4Proto.SCTP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.other],
+		['an answered SCTP association', L4Proto.SCTP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.sctpEstablished],
+		['an unanswered SCTP association', L4Proto.SCTP, 0, DEFAULT_CT_TIMEOUTS.sctpOpening],
+		['GRE', 47, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.other],
 	])('keeps %s until its time-out and removes it after', async (_name, proto, flags, limit) => {
-		expect(idleLimit(proto, flags, DEFAULT_CT_TIMEOUTS)).toBe(limit);
-		// An hour of jiffies fits below NOW; the day of established TCP is shown by the limit alone.
-		if (limit > 3600) return;
 		const kept = await run([[key(proto), entry(flags, limit)]]);
-		expect(kept.report).toEqual({ ct4: 1, ct6: 0, ctfull: 0, ctDeleted: 0, nat: 0, natDeleted: 0 });
+		expect(kept.report.IPv4).toMatchObject({ entries: 1, overflow: 0, deleted: 0 });
 		const gone = await run([[key(proto), entry(flags, limit + 1)]]);
-		expect(gone.ct.rows).toHaveLength(0);
+		expect(gone.ct).toHaveLength(0);
+		expect(gone.report).toMatchObject({ IPv4: { entries: 0, deleted: 1 }, IPv6: { entries: 0, deleted: 0 } });
+	});
+
+	it('uses the time-outs that are configured', async () => {
+		const timeouts = { ...DEFAULT_CT_TIMEOUTS, udpReplied: 7 };
+		const rows: Rows = [
+			[key(L4Proto.UDP, 1), entry(CtFlags.ESTABLISHED, 7)],
+			[key(L4Proto.UDP, 2), entry(CtFlags.ESTABLISHED, 8)],
+		];
+		expect(sorted((await run(rows, [], [], { timeouts })).ct)).toEqual(sorted(rows.slice(0, 1)));
+	});
+
+	it('names the backends of open connections that nobody saw end', async () => {
+		const counted = (port: number, backend: number, idleSeconds: number): [Uint8Array, Uint8Array] => {
+			const state = Ct4Entry.decode(entry(CtFlags.SVC_REPLY | CtFlags.COUNTED | CtFlags.ESTABLISHED, idleSeconds));
+			return [key(L4Proto.TCP, port), Ct4Entry.encode({ ...state, backend: (0x5a << 24) | backend })];
+		};
+		const day = DEFAULT_CT_TIMEOUTS.tcpEstablished;
+		const { report } = await run([counted(1, 77, day + 1), counted(2, 77, day + 1), counted(3, 78, 5)]);
+		expect(report.IPv4.closedAtBackends).toEqual([77, 77]);
+	});
+
+	it('counts what stays by protocol and state', async () => {
+		const { report } = await run([
+			[key(L4Proto.TCP, 1), entry(CtFlags.ESTABLISHED, 5)],
+			[key(L4Proto.TCP, 2), entry(CtFlags.ESTABLISHED | CtFlags.CLOSING, 5)],
+			[key(L4Proto.TCP, 3), entry(0, 5)],
+			[key(L4Proto.TCP, 4), entry(0, 500)],
+			[key(L4Proto.UDP), entry(0, 5)],
+			[key(L4Proto.ICMP), entry(0, 5)],
+			[key(47), entry(0, 5)],
+		]);
+		expect(report.IPv4).toMatchObject({
+			entries: 6,
+			deleted: 1,
+			byProtocol: { tcp: 3, udp: 1, sctp: 0, icmp: 1, other: 1 },
+			closing: 1,
+			synOnly: 1,
+		});
 	});
 
 	describe('the two entries of a service flow', () => {
@@ -115,32 +142,75 @@ describe('conntrack garbage collection', () => {
 			const state = Ct4Entry.decode(entry(CtFlags.SVC_FORWARD, idleSeconds));
 			return [vip, Ct4Entry.encode({ ...state, xlateAddr: ipv4(9, 203), xlatePort: 8080, ...fields })];
 		};
-		const reply = (idleSeconds: number, flags = 0): [Uint8Array, Uint8Array] => [
-			backend,
-			entry(CtFlags.SVC_REPLY | flags, idleSeconds),
-		];
+		const reply = (idleSeconds: number, flags = 0, fields: Partial<Ct4Entry> = {}): [Uint8Array, Uint8Array] => {
+			const state = Ct4Entry.decode(entry(CtFlags.SVC_REPLY | flags, idleSeconds));
+			return [backend, Ct4Entry.encode({ ...state, xlateAddr: ipv4(1, 96), xlatePort: 80, ...fields })];
+		};
 		const answered = CtFlags.ESTABLISHED;
 
 		it('stay while either is used', async () => {
-			expect((await run([forward(3000), reply(1, answered)])).ct.rows).toHaveLength(2);
-			expect((await run([forward(1), reply(3000, answered)])).ct.rows).toHaveLength(2);
+			expect((await run([forward(3000), reply(1, answered)])).ct).toHaveLength(2);
+			expect((await run([forward(1), reply(3000, answered)])).ct).toHaveLength(2);
 		});
 
 		it('go together soon after a SYN that nobody answered', async () => {
-			expect((await run([forward(60), reply(60)])).ct.rows).toHaveLength(2);
-			expect((await run([forward(61), reply(61)])).ct.rows).toHaveLength(0);
+			expect((await run([forward(60), reply(60)])).ct).toHaveLength(2);
+			expect((await run([forward(61), reply(61)])).ct).toHaveLength(0);
 		});
 
 		it('go together soon after the backend has closed', async () => {
-			expect((await run([forward(11), reply(11, answered | CtFlags.CLOSING)])).ct.rows).toHaveLength(0);
+			expect((await run([forward(11), reply(11, answered | CtFlags.CLOSING)])).ct).toHaveLength(0);
+		});
+
+		it('find each other when one of them found the table full', async () => {
+			const { ct, full } = await run([forward(3000)], [], [reply(3000, answered)]);
+			expect([ct.length, full.length]).toEqual([2, 0]);
+			expect((await run([forward(61)], [], [reply(61)])).full).toHaveLength(0);
+		});
+
+		it('find each other in the table of IPv6', async () => {
+			const address = (last: number) => Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last);
+			const state = { ...CtEntry.decode(new Uint8Array(CtEntry.size)), lastSeen: NOW - 3000 * HZ };
+			const ends = { lo: address(1), loPort: 4000, proto: L4Proto.TCP };
+			const target = { xlateAddr: address(9), xlatePort: 8080 };
+			const ct6 = mapOf(CT6, [
+				[
+					CtKey.encode({ ...ends, hi: address(96), hiPort: 80 }),
+					CtEntry.encode({ ...state, ...target, flags: CtFlags.SVC_FORWARD }),
+				],
+				[
+					CtKey.encode({ ...ends, hi: address(9), hiPort: 8080 }),
+					CtEntry.encode({ ...state, flags: CtFlags.SVC_REPLY | answered, xlateAddr: address(96), xlatePort: 80 }),
+				],
+			]);
+			expect((await run([], [], [], { ct6 })).report.IPv6).toMatchObject({ entries: 2, deleted: 0 });
+		});
+
+		it('go together when the one that knows that the flow is over comes first', async () => {
+			// Whatever the order of the hash: many pairs, in each only one entry has seen the end.
+			const rows: Rows = [];
+			for (let port = 1; port <= 40; port++) {
+				const over = CtFlags.CLOSING;
+				const [, forwardValue] = forward(11);
+				const decoded = Ct4Entry.decode(forwardValue);
+				const flags = CtFlags.SVC_FORWARD | (port % 2 === 0 ? over : 0);
+				rows.push([
+					Ct4Key.encode({ ...client, loPort: port, hi: ipv4(1, 96), hiPort: 80 }),
+					Ct4Entry.encode({ ...decoded, flags }),
+				]);
+				const replyFlags = answered | (port % 2 === 0 ? 0 : over);
+				const [, replyValue] = reply(11, replyFlags);
+				rows.push([Ct4Key.encode({ ...client, loPort: port, hi: ipv4(9, 203), hiPort: 8080 }), replyValue]);
+			}
+			expect((await run(rows)).ct).toHaveLength(0);
 		});
 
 		it('find each other when the backend sees another port of the client', async () => {
 			const other = Ct4Key.encode({ ...client, loPort: 33_333, hi: ipv4(9, 203), hiPort: 8080 });
-			const [, value] = reply(3000, answered);
+			const [, value] = reply(3000, answered, { snatPort: 4000 });
 			const rows = (snatPort: number): Rows => [forward(3000, { snatPort }), [other, value]];
-			expect((await run(rows(33_333))).ct.rows).toHaveLength(2);
-			expect((await run(rows(33_334))).ct.rows).toEqual([[other, value]]);
+			expect((await run(rows(33_333))).ct).toHaveLength(2);
+			expect(sorted((await run(rows(33_334))).ct)).toEqual(sorted([[other, value]]));
 		});
 	});
 
@@ -152,17 +222,23 @@ describe('conntrack garbage collection', () => {
 		];
 
 		it('move into it once they are answered and there is room', async () => {
-			const { ct, ctfull4, report } = await run([], [], [...rows]);
-			expect(ct.rows).toEqual(rows.slice(0, 1));
-			expect(ctfull4.rows).toEqual(rows.slice(1, 2));
-			expect(report).toMatchObject({ ct4: 1, ctfull: 1, ctDeleted: 1 });
+			const { ct, full, report } = await run([], [], rows);
+			expect(sorted(ct)).toEqual(sorted(rows.slice(0, 1)));
+			expect(sorted(full)).toEqual(sorted(rows.slice(1, 2)));
+			expect(report.IPv4).toMatchObject({ entries: 1, overflow: 1, deleted: 1 });
 		});
 
 		it('stay where they are while it is full', async () => {
-			const { ct, ctfull4, report } = await run([], [], [...rows], 0);
-			expect(ct.rows).toEqual([]);
-			expect(ctfull4.rows).toEqual(rows.slice(0, 2));
-			expect(report).toMatchObject({ ct4: 0, ctfull: 2, ctDeleted: 1 });
+			const taken: Rows = [[key(L4Proto.UDP, 9), entry(0, 1)]];
+			const { ct, full, report } = await run([], [], rows, { ct4: mapOf(CT4, taken, HASH, 1) });
+			expect(sorted(ct)).toEqual(sorted(taken));
+			expect(sorted(full)).toEqual(sorted(rows.slice(0, 2)));
+			expect(report.IPv4).toMatchObject({ entries: 1, overflow: 2, deleted: 1 });
+		});
+
+		it('are not looked for when the programs have put none there', async () => {
+			const { full, report } = await run([], [], rows, { overflowInUse: false });
+			expect([full.length, report.IPv4.overflow]).toEqual([3, 0]);
 		});
 	});
 
@@ -179,8 +255,8 @@ describe('conntrack garbage collection', () => {
 				[natKey(50_002), natEntry(4002, 1)],
 			],
 		);
-		expect(report).toEqual({ ct4: 1, ct6: 0, ctfull: 0, ctDeleted: 0, nat: 2, natDeleted: 1 });
-		expect(nat.rows.map(([row]) => CtKey.decode(row).loPort)).toEqual([50_000, 50_002]);
+		expect(report).toMatchObject({ IPv4: { entries: 1 }, nat: 2, natDeleted: 1 });
+		expect(nat.map(([row]) => CtKey.decode(row).loPort).sort()).toEqual([50_000, 50_002]);
 	});
 
 	it('removes a dead flow and its port in the same pass', async () => {
@@ -193,29 +269,44 @@ describe('conntrack garbage collection', () => {
 				],
 			],
 		);
-		expect([ct.rows.length, nat.rows.length]).toEqual([0, 0]);
+		expect([ct.length, nat.length]).toEqual([0, 0]);
 	});
 });
 
 describe('addresses that change hands', () => {
 	it('forgets the flows of an address at either end and no others', async () => {
 		const other = Ct4Key.encode({ lo: ipv4(7, 10), hi: ipv4(9, 203), loPort: 1, hiPort: 2, proto: L4Proto.UDP });
-		const ct4 = new MemoryMap(
-			[
+		const pod6 = Uint8Array.from({ length: 16 }, (_, index) => index);
+		const row6 = CtKey.encode({ lo: pod6, hi: NODE, loPort: 1, hiPort: 2, proto: L4Proto.UDP });
+		const maps = {
+			ct4: mapOf(CT4, [
 				[key(L4Proto.TCP), entry(0, 0)],
 				[other, entry(0, 0)],
-			],
-			Ct4Key.size,
-		);
-		const pod6 = Uint8Array.from({ length: 16 }, (_, index) => index);
-		const ct6 = new MemoryMap([
-			[CtKey.encode({ lo: pod6, hi: NODE, loPort: 1, hiPort: 2, proto: L4Proto.UDP }), entry(0, 0)],
-		]);
-		const maps = { ct4, ct6, ctfull4: new MemoryMap([[key(L4Proto.UDP), entry(0, 0)]], Ct4Key.size), ctfull6: none() };
+			]),
+			ct6: mapOf(CT6, [[row6, new Uint8Array(CtEntry.size)]]),
+			ctfull4: mapOf(CT4, [[key(L4Proto.UDP), entry(0, 0)]], LRU_HASH),
+			ctfull6: mapOf(CT6, [], LRU_HASH),
+		};
 		expect(await forgetAddresses(maps, [POD, pod6])).toBe(3);
-		expect(ct4.rows.map(([row]) => [...row])).toEqual([[...other]]);
-		expect(ct6.rows).toEqual([]);
+		expect(maps.ct4.entries().map(([row]) => [...row])).toEqual([[...other]]);
+		expect(maps.ct6.entries()).toEqual([]);
 		expect(await forgetAddresses(maps, [v4(8)])).toBe(0);
+	});
+});
+
+describe('offsets of fields', () => {
+	it('are those that the codecs write to', () => {
+		const value = CtEntry.encode({ ...CtEntry.decode(new Uint8Array(CtEntry.size)), flags: 0xabcd, lastSeen: 0x1234 });
+		const view = new DataView(value.buffer);
+		expect(view.getUint16(fieldOffset(CtEntry, 'flags'), true)).toBe(0xabcd);
+		expect(view.getUint32(fieldOffset(CtEntry, 'lastSeen'), true)).toBe(0x1234);
+	});
+});
+
+describe('countEntries', () => {
+	it('counts without a copy of the map', async () => {
+		const rows = Array.from({ length: 57 }, (_, n): [Uint8Array, Uint8Array] => [key(6, n), entry(0, 0)]);
+		expect(await countEntries(mapOf(CT4, rows, LRU_HASH))).toBe(57);
 	});
 });
 

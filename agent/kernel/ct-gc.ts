@@ -1,132 +1,79 @@
 /**
  * Removes conntrack and masquerade entries whose flow is over. Nothing else does: a full conntrack table sends new flows to a small
  * one where they evict each other, and an entry of the masquerade table is a port that nobody else can have.
- * Dumps and deletions run on a worker thread; the scan yields to the event loop between slices.
+ * All of it happens in native code on a worker thread; here is only what the bytes mean and when a flow is over.
  */
-import { setImmediate as yieldToLoop } from 'node:timers/promises';
-import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
-import { errorCode } from '../model/errors.ts';
-import { elapsedSeconds } from './jiffies.ts';
-
-/** Seconds without a packet after which an entry goes, by state. */
-export interface CtTimeouts {
-	readonly tcpEstablished: number;
-	/** After RST, or FIN from both sides. */
-	readonly tcpClosing: number;
-	/** One side has sent its FIN. */
-	readonly tcpHalfClosed: number;
-	/** No reply yet. */
-	readonly tcpOpening: number;
-	readonly udpReplied: number;
-	readonly udpUnreplied: number;
-	readonly icmp: number;
-	/** SCTP and everything else. */
-	readonly other: number;
-}
-
-/** Those of netfilter where Kubernetes users know them; established and half-closed TCP as
- * kube-proxy sets them (24 h, 1 h). */
-export const DEFAULT_CT_TIMEOUTS: CtTimeouts = {
-	tcpEstablished: 86_400,
-	tcpClosing: 10,
-	tcpHalfClosed: 3600,
-	tcpOpening: 60,
-	udpReplied: 180,
-	udpUnreplied: 30,
-	icmp: 30,
-	other: 600,
-};
+import {
+	Ct4Entry,
+	Ct4Key,
+	CtBackendWord,
+	CtEntry,
+	CtFlags,
+	CtKey,
+	L4Proto,
+	NatEntry,
+} from '../../native/abi/generated.ts';
+import {
+	ANY_PROTO,
+	type BpfMap,
+	type FlowPattern,
+	type FlowTableSpec,
+	moveEntries,
+	type PairSpec,
+	type SweepResult,
+	type SweepSpec,
+	sweepMap,
+	sweepOrphans,
+} from '../../native/index.ts';
+import { type CtTimeouts, DEFAULT_CT_TIMEOUTS, idleRules } from './ct-timeouts.ts';
+import { fieldOffsets } from './field-offset.ts';
 
 /** A masquerade entry younger than this is kept although its flow is not in the conntrack table (yet). */
 const NAT_GRACE_SECONDS = 10;
-const SLICE = 4096;
-
-/** The part of BpfMap that is needed. */
-export interface DumpableMap {
-	/** Flat arrays: count × key size, count × value size. */
-	dumpAsync(): Promise<{ count: number; keys: Uint8Array; values: Uint8Array }>;
-	deleteBatch(keys: Uint8Array): Promise<number>;
-	/** Flags as those of bpf_map_update_elem. @throws an error with code EEXIST or E2BIG */
-	set(key: Uint8Array, value: Uint8Array, flags?: number): void;
-}
 
 /** Where flows are: the table of each family, and what found it full. */
 export interface CtMaps {
-	readonly ct4: DumpableMap;
-	readonly ct6: DumpableMap;
-	readonly ctfull4: DumpableMap;
-	readonly ctfull6: DumpableMap;
+	readonly ct4: BpfMap;
+	readonly ct6: BpfMap;
+	readonly ctfull4: BpfMap;
+	readonly ctfull6: BpfMap;
+}
+
+/** One family after a pass. A service flow has two entries. */
+export interface FamilyReport {
+	/** Entries left in the table. */
+	readonly entries: number;
+	/** Flows that found it full and could not be moved into it since. */
+	readonly overflow: number;
+	readonly deleted: number;
+	/** Rows of backends, once for each deleted flow that counted as an open connection of its backend. */
+	readonly closedAtBackends: readonly number[];
+	readonly seconds: number;
+	/** Of `entries`, by protocol. */
+	readonly byProtocol: Readonly<Record<CountedProtocol, number>>;
+	/** Of the TCP entries: RST, or FIN from both sides. */
+	readonly closing: number;
+	/** Of the TCP entries: nobody has answered. */
+	readonly synOnly: number;
 }
 
 export interface CtGcReport {
-	/** Entries left, by map. */
-	readonly ct4: number;
-	readonly ct6: number;
-	/** Flows of both families that found their table full and could not be moved into it since. */
-	readonly ctfull: number;
+	readonly IPv4: FamilyReport;
+	readonly IPv6: FamilyReport;
+	/** Masquerade entries left. */
 	readonly nat: number;
-	readonly ctDeleted: number;
 	readonly natDeleted: number;
 }
 
-/** Seconds a flow of this protocol and state may be idle. @param flags  of both entries of a service flow */
-export function idleLimit(proto: number, flags: number, timeouts: CtTimeouts): number {
-	const replied = (flags & CtFlags.ESTABLISHED) !== 0;
-	switch (proto) {
-		case L4Proto.TCP:
-			if (flags & CtFlags.CLOSING) return timeouts.tcpClosing;
-			if (flags & (CtFlags.FIN_FORWARD | CtFlags.FIN_REPLY)) return timeouts.tcpHalfClosed;
-			return replied ? timeouts.tcpEstablished : timeouts.tcpOpening;
-		case L4Proto.UDP:
-			return replied ? timeouts.udpReplied : timeouts.udpUnreplied;
-		case L4Proto.ICMP:
-		case L4Proto.ICMPV6:
-			return timeouts.icmp;
-		default:
-			return timeouts.other;
-	}
-}
-
-/** Calls `visit` for every entry, letting the event loop run in between. */
-async function scan(count: number, visit: (index: number) => void): Promise<void> {
-	for (let start = 0; start < count; start += SLICE) {
-		for (let index = start; index < Math.min(count, start + SLICE); index++) visit(index);
-		if (start + SLICE < count) await yieldToLoop();
-	}
-}
-
-function pick(keys: Uint8Array, size: number, indexes: readonly number[]): Uint8Array {
-	const out = new Uint8Array(indexes.length * size);
-	indexes.forEach((index, at) => {
-		out.set(keys.subarray(index * size, (index + 1) * size), at * size);
-	});
-	return out;
-}
-
-/** Identifies {pod, port, remote, port, proto} in either table. The pod's side comes first. */
-function flowName(pod: Uint8Array, podPort: number, remote: Uint8Array, remotePort: number, proto: number): string {
-	return `${Buffer.from(pod).toString('latin1')}${podPort},${Buffer.from(remote).toString('latin1')}${remotePort},${proto}`;
-}
-
-function hasBytes(a: Uint8Array, b: Uint8Array): boolean {
-	return Buffer.compare(a, b) === 0;
-}
-
-/** Name of the flow a masquerade entry serves: the remote end is the side of the key that is not this node. */
-function natFlowName(key: CtKey, entry: NatEntry, nodeAddresses: readonly Uint8Array[]): string {
-	const loIsNode = nodeAddresses.some((address) => hasBytes(address, key.lo));
-	const remote = loIsNode ? key.hi : key.lo;
-	const echo = key.proto === L4Proto.ICMP || key.proto === L4Proto.ICMPV6;
-	return flowName(entry.addr, entry.port, remote, echo ? entry.port : loIsNode ? key.hiPort : key.loPort, key.proto);
-}
-
 export interface CtGcOptions extends CtMaps {
-	readonly nat: DumpableMap;
+	readonly nat: BpfMap;
 	/** Low 32 bits of jiffies, and their rate. */
 	readonly clock: { now(): number; readonly hz: number };
 	/** 16-byte addresses of this node that masquerading uses. */
 	readonly nodeAddresses: readonly Uint8Array[];
 	readonly timeouts?: CtTimeouts;
+	/** False = nothing is in the overflow tables, which saves half of the look-ups. */
+	readonly overflowInUse?: boolean;
 }
 
 const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0);
@@ -148,205 +95,126 @@ export function widenEntry(entry: Ct4Entry): CtEntry {
 	return { ...entry, xlateAddr: entry.xlateAddr === 0 ? new Uint8Array(16) : mappedAddress(entry.xlateAddr) };
 }
 
+/** Bytes of a 16-byte address that the IPv4 table leaves out. */
+const PREFIX4 = MAPPED.subarray(0, 12);
+
 interface CtTable {
-	readonly map: DumpableMap;
-	/** What found `map` full. */
-	readonly overflow: DumpableMap;
-	readonly keySize: number;
-	readonly valueSize: number;
-	readonly value: (view: DataView, offset: number) => CtEntry;
-	readonly key: (view: DataView, offset: number) => CtKey;
+	readonly main: BpfMap;
+	/** What found `main` full. */
+	readonly overflow: BpfMap;
+	readonly prefix: Uint8Array;
+	readonly key: FlowTableSpec['key'];
+	readonly value: Record<'flags' | 'lastSeen' | 'backend' | 'xlateAddr' | 'xlatePort' | 'snatPort', number>;
 }
 
-function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): CtTable[] {
-	return [
-		{
-			map: ct4,
-			overflow: ctfull4,
-			keySize: Ct4Key.size,
-			valueSize: Ct4Entry.size,
-			key: (view, offset) => widenKey(Ct4Key.decodeFrom(view, offset)),
-			value: (view, offset) => widenEntry(Ct4Entry.decodeFrom(view, offset)),
-		},
-		{
-			map: ct6,
-			overflow: ctfull6,
-			keySize: CtKey.size,
-			valueSize: CtEntry.size,
-			key: CtKey.decodeFrom,
-			value: CtEntry.decodeFrom,
-		},
-	];
+const KEY4 = fieldOffsets(Ct4Key, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
+const KEY6 = fieldOffsets(CtKey, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
+const VALUE4 = fieldOffsets(Ct4Entry, 'flags', 'lastSeen', 'backend', 'xlateAddr', 'xlatePort', 'snatPort');
+const VALUE6 = fieldOffsets(CtEntry, 'flags', 'lastSeen', 'backend', 'xlateAddr', 'xlatePort', 'snatPort');
+const NAT = fieldOffsets(NatEntry, 'addr', 'port', 'lastSeen');
+
+function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): Record<'IPv4' | 'IPv6', CtTable> {
+	return {
+		IPv4: { main: ct4, overflow: ctfull4, prefix: PREFIX4, key: KEY4, value: VALUE4 },
+		IPv6: { main: ct6, overflow: ctfull6, prefix: new Uint8Array(), key: KEY6, value: VALUE6 },
+	};
+}
+
+const PROTOCOLS = { tcp: L4Proto.TCP, udp: L4Proto.UDP, sctp: L4Proto.SCTP } as const;
+export type CountedProtocol = keyof typeof PROTOCOLS | 'icmp' | 'other';
+
+/** What is counted of the entries that stay. Order is that of `countsOf`. */
+const COUNTERS: readonly FlowPattern[] = [
+	...Object.values(PROTOCOLS).map((proto) => ({ proto, mask: 0, value: 0 })),
+	{ proto: L4Proto.ICMP, mask: 0, value: 0 },
+	{ proto: L4Proto.ICMPV6, mask: 0, value: 0 },
+	{ proto: L4Proto.TCP, mask: CtFlags.CLOSING, value: CtFlags.CLOSING },
+	// A forward entry never sees the answer itself.
+	{ proto: L4Proto.TCP, mask: CtFlags.ESTABLISHED | CtFlags.SVC_FORWARD | CtFlags.CLOSING, value: 0 },
+	{ proto: ANY_PROTO, mask: 0, value: 0 },
+];
+
+function countsOf({ counts }: SweepResult): Pick<FamilyReport, 'byProtocol' | 'closing' | 'synOnly'> {
+	const [tcp = 0, udp = 0, sctp = 0, icmp4 = 0, icmp6 = 0, closing = 0, synOnly = 0, all = 0] = counts;
+	const icmp = icmp4 + icmp6;
+	return { byProtocol: { tcp, udp, sctp, icmp, other: all - tcp - udp - sctp - icmp }, closing, synOnly };
 }
 
 /** One pass over all tables. @throws what the maps throw; what was deleted before stays deleted */
 export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport> {
 	const now = options.clock.now();
-	const pass: Pass = {
-		idleSeconds: (entry) => elapsedSeconds(now, entry.lastSeen, options.clock.hz),
-		timeouts: options.timeouts ?? DEFAULT_CT_TIMEOUTS,
-		masqueraded: new Set(),
+	const tables = tablesOf(options);
+	const IPv4 = await collectFamily(tables.IPv4, options, now);
+	const IPv6 = await collectFamily(tables.IPv6, options, now);
+	const nat = await collectNat(options, now);
+	return { IPv4, IPv6, nat: nat.entries, natDeleted: nat.deleted };
+}
+
+async function collectFamily(table: CtTable, options: CtGcOptions, now: number): Promise<FamilyReport> {
+	const began = performance.now();
+	const { flags, lastSeen } = table.value;
+	const pairs = pairsOf(table, mapsOf(table, options));
+	const spec: SweepSpec = {
+		layout: { proto: table.key.proto, flags, lastSeen },
+		now,
+		rules: idleRules(options.timeouts ?? DEFAULT_CT_TIMEOUTS, options.clock.hz),
+		counters: COUNTERS,
+		note: { mask: CtFlags.COUNTED, offset: table.value.backend },
+		pairs,
 	};
-	const families: FamilyReport[] = [];
-	for (const table of tablesOf(options)) families.push(await collectFamily(table, pass));
-	const nat = await collectNat(options, now, pass.masqueraded);
-	const sum = (of: (report: FamilyReport) => number): number => families.map(of).reduce((a, b) => a + b, 0);
+	const main = await sweepMap(table.main, spec);
+	const overflow = options.overflowInUse === false ? NOTHING : await sweepMap(table.overflow, spec);
+	// Answered flows go where nothing evicts them.
+	const moved =
+		overflow.entries === 0
+			? NOTHING
+			: await moveEntries(table.overflow, table.main, { flags, mask: CtFlags.ESTABLISHED, pairs });
 	return {
-		ct4: families[0]?.kept ?? 0,
-		ct6: families[1]?.kept ?? 0,
-		ctfull: sum((family) => family.overflow),
-		ctDeleted: sum((family) => family.deleted),
-		...nat,
+		entries: main.entries + moved.deleted,
+		overflow: overflow.entries - moved.deleted,
+		deleted: main.deleted + overflow.deleted,
+		closedAtBackends: [...main.noted, ...overflow.noted].map((word) => word & CtBackendWord.MASK),
+		seconds: (performance.now() - began) / 1000,
+		...countsOf(main),
 	};
 }
 
-/** What all tables of one pass share. */
-interface Pass {
-	readonly idleSeconds: (entry: CtEntry) => number;
-	readonly timeouts: CtTimeouts;
-	/** Names of the flows that use a port of this node. */
-	readonly masqueraded: Set<string>;
-}
+const NOTHING: SweepResult = { entries: 0, deleted: 0, counts: [], noted: [] };
 
-interface FamilyReport {
-	readonly kept: number;
-	readonly overflow: number;
-	readonly deleted: number;
-}
-
-/** Flags of both entries of a flow, and seconds since either was used. */
-interface FlowState {
-	flags: number;
-	idleSeconds: number;
+function mapsOf(table: CtTable, { overflowInUse }: Pick<CtGcOptions, 'overflowInUse'>): BpfMap[] {
+	return overflowInUse === false ? [table.main] : [table.main, table.overflow];
 }
 
 /** The two entries of a service flow live and die together: each sees one direction only. */
-async function collectFamily(table: CtTable, pass: Pass): Promise<FamilyReport> {
-	const parts = [await readTable(table, table.map), await readTable(table, table.overflow)] as const;
-	const pairs = new Map<string, FlowState>();
-	for (const part of parts) {
-		await scan(part.count, (index) => {
-			const { key, entry } = part.at(index);
-			const name = serviceFlowName(key, entry);
-			if (name === undefined) return;
-			const state = pairs.get(name) ?? { flags: 0, idleSeconds: Number.POSITIVE_INFINITY };
-			state.flags |= entry.flags;
-			state.idleSeconds = Math.min(state.idleSeconds, pass.idleSeconds(entry));
-			pairs.set(name, state);
-		});
-	}
-	const [main, overflow] = [await judge(parts[0], pairs, pass), await judge(parts[1], pairs, pass)];
-	let deleted = 0;
-	for (const { part, dead } of [main, overflow]) {
-		if (dead.length > 0) deleted += await part.map.deleteBatch(pick(part.keys, table.keySize, dead));
-	}
-	const moved = await moveOverflow(table, overflow);
+function pairsOf({ prefix, key, value }: CtTable, maps: readonly BpfMap[]): PairSpec {
 	return {
-		kept: parts[0].count - main.dead.length + moved,
-		overflow: parts[1].count - overflow.dead.length - moved,
-		deleted,
+		maps,
+		prefix,
+		key,
+		paired: CtFlags.SVC_FORWARD | CtFlags.SVC_REPLY,
+		initiatorIsHi: CtFlags.INITIATOR_IS_HI,
+		// There snatPort is a port of the node, which is in neither key.
+		otherSense: CtFlags.MASQUERADE,
+		value: { address: value.xlateAddr, port: value.xlatePort, ownPort: value.snatPort },
 	};
 }
 
-interface ReadTable {
-	readonly map: DumpableMap;
-	readonly count: number;
-	readonly keys: Uint8Array;
-	readonly values: Uint8Array;
-	readonly at: (index: number) => { readonly key: CtKey; readonly entry: CtEntry };
-}
-
-async function readTable(table: CtTable, map: DumpableMap): Promise<ReadTable> {
-	const { count, keys, values } = await map.dumpAsync();
-	const keyView = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
-	const valueView = new DataView(values.buffer, values.byteOffset, values.byteLength);
-	const at = (index: number): { key: CtKey; entry: CtEntry } => ({
-		key: table.key(keyView, index * table.keySize),
-		entry: table.value(valueView, index * table.valueSize),
+function collectNat(options: CtGcOptions, now: number): Promise<SweepResult> {
+	return sweepOrphans(options.nat, {
+		key: KEY6,
+		value: { address: NAT.addr, port: NAT.port, lastSeen: NAT.lastSeen },
+		now,
+		grace: NAT_GRACE_SECONDS * options.clock.hz,
+		own: options.nodeAddresses,
+		echoProtos: [L4Proto.ICMP, L4Proto.ICMPV6],
+		tables: Object.values(tablesOf(options)).map((table) => ({
+			maps: mapsOf(table, options),
+			prefix: table.prefix,
+			key: table.key,
+			flags: table.value.flags,
+			mask: CtFlags.MASQUERADE,
+		})),
 	});
-	return { map, count, keys, values, at };
-}
-
-interface Judged {
-	readonly part: ReadTable;
-	/** Indexes of entries to delete, and of live ones that have been answered. */
-	readonly dead: number[];
-	readonly answered: number[];
-}
-
-async function judge(part: ReadTable, pairs: ReadonlyMap<string, FlowState>, pass: Pass): Promise<Judged> {
-	const judged: Judged = { part, dead: [], answered: [] };
-	await scan(part.count, (index) => {
-		const { key, entry } = part.at(index);
-		const name = serviceFlowName(key, entry);
-		const state = name === undefined ? undefined : pairs.get(name);
-		const flags = state?.flags ?? entry.flags;
-		const idle = state?.idleSeconds ?? pass.idleSeconds(entry);
-		if (idle > idleLimit(key.proto, flags, pass.timeouts)) {
-			judged.dead.push(index);
-			return;
-		}
-		if (flags & CtFlags.ESTABLISHED) judged.answered.push(index);
-		if (entry.flags & CtFlags.MASQUERADE) pass.masqueraded.add(initiatorFirst(key, entry));
-	});
-	return judged;
-}
-
-/** Name of a flow by its own key. */
-function initiatorFirst(key: CtKey, { flags }: CtEntry): string {
-	return flags & CtFlags.INITIATOR_IS_HI
-		? flowName(key.hi, key.hiPort, key.lo, key.loPort, key.proto)
-		: flowName(key.lo, key.loPort, key.hi, key.hiPort, key.proto);
-}
-
-/** The same for both entries of a service flow: {client, backend} as the backend sees it. undefined = no service. */
-function serviceFlowName(key: CtKey, entry: CtEntry): string | undefined {
-	const { flags, snatPort, xlateAddr, xlatePort } = entry;
-	if (flags & CtFlags.SVC_REPLY) return initiatorFirst(key, entry);
-	if (!(flags & CtFlags.SVC_FORWARD)) return undefined;
-	const [client, port] = flags & CtFlags.INITIATOR_IS_HI ? [key.hi, key.hiPort] : [key.lo, key.loPort];
-	const seenPort = snatPort !== 0 && !(flags & CtFlags.MASQUERADE) ? snatPort : port;
-	return flowName(client, seenPort, xlateAddr, xlatePort, key.proto);
-}
-
-const BPF_NOEXIST = 1;
-
-/**
- * Moves flows that have been answered into the table that was full when they began, as far as there is room now: there nothing
- * evicts them. @returns how many
- */
-async function moveOverflow(table: CtTable, { part, answered }: Judged): Promise<number> {
-	const moved: number[] = [];
-	for (const index of answered) {
-		const key = part.keys.slice(index * table.keySize, (index + 1) * table.keySize);
-		try {
-			table.map.set(key, part.values.slice(index * table.valueSize, (index + 1) * table.valueSize), BPF_NOEXIST);
-		} catch (error) {
-			if (errorCode(error) === 'E2BIG') break;
-			if (errorCode(error) !== 'EEXIST') throw error;
-		}
-		moved.push(index);
-	}
-	return moved.length > 0 ? part.map.deleteBatch(pick(part.keys, table.keySize, moved)) : 0;
-}
-
-async function collectNat(
-	options: CtGcOptions,
-	now: number,
-	masqueraded: ReadonlySet<string>,
-): Promise<{ nat: number; natDeleted: number }> {
-	const nat = await options.nat.dumpAsync();
-	const keys = new DataView(nat.keys.buffer, nat.keys.byteOffset, nat.keys.byteLength);
-	const values = new DataView(nat.values.buffer, nat.values.byteOffset, nat.values.byteLength);
-	const dead: number[] = [];
-	await scan(nat.count, (index) => {
-		const entry = NatEntry.decodeFrom(values, index * NatEntry.size);
-		if (elapsedSeconds(now, entry.lastSeen, options.clock.hz) <= NAT_GRACE_SECONDS) return;
-		const key = CtKey.decodeFrom(keys, index * CtKey.size);
-		if (!masqueraded.has(natFlowName(key, entry, options.nodeAddresses))) dead.push(index);
-	});
-	const natDeleted = dead.length ? await options.nat.deleteBatch(pick(nat.keys, CtKey.size, dead)) : 0;
-	return { nat: nat.count - natDeleted, natDeleted };
 }
 
 /**
@@ -356,19 +224,23 @@ async function collectNat(
  * @returns entries deleted
  */
 export async function forgetAddresses(maps: CtMaps, addresses: readonly Uint8Array[]): Promise<number> {
-	const wanted = new Set(addresses.map((address) => Buffer.from(address).toString('latin1')));
-	const isWanted = (address: Uint8Array): boolean => wanted.has(Buffer.from(address).toString('latin1'));
 	let deleted = 0;
-	const tables = tablesOf(maps).flatMap((table) => [table, { ...table, map: table.overflow }]);
-	for (const table of tables) {
-		const { count, keys } = await table.map.dumpAsync();
-		const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
-		const found: number[] = [];
-		await scan(count, (index) => {
-			const key = table.key(view, index * table.keySize);
-			if (isWanted(key.lo) || isWanted(key.hi)) found.push(index);
-		});
-		if (found.length > 0) deleted += await table.map.deleteBatch(pick(keys, table.keySize, found));
+	for (const { main, overflow, prefix, key, value } of Object.values(tablesOf(maps))) {
+		const own = addresses.filter((address) => Buffer.compare(address.subarray(0, prefix.length), prefix) === 0);
+		if (own.length === 0) continue;
+		const spec: SweepSpec = {
+			layout: { proto: key.proto, flags: value.flags, lastSeen: value.lastSeen },
+			now: 0,
+			rules: [],
+			touching: { offsets: [key.lo, key.hi], addresses: own.map((address) => address.subarray(prefix.length)) },
+		};
+		for (const map of [main, overflow]) deleted += (await sweepMap(map, spec)).deleted;
 	}
 	return deleted;
+}
+
+/** Entries of a map that ages out by itself; a look at all of it on a worker thread. */
+export async function countEntries(map: BpfMap): Promise<number> {
+	const layout = { proto: 0, flags: 0, lastSeen: 0 };
+	return (await sweepMap(map, { layout, now: 0, rules: [] })).entries;
 }

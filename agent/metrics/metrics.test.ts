@@ -21,6 +21,10 @@ function sourceOf(changes: Partial<MetricsSource> = {}): MetricsSource {
 		],
 		endpoints: () => 6,
 		ready: () => true,
+		conntrack: () => {
+			const family = { byProtocol: { tcp: 7, udp: 2 }, closing: 3, synOnly: 1 };
+			return { IPv4: family, IPv6: { ...family, closing: 0 } };
+		},
 		syncs: () => new Map(),
 		plans: () => new Map(),
 		...changes,
@@ -75,6 +79,9 @@ describe('metrics', () => {
 		['fairlead_map_capacity_entries{map="ct"}', 200],
 		['fairlead_map_pressure_ratio{map="services"}', 0.07],
 		['fairlead_map_pressure_ratio{map="ct"}', undefined],
+		['fairlead_conntrack_entries{ip_family="IPv4",protocol="tcp"}', 7],
+		['fairlead_conntrack_tcp_entries{ip_family="IPv4",state="closing"}', 3],
+		['fairlead_conntrack_tcp_entries{ip_family="IPv6",state="syn-only"}', 1],
 		['fairlead_masquerade_exhausted_total', DropReason.NAT_EXHAUSTED],
 		['fairlead_map_memory_bytes{map="ct"}', 8192],
 	])('has %s %s', async (name, value) => {

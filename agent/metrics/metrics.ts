@@ -9,6 +9,7 @@ import { dropReasonName } from '../flows/drop-reasons.ts';
 import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
 import { pressureOf } from '../health/map-pressure.ts';
+import type { FamilyName } from '../health/proxy-health.ts';
 import { Histogram, Registry } from './prom-client.ts';
 import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
 import { addCounter, addGauge, type Sample } from './register.ts';
@@ -23,6 +24,13 @@ export interface MapUse {
 	readonly bytes: number;
 }
 
+/** Conntrack entries of one family; a service flow has two. */
+export interface ConntrackUse {
+	readonly byProtocol: Readonly<Record<string, number>>;
+	readonly closing: number;
+	readonly synOnly: number;
+}
+
 /** Read at each scrape; each must be cheap. */
 export interface MetricsSource extends ProxySource {
 	/** readDropTotals of agent/flows/counters.ts. */
@@ -32,6 +40,8 @@ export interface MetricsSource extends ProxySource {
 	flows(): FlowStats;
 	maps(): readonly MapUse[];
 	endpoints(): number;
+	/** The last collection of flows; undefined = none yet. */
+	conntrack(): Readonly<Record<FamilyName, ConntrackUse>> | undefined;
 	ready(): boolean;
 }
 
@@ -60,6 +70,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 	addAgent(registry, options);
 	addDatapath(registry, options.source);
 	addFlows(registry, options.source);
+	addConntrack(registry, options.source);
 	addMaps(registry, options.source);
 	addProcess(registry);
 	const reconcile = new Histogram({
@@ -140,6 +151,35 @@ function addFlows(registry: MetricRegistry, source: MetricsSource): void {
 	addGauge(registry, 'fairlead_flow_subscribers', 'Clients that follow flows', [], () => [
 		[{}, source.flows().subscribers],
 	]);
+}
+
+function addConntrack(registry: MetricRegistry, source: MetricsSource): void {
+	const read = (each: (family: ConntrackUse) => [string, number][], label: string) => (): Sample[] =>
+		Object.entries(source.conntrack() ?? {})
+			.filter(([ip_family]) => ip_family === 'IPv4' || ip_family === 'IPv6')
+			.flatMap(([ip_family, family]) =>
+				each(family).map(([name, value]): Sample => [{ ip_family, [label]: name }, value]),
+			);
+	addGauge(
+		registry,
+		'fairlead_conntrack_entries',
+		'Conntrack entries at the last collection by protocol; a service flow has two',
+		['ip_family', 'protocol'],
+		read(({ byProtocol }) => Object.entries(byProtocol), 'protocol'),
+	);
+	addGauge(
+		registry,
+		'fairlead_conntrack_tcp_entries',
+		'TCP conntrack entries at the last collection that nobody has answered, or that are closing',
+		['ip_family', 'state'],
+		read(
+			({ synOnly, closing }) => [
+				['syn-only', synOnly],
+				['closing', closing],
+			],
+			'state',
+		),
+	);
 }
 
 function addMaps(registry: MetricRegistry, source: MetricsSource): void {

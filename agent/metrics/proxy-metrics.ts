@@ -4,7 +4,7 @@
  * One run of our reconciler serves both families; it counts for each family that had something to do in it.
  */
 import type { Registry as MetricRegistry } from 'prom-client';
-import { SvcFlags } from '../../native/abi/generated.ts';
+import { SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { FamilyName } from '../health/proxy-health.ts';
 import { familyName } from '../health/proxy-health.ts';
 import type { FamilySync, SyncObserver } from '../health/sync-tracker.ts';
@@ -149,11 +149,12 @@ function lackOf(plan: OwnerPlan): Set<`${PolicyLabel} ${FamilyName}`> {
 	const found = new Set<`${PolicyLabel} ${FamilyName}`>();
 	for (const port of plan.ports) {
 		if (port.local.length > 0) continue;
-		for (const { address, flags } of port.frontends) {
+		for (const { address, flags, scope } of port.frontends) {
 			if (!(flags & SvcFlags.ANY_ENDPOINTS)) continue;
 			const family = familyName(familyOf(address));
 			if (flags & SvcFlags.LOCAL_INTERNAL) found.add(`internal ${family}`);
-			if (flags & SvcFlags.LOCAL_EXTERNAL) found.add(`external ${family}`);
+			// a ClusterIP has both flags for its one policy
+			if (scope === SvcScope.EXTERNAL && flags & SvcFlags.LOCAL_EXTERNAL) found.add(`external ${family}`);
 		}
 	}
 	return found;

@@ -16,8 +16,9 @@ import { NameTable } from '../flows/names.ts';
 import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
 import { PressureWatch } from '../health/map-pressure.ts';
+import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
-import { jiffiesClock } from '../kernel/jiffies.ts';
+import { type JiffiesClock, jiffiesClock } from '../kernel/jiffies.ts';
 import { kernelHz } from '../kernel/kernel-hz.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -27,6 +28,7 @@ import type { Node } from '../model/node.ts';
 import { ReconcileLoop } from '../reconcile/loop.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
+import { FlowCollector } from './collector.ts';
 import { Dataplane } from './dataplane.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { tidyMemory } from './memory.ts';
@@ -51,7 +53,6 @@ export interface AgentOptions {
 
 /** Repairs, collection and replays, in milliseconds. */
 const REFRESH_MS = 30_000;
-const COLLECT_MS = 30_000;
 const SWEEP_MS = 60_000;
 /** Somebody else may have written to the service maps; comparing all of them is not free. */
 const RESYNC_MS = 600_000;
@@ -126,6 +127,7 @@ export class Agent {
 		await this.#nodeLoop.close();
 		await this.#running?.services.close();
 		await this.#running?.pods.close();
+		await this.#running?.collector.close();
 		await this.#health.close();
 		await this.#api?.close();
 		this.#nameKeeper?.close();
@@ -231,7 +233,16 @@ export class Agent {
 		const report = await dataplane.activate(() => pods.attachments());
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
 		const sizes = { ct4: values.ctMaxEntries, ...values.maps } as Record<string, number>;
-		this.#running = { dataplane, services, pods, clock, memory: plannedMemory(sizes), facts: this.#facts(dataplane) };
+		const collector = this.#collector(dataplane, clock);
+		this.#running = {
+			dataplane,
+			services,
+			pods,
+			clock,
+			collector,
+			memory: plannedMemory(sizes),
+			facts: this.#facts(dataplane),
+		};
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();
 		await pods.serve(() => this.#cniReadiness());
@@ -268,8 +279,19 @@ export class Agent {
 		});
 	}
 
+	#collector(dataplane: Dataplane, clock: JiffiesClock): FlowCollector {
+		return new FlowCollector({
+			dataplane,
+			clock,
+			timeouts: ctTimeoutsOf(this.#config.values.ctTimeouts),
+			onFamily: (family, { seconds, deleted }) => this.#metrics.proxy.onConntrack(family, seconds, deleted),
+			onDone: () => this.#watchPressure(),
+			log: this.#log,
+		});
+	}
+
 	/** From here on changes are followed. */
-	#follow({ dataplane, services, pods }: RunningParts, missed: ClusterChange): void {
+	#follow({ dataplane, services, pods, collector }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
 		dataplane.onPeers = (change) => services.onPeers(change);
 		const identity = () => nodeIdentity(this.#config.values, dataplane.facts);
@@ -289,12 +311,7 @@ export class Agent {
 			this.#tidySoon();
 		});
 		this.#tidySoon();
-		this.#every(COLLECT_MS, () => {
-			pods
-				.collectFlows()
-				.catch((error) => this.#log.warn({ error: errorMessage(error) }, 'collection of flows failed'))
-				.finally(() => this.#watchPressure());
-		});
+		collector.start();
 	}
 
 	#watchPressure(): void {
@@ -398,6 +415,7 @@ export class Agent {
 				ready: () => this.#running !== undefined && this.#problems().length === 0,
 				syncs: () => this.#health.tracker.families(),
 				plans: () => this.#running?.services.plans ?? new Map(),
+				conntrack: () => this.#running?.collector.report,
 			},
 		});
 	}

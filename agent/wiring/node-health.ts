@@ -77,10 +77,10 @@ export class NodeHealth {
 
 	/** The node's addresses may have changed; what could not listen is tried again. */
 	onFacts(facts: NodeFacts): void {
-		const setting = this.#options.config().values.nodePortAddresses;
+		const { nodePortAddresses: setting, serviceProxyName: proxyName } = this.#options.config().values;
 		const nodePortAddresses = selectNodePortAddresses(facts, setting[0] === 'primary' ? 'primary' : setting);
 		const before = JSON.stringify(this.#context);
-		this.#context = { nodeName: facts.name, nodePortAddresses };
+		this.#context = { nodeName: facts.name, nodePortAddresses, proxyName };
 		if (JSON.stringify(this.#context) === before) this.#services.sync();
 		else this.#planServices(this.#options.store.services.keys());
 	}

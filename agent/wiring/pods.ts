@@ -12,14 +12,15 @@ import type { Config } from '../config/schema.ts';
 import type { AdoptReport } from '../endpoints/endpoint-deps.ts';
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
-import { type CtGcReport, type CtMaps, collectConntrack, forgetAddresses } from '../kernel/ct-gc.ts';
-import type { Datapath, EndpointAttachment } from '../kernel/datapath.ts';
+import { forgetAddresses } from '../kernel/ct-gc.ts';
+import type { EndpointAttachment } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
 import { addressBytes } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { HostPort } from '../model/host-port.ts';
+import { flowTables } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
 import { bootId } from './machine.ts';
 
@@ -38,7 +39,6 @@ export class Pods {
 	readonly #options: PodsOptions;
 	readonly #manager: EndpointManager;
 	#server: CniServer | undefined;
-	#conntrackUse: { ct4: number; ct6: number; nat: number } | undefined;
 
 	private constructor(options: PodsOptions, manager: EndpointManager) {
 		this.#options = options;
@@ -130,23 +130,6 @@ export class Pods {
 		this.#manager.onChange(listener);
 	}
 
-	/** Entries at the last collection; undefined = none yet. */
-	get conntrackUse(): { readonly ct4: number; readonly ct6: number; readonly nat: number } | undefined {
-		return this.#conntrackUse;
-	}
-
-	/** Removes dead flows and free ports. */
-	async collectFlows(): Promise<CtGcReport> {
-		const { dataplane, clock } = this.#options;
-		const { datapath, facts } = dataplane;
-		const tables = flowTables(datapath);
-		const nodeAddresses = facts.addresses.map(addressBytes);
-		const report = await collectConntrack({ ...tables, nat: datapath.map('nat'), clock, nodeAddresses });
-		this.#conntrackUse = { ct4: report.ct4, ct6: report.ct6, nat: report.nat };
-		if (report.ctfull === 0) await closeOverflow(datapath);
-		return report;
-	}
-
 	/** Ends attachments whose interface is gone and replays what was spooled. Never throws. */
 	async sweep(): Promise<void> {
 		const { log } = this.#options;
@@ -187,27 +170,4 @@ export class Pods {
 			delTimeoutMs: config.delTimeoutMs,
 		};
 	}
-}
-
-function flowTables(datapath: Datapath): CtMaps {
-	return {
-		ct4: datapath.map('ct4'),
-		ct6: datapath.map('ct6'),
-		ctfull4: datapath.map('ctfull4'),
-		ctfull6: datapath.map('ctfull6'),
-	};
-}
-
-const FIRST = new Uint8Array(4);
-const NO = Uint8Array.of(0, 0, 0, 0);
-const YES = Uint8Array.of(1, 0, 0, 0);
-
-/** Spares programs the look-up in tables that are empty. A program that was just about to insert there is waited for. */
-async function closeOverflow(datapath: Datapath): Promise<void> {
-	const { kernel } = datapath;
-	if ((kernel.mapGet('ctfull', FIRST)?.[0] ?? 0) === 0) return;
-	kernel.mapSet('ctfull', FIRST, NO);
-	kernel.barrier();
-	const left = await Promise.all([datapath.map('ctfull4').dumpAsync(), datapath.map('ctfull6').dumpAsync()]);
-	if (left.some(({ count }) => count > 0)) kernel.mapSet('ctfull', FIRST, YES);
 }

@@ -21,6 +21,7 @@ import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import type { SourceProblem } from '../sources/problem.ts';
+import type { FlowCollector } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
 import type { Pods } from './pods.ts';
 import { endpointReports, nodeReports, serviceReports } from './reports.ts';
@@ -32,6 +33,7 @@ export interface RunningParts {
 	readonly services: ServicePlanner;
 	readonly pods: Pods;
 	readonly clock: JiffiesClock;
+	readonly collector: FlowCollector;
 	readonly memory: readonly MapMemory[];
 	/** Facts for people, by kebab-case key. */
 	readonly facts: Readonly<Record<string, string>>;
@@ -199,17 +201,15 @@ function sourceError({ origin, object, path, message }: SourceProblem): SourceEr
 	return { origin, object, field: path, message };
 }
 
-/** Occupancy where it is known without walking the map. */
-export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'pods'>): MapReport[] {
+/** Occupancy where it is known: of what the agent writes now, of what the programs write as of the last collection. */
+export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'pods' | 'collector'>): MapReport[] {
 	const usage = parts.services.reconciler.usage();
 	const used: Readonly<Record<string, number | undefined>> = {
 		services: usage?.services.used,
 		backends: usage?.backends.used,
 		slots: usage?.slots.used,
 		endpoints: parts.pods.list().length,
-		ct4: parts.pods.conntrackUse?.ct4,
-		ct6: parts.pods.conntrackUse?.ct6,
-		nat: parts.pods.conntrackUse?.nat,
+		...parts.collector.use,
 	};
 	return parts.memory.map(({ map, maxEntries, bytes }) => ({
 		name: map,

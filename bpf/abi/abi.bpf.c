@@ -63,6 +63,7 @@ EXPORT_ENUM(svc_flags);
 EXPORT_ENUM(backend_flags);
 EXPORT_ENUM(ct_direction);
 EXPORT_ENUM(ct_flags);
+EXPORT_ENUM(ct_backend_word);
 EXPORT_ENUM(drop_reason);
 EXPORT_ENUM(event_type);
 EXPORT_ENUM(hook);

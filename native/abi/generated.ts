@@ -150,6 +150,15 @@ export function CtFlagsName(value: number): string {
 	return flagNames(CtFlags, value);
 }
 
+export const CtBackendWord = {
+	BITS: 24,
+	MASK: 16777215,
+} as const;
+export type CtBackendWord = (typeof CtBackendWord)[keyof typeof CtBackendWord];
+export function CtBackendWordName(value: number): string {
+	return enumName(CtBackendWord, value);
+}
+
 export const DropReason = {
 	NONE: 0,
 	INVALID_PACKET: 1,

@@ -44,6 +44,8 @@ export interface SweepResult {
 	deleted: number;
 	/** Of the entries left, by counter. */
 	counts: number[];
+	/** Numbers of deleted entries that were to be noted. */
+	noted: number[];
 }
 
 export interface ProgramInfo {

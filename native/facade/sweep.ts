@@ -21,6 +21,40 @@ export interface IdleRule extends FlowPattern {
 	readonly limit: number;
 }
 
+/** Offsets of the parts of a key: two addresses, their ports (u16, network order), u8 protocol. */
+export interface TupleLayout {
+	readonly lo: number;
+	readonly hi: number;
+	readonly loPort: number;
+	readonly hiPort: number;
+	readonly proto: number;
+}
+
+/** Flows of one family. */
+export interface FlowTableSpec {
+	/** All of one layout. */
+	readonly maps: readonly BpfMap[];
+	/** Bytes that keys and values leave out of 16-byte addresses. */
+	readonly prefix: Uint8Array;
+	readonly key: TupleLayout;
+}
+
+/**
+ * A flow with two entries: {initiator, address the initiator knows} and {initiator, address behind it}. The value of each names
+ * the other end of the other one, so one leads to the other. Their flags count together, and the later use; when one goes, both go.
+ * The other one is only looked for when an entry would go by itself, so a rule must not ask for flags of both.
+ */
+export interface PairSpec extends FlowTableSpec {
+	/** Flags (u16) of which such an entry has one. */
+	readonly paired: number;
+	/** Flag: the initiator is the `hi` end of the key. */
+	readonly initiatorIsHi: number;
+	/** Flag under which `ownPort` means something else. */
+	readonly otherSense: number;
+	/** Offsets in the value: address and port of the other end, and the initiator's port there (0 = the same). */
+	readonly value: { readonly address: number; readonly port: number; readonly ownPort: number };
+}
+
 export interface SweepSpec {
 	/** Offsets: `proto` (u8) in the key, `flags` (u16) and `lastSeen` (u32) in the value. */
 	readonly layout: { readonly proto: number; readonly flags: number; readonly lastSeen: number };
@@ -29,13 +63,17 @@ export interface SweepSpec {
 	readonly rules: readonly IdleRule[];
 	/** What is counted of the entries that stay. */
 	readonly counters?: readonly FlowPattern[];
+	/** Deleted entries with one of these flags are noted by the u32 at an offset of their value. */
+	readonly note?: { readonly mask: number; readonly offset: number };
+	/** Entries of one flow that are judged together. */
+	readonly pairs?: PairSpec;
 	/** Entries go that have one of these addresses at one of these offsets of their key. */
 	readonly touching?: { readonly offsets: readonly number[]; readonly addresses: readonly Uint8Array[] };
 }
 
 /** Deletes entries that are idle for too long or touch an address. A key that changes meanwhile may be judged by its old value. */
 export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
-	const { layout, now, rules, counters = [], touching } = spec;
+	const { layout, now, rules, counters = [], touching, pairs, note } = spec;
 	return addon.mapSweep(handle(map), {
 		...layout,
 		now,
@@ -44,16 +82,10 @@ export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
 		addressOffsets: Uint32Array.from(touching?.offsets ?? []),
 		addressSize: touching?.addresses[0]?.length ?? 0,
 		addresses: concat(touching?.addresses ?? []),
+		notedMask: note?.mask ?? 0,
+		notedOffset: note?.offset ?? 0,
+		...pairField(pairs),
 	});
-}
-
-/** Offsets of the parts of a key: two addresses, their ports (u16, network order), u8 protocol. */
-export interface TupleLayout {
-	readonly lo: number;
-	readonly hi: number;
-	readonly loPort: number;
-	readonly hiPort: number;
-	readonly proto: number;
 }
 
 export interface OrphanSpec {
@@ -69,15 +101,11 @@ export interface OrphanSpec {
 	/** Protocols whose flows have the inner port at both ends. */
 	readonly echoProtos: readonly number[];
 	/** Where flows are, by family; the first whose prefix the inner address has is asked. */
-	readonly tables: readonly FlowTableSpec[];
+	readonly tables: readonly AliveSpec[];
 }
 
-export interface FlowTableSpec {
-	/** All of one layout. */
-	readonly maps: readonly BpfMap[];
-	/** Bytes that the keys leave out of 16-byte addresses. */
-	readonly prefix: Uint8Array;
-	readonly key: TupleLayout;
+/** Where a flow counts as alive. */
+export interface AliveSpec extends FlowTableSpec {
 	/** Offset of the flags (u16) in the value, and those of which one must be set. */
 	readonly flags: number;
 	readonly mask: number;
@@ -95,26 +123,32 @@ export function sweepOrphans(map: BpfMap, spec: OrphanSpec): Promise<SweepResult
 		grace,
 		own: concat(own),
 		echoProtos: Uint8Array.from(echoProtos),
-		tables: tables.map(({ maps, prefix, key: tuple, flags, mask }) => ({
-			maps: maps.map(handle),
-			prefix,
-			...tuple,
-			flags,
-			mask,
-		})),
+		tables: tables.map(({ flags, mask, ...table }) => ({ ...flowTable(table), flags, mask })),
 	});
 }
 
 /**
  * Moves entries that have one of the flags (u16 at an offset of the value) into another map of the same layout, as far as there is
- * room; what is there already wins. @returns what stayed as `entries`, what was moved as `deleted`
+ * room; what is there already wins. With `pairs` the flags of the other entry of a flow count too.
+ * @returns what stayed as `entries`, what was moved as `deleted`
  */
 export function moveEntries(
 	from: BpfMap,
 	to: BpfMap,
-	spec: { readonly flags: number; readonly mask: number },
+	spec: { readonly flags: number; readonly mask: number; readonly pairs?: PairSpec },
 ): Promise<SweepResult> {
-	return addon.mapMove(handle(from), handle(to), spec);
+	const { flags, mask, pairs } = spec;
+	return addon.mapMove(handle(from), handle(to), { flags, mask, ...pairField(pairs) });
+}
+
+function pairField(pairs: PairSpec | undefined) {
+	if (pairs === undefined) return {};
+	const { paired, initiatorIsHi, otherSense, value } = pairs;
+	return { pairs: { ...flowTable(pairs), paired, initiatorIsHi, otherSense, ...value } };
+}
+
+function flowTable({ maps, prefix, key }: FlowTableSpec) {
+	return { maps: maps.map(handle), prefix, ...key };
 }
 
 function handle(map: BpfMap) {

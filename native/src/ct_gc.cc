@@ -3,18 +3,19 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
-#include <memory>
+#include <functional>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "args.h"
 #include "async.h"
+#include "fields.h"
+#include "flow_table.h"
 #include "map.h"
 
 namespace fairlead
@@ -24,93 +25,6 @@ namespace
 {
 
 constexpr uint32_t kAnyProto = 256;
-
-/// A map that a worker thread may use whatever becomes of the handle.
-struct SharedMap {
-	std::shared_ptr<UniqueFd> fd;
-	MapShape shape;
-
-	static SharedMap Of(MapHandle &map) { return {std::make_shared<UniqueFd>(Duplicate(map.fd())), map.shape()}; }
-};
-
-template <typename T> T Load(const uint8_t *from)
-{
-	T value;
-	memcpy(&value, from, sizeof value);
-	return value;
-}
-
-/// Reads the fields of a JavaScript object and says which one is wrong.
-class Fields
-{
-public:
-	Fields(const Napi::Value &value, std::string name) : name_(std::move(name))
-	{
-		if (!value.IsObject())
-			throw ArgError(name_ + ": expected an object");
-		object_ = value.As<Napi::Object>();
-	}
-
-	uint32_t U32(const char *key) const
-	{
-		Napi::Value value = object_.Get(key);
-		double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-		if (!(number >= 0 && number <= 0xffffffffU) ||
-		    number != static_cast<double>(static_cast<uint32_t>(number)))
-			throw ArgError(Title(key) + ": expected a whole number of 32 bits");
-		return static_cast<uint32_t>(number);
-	}
-
-	/// An offset at which `size` bytes fit into `limit`.
-	uint32_t Offset(const char *key, size_t size, size_t limit) const
-	{
-		uint32_t offset = U32(key);
-		if (offset + size > limit) {
-			throw ArgError(Title(key) + ": " + std::to_string(size) + " bytes at " +
-				       std::to_string(offset) + " are beyond " + std::to_string(limit));
-		}
-		return offset;
-	}
-
-	std::vector<uint32_t> Words(const char *key, size_t group) const
-	{
-		Napi::Value value = object_.Get(key);
-		if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
-			throw ArgError(Title(key) + ": expected a Uint32Array");
-		Napi::Uint32Array words = value.As<Napi::Uint32Array>();
-		if (words.ElementLength() % group != 0)
-			throw ArgError(Title(key) + ": expected groups of " + std::to_string(group) + " numbers");
-		return {words.Data(), words.Data() + words.ElementLength()};
-	}
-
-	Bytes Raw(const char *key, size_t group) const
-	{
-		Napi::Value value = object_.Get(key);
-		if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-			throw ArgError(Title(key) + ": expected a Uint8Array");
-		Napi::Uint8Array bytes = value.As<Napi::Uint8Array>();
-		if (group == 0 || bytes.ElementLength() % group != 0)
-			throw ArgError(Title(key) + ": expected a multiple of " + std::to_string(group) + " bytes");
-		return {bytes.Data(), bytes.Data() + bytes.ElementLength()};
-	}
-
-	Napi::Value Get(const char *key) const { return object_.Get(key); }
-	std::string Title(const char *key) const { return name_ + "." + key; }
-
-private:
-	std::string name_;
-	Napi::Object object_;
-};
-
-MapHandle &MapOf(const Napi::Value &value, const std::string &name)
-{
-	MapHandle *typed = nullptr;
-	if (value.IsExternal())
-		typed = dynamic_cast<MapHandle *>(value.As<Napi::External<Handle>>().Data());
-	if (typed == nullptr)
-		throw ArgError(name + ": expected a native map");
-	return *typed;
-}
 
 /// Entries of a protocol whose flags under the mask have this value.
 struct Pattern {
@@ -129,17 +43,10 @@ struct IdleRule {
 	int32_t limit;
 };
 
-struct Layout {
-	uint32_t proto;
-	uint32_t flags;
-	uint32_t last_seen;
-
-	static Layout Read(const Fields &fields, const MapShape &shape)
-	{
-		return {fields.Offset("proto", 1, shape.key_size), fields.Offset("flags", 2, shape.value_bytes),
-			fields.Offset("lastSeen", 4, shape.value_bytes)};
-	}
-};
+int32_t LimitOf(uint32_t jiffies)
+{
+	return static_cast<int32_t>(std::min<uint32_t>(jiffies, INT32_MAX));
+}
 
 /// Jiffies since then; an entry touched after `now` was read counts as just now.
 int32_t Idle(uint32_t now, uint32_t then)
@@ -147,64 +54,164 @@ int32_t Idle(uint32_t now, uint32_t then)
 	return std::max(0, static_cast<int32_t>(now - then));
 }
 
+/// What is judged: the flags of an entry and its age, or those of two entries of one flow.
+struct FlowState {
+	uint32_t flags;
+	int32_t idle;
+};
+
+/// A translated flow has two entries, each of which sees one direction. From one follows the key of the other.
+struct PairRule {
+	FlowTable table;
+	uint32_t paired;      // flags of which such an entry has one
+	uint32_t hi;          // flag: the initiator is the second end of the key
+	uint32_t other_sense; // flag under which `own_port` means something else
+	uint32_t address, port, own_port;
+
+	static std::optional<PairRule> Read(const Fields &fields)
+	{
+		if (!fields.Has("pairs"))
+			return std::nullopt;
+		Fields pairs(fields.Get("pairs"), fields.Title("pairs"));
+		FlowTable table(pairs);
+		size_t size = table.shape().value_bytes;
+		uint32_t address = pairs.Offset("address", table.address_size(), size);
+		return PairRule{std::move(table),
+				pairs.U32("paired"),
+				pairs.U32("initiatorIsHi"),
+				pairs.U32("otherSense"),
+				address,
+				pairs.Offset("port", sizeof(uint16_t), size),
+				pairs.Offset("ownPort", sizeof(uint16_t), size)};
+	}
+
+	std::optional<FlowEntry> Partner(const uint8_t *key, const uint8_t *value, uint32_t flags) const
+	{
+		if ((flags & paired) == 0)
+			return std::nullopt;
+		End initiator = (flags & hi) != 0 ? table.Hi(key) : table.Lo(key);
+		auto own = Load<uint16_t>(value + own_port);
+		if (own != 0 && (flags & other_sense) == 0)
+			initiator.port = own;
+		End other{table.Widen(value + address), Load<uint16_t>(value + port)};
+		return table.Find(initiator, other, table.Proto(key));
+	}
+};
+
 struct SweepJob {
 	SharedMap map;
-	Layout layout;
+	uint32_t proto = 0, flags = 0, last_seen = 0; // offsets
 	uint32_t now = 0;
 	std::vector<IdleRule> rules{};
 	std::vector<Pattern> counters{};
 	std::vector<uint32_t> address_offsets{};
 	size_t address_size = 0;
 	std::set<std::string, std::less<>> addresses{};
+	std::optional<PairRule> pairs{};
+	uint32_t noted_mask = 0; // flags of which a deleted entry is noted, with the number at an offset
+	uint32_t noted_offset = 0;
 
-	bool IsDead(const uint8_t *key, const uint8_t *value) const
+	FlowState StateOf(const uint8_t *value) const
 	{
-		for (uint32_t offset : address_offsets) {
-			std::string_view part(reinterpret_cast<const char *>(key) + offset, address_size);
-			if (addresses.contains(part))
-				return true;
-		}
-		auto flags = Load<uint16_t>(value + layout.flags);
-		for (const IdleRule &rule : rules) {
-			if (rule.pattern.Matches(key[layout.proto], flags))
-				return Idle(now, Load<uint32_t>(value + layout.last_seen)) > rule.limit;
-		}
-		return false;
+		return {Load<uint16_t>(value + flags), Idle(now, Load<uint32_t>(value + last_seen))};
+	}
+
+	bool Touches(const uint8_t *key) const
+	{
+		return std::any_of(address_offsets.begin(), address_offsets.end(), [&](uint32_t offset) {
+			return addresses.contains(
+				std::string_view(reinterpret_cast<const char *>(key) + offset, address_size));
+		});
+	}
+
+	bool IsIdle(uint32_t entry_proto, const FlowState &state) const
+	{
+		auto rule = std::find_if(rules.begin(), rules.end(), [&](const IdleRule &each) {
+			return each.pattern.Matches(entry_proto, state.flags);
+		});
+		return rule != rules.end() && state.idle > rule->limit;
 	}
 };
 
 struct SweepResult {
 	size_t entries = 0;
 	size_t deleted = 0;
-	std::vector<double> counts;
+	std::vector<double> counts{};
+	std::map<std::string, uint32_t, std::less<>> noted{}; // by key: an entry can be met twice in one batch
 };
 
-SweepResult Sweep(const SweepJob &job)
+class Sweeper
 {
-	const MapShape &shape = job.map.shape;
-	SweepResult result;
-	result.counts.assign(job.counters.size(), 0);
-	Bytes dead;
-	WalkMap(job.map.fd->get(), shape, [&](const uint8_t *keys, const uint8_t *values, size_t count) {
-		dead.clear();
-		for (size_t i = 0; i < count; i++) {
-			const uint8_t *key = keys + i * shape.key_size;
-			const uint8_t *value = values + i * shape.value_bytes;
-			if (job.IsDead(key, value)) {
-				dead.insert(dead.end(), key, key + shape.key_size);
-				continue;
-			}
-			result.entries++;
-			auto flags = Load<uint16_t>(value + job.layout.flags);
-			for (size_t n = 0; n < job.counters.size(); n++)
-				result.counts[n] += job.counters[n].Matches(key[job.layout.proto], flags) ? 1 : 0;
-		}
-		result.deleted += DeleteMapBatch(job.map.fd->get(), shape, dead);
-	});
-	return result;
-}
+public:
+	explicit Sweeper(const SweepJob &job) : job_(job), maps_{job.map}
+	{
+		if (job.pairs)
+			maps_.insert(maps_.end(), job.pairs->table.maps().begin(), job.pairs->table.maps().end());
+		dead_.resize(maps_.size());
+		result_.counts.assign(job.counters.size(), 0);
+	}
 
-Napi::Value SweepToJs(Napi::Env env, SweepResult &&result)
+	SweepResult Run()
+	{
+		const MapShape &shape = job_.map.shape;
+		WalkMap(job_.map.fd->get(), shape, [&](const uint8_t *keys, const uint8_t *values, size_t count) {
+			for (size_t i = 0; i < count; i++)
+				Judge(keys + i * shape.key_size, values + i * shape.value_bytes);
+			Flush();
+		});
+		return std::move(result_);
+	}
+
+private:
+	void Judge(const uint8_t *key, const uint8_t *value)
+	{
+		FlowState state = job_.StateOf(value);
+		const uint32_t own_flags = state.flags;
+		std::optional<FlowEntry> partner;
+		// When both together are over, one of them is by itself: each rule asks for flags that one entry has.
+		if (job_.pairs && job_.IsIdle(key[job_.proto], state))
+			partner = job_.pairs->Partner(key, value, own_flags);
+		if (partner) {
+			FlowState other = job_.StateOf(partner->value.data());
+			state = {state.flags | other.flags, std::min(state.idle, other.idle)};
+		}
+		if (job_.Touches(key) || job_.IsIdle(key[job_.proto], state)) {
+			Bury(0, key, value);
+			// Judged alone later, the other one would miss what this one has seen.
+			if (partner)
+				Bury(1 + partner->map, partner->key.data(), partner->value.data());
+			return;
+		}
+		result_.entries++;
+		for (size_t n = 0; n < job_.counters.size(); n++)
+			result_.counts[n] += job_.counters[n].Matches(key[job_.proto], own_flags) ? 1 : 0;
+	}
+
+	void Bury(size_t map, const uint8_t *key, const uint8_t *value)
+	{
+		const size_t size = maps_[map].shape.key_size;
+		dead_[map].insert(dead_[map].end(), key, key + size);
+		if ((Load<uint16_t>(value + job_.flags) & job_.noted_mask) != 0) {
+			result_.noted.insert_or_assign(std::string(reinterpret_cast<const char *>(key), size),
+						       Load<uint32_t>(value + job_.noted_offset));
+		}
+	}
+
+	void Flush()
+	{
+		for (size_t n = 0; n < maps_.size(); n++) {
+			result_.deleted += DeleteMapBatch(maps_[n].fd->get(), maps_[n].shape, dead_[n]);
+			dead_[n].clear();
+		}
+	}
+
+	const SweepJob &job_;
+	SweepResult result_;
+	std::vector<SharedMap> maps_; // the map itself, then those of the pairs
+	std::vector<Bytes> dead_{};   // by map
+};
+
+Napi::Value ResultToJs(Napi::Env env, SweepResult &&result)
 {
 	Napi::Object js = Napi::Object::New(env);
 	js.Set("entries", Napi::Number::New(env, static_cast<double>(result.entries)));
@@ -213,114 +220,85 @@ Napi::Value SweepToJs(Napi::Env env, SweepResult &&result)
 	for (uint32_t i = 0; i < result.counts.size(); i++)
 		counts.Set(i, result.counts[i]);
 	js.Set("counts", counts);
+	Napi::Array noted = Napi::Array::New(env, result.noted.size());
+	uint32_t at = 0;
+	for (const auto &[key, number] : result.noted)
+		noted.Set(at++, number);
+	js.Set("noted", noted);
 	return js;
+}
+
+void ReadRules(const Fields &fields, SweepJob &job)
+{
+	std::vector<uint32_t> rules = fields.Words("rules", 4);
+	for (size_t i = 0; i < rules.size(); i += 4) {
+		job.rules.push_back({{rules[i], rules[i + 1], rules[i + 2]}, LimitOf(rules[i + 3])});
+	}
+	std::vector<uint32_t> counters = fields.Words("counters", 3);
+	for (size_t i = 0; i < counters.size(); i += 3)
+		job.counters.push_back({counters[i], counters[i + 1], counters[i + 2]});
+}
+
+void ReadAddresses(const Fields &fields, SweepJob &job)
+{
+	job.address_size = fields.U32("addressSize");
+	job.address_offsets = fields.Words("addressOffsets", 1);
+	for (uint32_t offset : job.address_offsets) {
+		if (offset + job.address_size > job.map.shape.key_size)
+			throw ArgError(fields.Title("addressOffsets") + ": an address would end beyond the key");
+	}
+	if (job.address_offsets.empty() || job.address_size == 0) {
+		job.address_offsets.clear();
+		return;
+	}
+	Bytes all = fields.Raw("addresses", job.address_size);
+	for (size_t at = 0; at < all.size(); at += job.address_size)
+		job.addresses.emplace(reinterpret_cast<const char *>(&all[at]), job.address_size);
 }
 
 Napi::Value SweepMap(const Napi::CallbackInfo &info)
 {
 	MapHandle &map = HandleArg<MapHandle>(info, 0, "map");
 	Fields fields(info[1], "sweep");
-	SweepJob job{.map = SharedMap::Of(map), .layout = Layout::Read(fields, map.shape())};
+	SweepJob job{.map = SharedMap::Of(map)};
+	job.proto = fields.Offset("proto", 1, map.shape().key_size);
+	job.flags = fields.Offset("flags", sizeof(uint16_t), map.shape().value_bytes);
+	job.last_seen = fields.Offset("lastSeen", sizeof(uint32_t), map.shape().value_bytes);
 	job.now = fields.U32("now");
-	std::vector<uint32_t> rules = fields.Words("rules", 4);
-	for (size_t i = 0; i < rules.size(); i += 4) {
-		job.rules.push_back({{rules[i], rules[i + 1], rules[i + 2]},
-				     static_cast<int32_t>(std::min<uint32_t>(rules[i + 3], INT32_MAX))});
-	}
-	std::vector<uint32_t> counters = fields.Words("counters", 3);
-	for (size_t i = 0; i < counters.size(); i += 3)
-		job.counters.push_back({counters[i], counters[i + 1], counters[i + 2]});
-	job.address_size = fields.U32("addressSize");
-	job.address_offsets = fields.Words("addressOffsets", 1);
-	for (uint32_t offset : job.address_offsets) {
-		if (offset + job.address_size > map.shape().key_size)
-			throw ArgError("sweep.addressOffsets: an address would end beyond the key");
-	}
-	if (!job.address_offsets.empty()) {
-		Bytes all = fields.Raw("addresses", job.address_size);
-		for (size_t at = 0; at < all.size(); at += job.address_size)
-			job.addresses.emplace(reinterpret_cast<const char *>(&all[at]), job.address_size);
-	}
+	ReadRules(fields, job);
+	ReadAddresses(fields, job);
+	job.noted_mask = fields.U32("notedMask");
+	job.noted_offset =
+		fields.Offset("notedOffset", job.noted_mask == 0 ? 0 : sizeof(uint32_t), map.shape().value_bytes);
+	job.pairs = PairRule::Read(fields);
+	if (job.pairs && job.pairs->table.shape().value_bytes != map.shape().value_bytes)
+		throw ArgError("sweep.pairs.maps: expected maps of the same layout");
 	return RunAsync<SweepResult>(
-		info.Env(), "fairlead:sweep", [job = std::move(job)] { return Sweep(job); }, SweepToJs);
+		info.Env(), "fairlead:sweep", [job = std::move(job)] { return Sweeper(job).Run(); }, ResultToJs);
 }
-
-/// Where the parts of a key {address, address, port, port, proto} are.
-struct TupleLayout {
-	uint32_t lo, hi, lo_port, hi_port, proto;
-
-	static TupleLayout Read(const Fields &fields, size_t address_size, size_t key_size)
-	{
-		return {fields.Offset("lo", address_size, key_size), fields.Offset("hi", address_size, key_size),
-			fields.Offset("loPort", 2, key_size), fields.Offset("hiPort", 2, key_size),
-			fields.Offset("proto", 1, key_size)};
-	}
-};
-
-constexpr size_t kAddress = 16;
-using Address = std::array<uint8_t, kAddress>;
-
-Address AddressAt(const uint8_t *from)
-{
-	Address address;
-	memcpy(address.data(), from, kAddress);
-	return address;
-}
-
-/// One end of a flow; the port as it is in memory.
-struct End {
-	Address address;
-	uint16_t port;
-};
-
-/// The tables in which flows of one family are, all with the same layout.
-struct FlowTable {
-	std::vector<SharedMap> maps;
-	Bytes prefix; // of the 16-byte addresses that belong here; the key holds what follows it
-	TupleLayout key;
-	uint32_t flags;
-	uint32_t mask;
-
-	bool Owns(const Address &address) const { return memcmp(address.data(), prefix.data(), prefix.size()) == 0; }
-
-	Bytes Key(const End &lo, const End &hi, uint8_t proto) const
-	{
-		Bytes bytes(maps.front().shape.key_size);
-		memcpy(&bytes[key.lo], &lo.address[prefix.size()], kAddress - prefix.size());
-		memcpy(&bytes[key.hi], &hi.address[prefix.size()], kAddress - prefix.size());
-		memcpy(&bytes[key.lo_port], &lo.port, sizeof lo.port);
-		memcpy(&bytes[key.hi_port], &hi.port, sizeof hi.port);
-		bytes[key.proto] = proto;
-		return bytes;
-	}
-
-	/// Whether the flow is there with one of the flags. Which end comes first in a key is the programs' affair: both orders are
-	/// tried.
-	bool Has(const End &a, const End &b, uint8_t proto) const
-	{
-		for (const Bytes &wanted : {Key(a, b, proto), Key(b, a, proto)}) {
-			for (const SharedMap &map : maps) {
-				Bytes value(map.shape.value_bytes);
-				int rc = bpf_map_lookup_elem(map.fd->get(), wanted.data(), value.data());
-				if (rc == 0 && (Load<uint16_t>(&value[flags]) & mask) != 0)
-					return true;
-				if (rc < 0 && rc != -ENOENT)
-					Check(rc, "BPF_MAP_LOOKUP_ELEM", map.shape.Title() + ": cannot look up a flow");
-			}
-		}
-		return false;
-	}
-};
 
 struct OrphanJob {
 	SharedMap map;
 	TupleLayout key;
-	uint32_t inner_address, inner_port, last_seen;
+	uint32_t inner_address = 0, inner_port = 0, last_seen = 0; // offsets
 	uint32_t now = 0;
 	int32_t grace = 0;
 	std::set<Address> own{};
 	Bytes echo_protos{};
-	std::vector<FlowTable> tables{};
+
+	struct Table {
+		FlowTable flows;
+		uint32_t flags; // offset
+		uint32_t mask;
+	};
+	std::vector<Table> tables{};
+
+	static Address AddressAt(const uint8_t *from)
+	{
+		Address address;
+		memcpy(address.data(), from, kAddress);
+		return address;
+	}
 
 	bool IsOrphan(const uint8_t *natkey, const uint8_t *value) const
 	{
@@ -334,9 +312,11 @@ struct OrphanJob {
 		// Both ports of an echo are its identifier.
 		if (std::find(echo_protos.begin(), echo_protos.end(), proto) != echo_protos.end())
 			remote.port = inner.port;
-		for (const FlowTable &table : tables) {
-			if (table.Owns(inner.address))
-				return !table.Has(inner, remote, proto);
+		for (const Table &table : tables) {
+			if (!table.flows.Owns(inner.address))
+				continue;
+			std::optional<FlowEntry> flow = table.flows.Find(inner, remote, proto);
+			return !flow || (Load<uint16_t>(&flow->value[table.flags]) & table.mask) == 0;
 		}
 		return true;
 	}
@@ -361,60 +341,49 @@ SweepResult SweepOrphans(const OrphanJob &job)
 	return result;
 }
 
-FlowTable FlowTableArg(const Napi::Value &value, const std::string &name)
-{
-	Fields fields(value, name);
-	Napi::Value maps = fields.Get("maps");
-	if (!maps.IsArray() || maps.As<Napi::Array>().Length() == 0)
-		throw ArgError(fields.Title("maps") + ": expected a list of maps");
-	FlowTable table{};
-	for (uint32_t i = 0; i < maps.As<Napi::Array>().Length(); i++)
-		table.maps.push_back(SharedMap::Of(MapOf(maps.As<Napi::Array>().Get(i), fields.Title("maps"))));
-	table.prefix = fields.Raw("prefix", 1);
-	if (table.prefix.size() >= kAddress)
-		throw ArgError(fields.Title("prefix") + ": expected fewer bytes than an address has");
-	const MapShape &shape = table.maps.front().shape;
-	table.key = TupleLayout::Read(fields, kAddress - table.prefix.size(), shape.key_size);
-	table.flags = fields.Offset("flags", 2, shape.value_bytes);
-	table.mask = fields.U32("mask");
-	for (const SharedMap &map : table.maps) {
-		if (map.shape.key_size != shape.key_size || map.shape.value_bytes != shape.value_bytes)
-			throw ArgError(fields.Title("maps") + ": expected maps of one layout");
-	}
-	return table;
-}
-
 Napi::Value SweepOrphanedMap(const Napi::CallbackInfo &info)
 {
 	MapHandle &map = HandleArg<MapHandle>(info, 0, "map");
 	const MapShape &shape = map.shape();
 	Fields fields(info[1], "orphans");
-	OrphanJob job{.map = SharedMap::Of(map),
-		      .key = TupleLayout::Read(fields, kAddress, shape.key_size),
-		      .inner_address = fields.Offset("innerAddress", kAddress, shape.value_bytes),
-		      .inner_port = fields.Offset("innerPort", 2, shape.value_bytes),
-		      .last_seen = fields.Offset("lastSeen", 4, shape.value_bytes)};
+	OrphanJob job{.map = SharedMap::Of(map), .key = TupleLayout::Read(fields, kAddress, shape.key_size)};
+	job.inner_address = fields.Offset("innerAddress", kAddress, shape.value_bytes);
+	job.inner_port = fields.Offset("innerPort", sizeof(uint16_t), shape.value_bytes);
+	job.last_seen = fields.Offset("lastSeen", sizeof(uint32_t), shape.value_bytes);
 	job.now = fields.U32("now");
-	job.grace = static_cast<int32_t>(std::min<uint32_t>(fields.U32("grace"), INT32_MAX));
+	job.grace = LimitOf(fields.U32("grace"));
 	job.echo_protos = fields.Raw("echoProtos", 1);
 	Bytes own = fields.Raw("own", kAddress);
 	for (size_t at = 0; at < own.size(); at += kAddress)
-		job.own.insert(AddressAt(&own[at]));
+		job.own.insert(OrphanJob::AddressAt(&own[at]));
 	Napi::Value tables = fields.Get("tables");
 	if (!tables.IsArray())
 		throw ArgError("orphans.tables: expected a list");
-	for (uint32_t i = 0; i < tables.As<Napi::Array>().Length(); i++)
-		job.tables.push_back(
-			FlowTableArg(tables.As<Napi::Array>().Get(i), "orphans.tables[" + std::to_string(i) + "]"));
+	for (uint32_t i = 0; i < tables.As<Napi::Array>().Length(); i++) {
+		Fields each(tables.As<Napi::Array>().Get(i), "orphans.tables[" + std::to_string(i) + "]");
+		FlowTable flows(each);
+		uint32_t flags = each.Offset("flags", sizeof(uint16_t), flows.shape().value_bytes);
+		job.tables.push_back({std::move(flows), flags, each.U32("mask")});
+	}
 	return RunAsync<SweepResult>(
-		info.Env(), "fairlead:orphans", [job = std::move(job)] { return SweepOrphans(job); }, SweepToJs);
+		info.Env(), "fairlead:orphans", [job = std::move(job)] { return SweepOrphans(job); }, ResultToJs);
 }
 
 struct MoveJob {
 	SharedMap from;
 	SharedMap to;
-	uint32_t flags = 0;
+	uint32_t flags = 0; // offset
 	uint32_t mask = 0;
+	std::optional<PairRule> pairs{};
+
+	bool Wants(const uint8_t *key, const uint8_t *value) const
+	{
+		auto own = Load<uint16_t>(value + flags);
+		if ((own & mask) != 0 || !pairs)
+			return (own & mask) != 0;
+		std::optional<FlowEntry> partner = pairs->Partner(key, value, own);
+		return partner && (Load<uint16_t>(&partner->value[flags]) & mask) != 0;
+	}
 };
 
 /// @returns what was moved as `deleted`, what stays as `entries`.
@@ -430,7 +399,7 @@ SweepResult Move(const MoveJob &job)
 			const uint8_t *key = keys + i * shape.key_size;
 			const uint8_t *value = values + i * shape.value_bytes;
 			result.entries++;
-			if (full || (Load<uint16_t>(value + job.flags) & job.mask) == 0)
+			if (full || !job.Wants(key, value))
 				continue;
 			int rc = bpf_map_update_elem(job.to.fd->get(), key, value, BPF_NOEXIST);
 			full = rc == -E2BIG;
@@ -455,12 +424,12 @@ Napi::Value MoveMap(const Napi::CallbackInfo &info)
 	if (from.shape().key_size != to.shape().key_size || from.shape().value_bytes != to.shape().value_bytes)
 		throw ArgError("to: expected a map of the same layout");
 	Fields fields(info[2], "move");
-	MoveJob job{.from = SharedMap::Of(from),
-		    .to = SharedMap::Of(to),
-		    .flags = fields.Offset("flags", 2, from.shape().value_bytes),
-		    .mask = fields.U32("mask")};
+	MoveJob job{.from = SharedMap::Of(from), .to = SharedMap::Of(to)};
+	job.flags = fields.Offset("flags", sizeof(uint16_t), from.shape().value_bytes);
+	job.mask = fields.U32("mask");
+	job.pairs = PairRule::Read(fields);
 	return RunAsync<SweepResult>(
-		info.Env(), "fairlead:move", [job = std::move(job)] { return Move(job); }, SweepToJs);
+		info.Env(), "fairlead:move", [job = std::move(job)] { return Move(job); }, ResultToJs);
 }
 
 } // namespace

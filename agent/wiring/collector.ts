@@ -1,0 +1,156 @@
+/**
+ * Collects flows that are over, again and again, and counts what is in tables that nobody else keeps count of.
+ */
+import type { Logger } from 'pino';
+import type { FamilyName } from '../health/proxy-health.ts';
+import { type CtGcReport, type CtMaps, collectConntrack, countEntries, type FamilyReport } from '../kernel/ct-gc.ts';
+import type { CtTimeouts } from '../kernel/ct-timeouts.ts';
+import type { Datapath } from '../kernel/datapath.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
+import { addressBytes } from '../model/address.ts';
+import { errorMessage } from '../model/errors.ts';
+import type { Dataplane } from './dataplane.ts';
+
+export interface FlowCollectorOptions {
+	readonly dataplane: Dataplane;
+	readonly clock: JiffiesClock;
+	readonly timeouts: CtTimeouts;
+	/** After each pass over the table of a family. */
+	readonly onFamily: (family: FamilyName, report: FamilyReport) => void;
+	/** After each collection, also one that failed. */
+	readonly onDone: () => void;
+	readonly log: Logger;
+}
+
+const QUIET_MS = 30_000;
+/** While a table fills: nothing but the collector takes flows out, and SYNs that nobody answers come fast. */
+const BUSY_MS = 5_000;
+const BUSY_RATIO = 0.5;
+
+/** Maps whose entries come and go in the programs, or through several hands. */
+const COUNTED = ['sock_rev', 'frags', 'affinity', 'sources', 'ipcache', 'cidrs'] as const;
+
+export class FlowCollector {
+	readonly #options: FlowCollectorOptions;
+	#use: Readonly<Record<string, number>> = {};
+	#report: CtGcReport | undefined;
+	#timer: NodeJS.Timeout | undefined;
+	#running: Promise<void> | undefined;
+	#closed = false;
+
+	constructor(options: FlowCollectorOptions) {
+		this.#options = options;
+	}
+
+	/** Entries by map at the last collection; empty before it. */
+	get use(): Readonly<Record<string, number>> {
+		return this.#use;
+	}
+
+	/** The last collection; undefined = none yet. */
+	get report(): CtGcReport | undefined {
+		return this.#report;
+	}
+
+	start(): void {
+		this.#schedule(QUIET_MS);
+	}
+
+	async close(): Promise<void> {
+		this.#closed = true;
+		clearTimeout(this.#timer);
+		await this.#running;
+	}
+
+	#schedule(delayMs: number): void {
+		if (this.#closed) return;
+		this.#timer = setTimeout(() => {
+			this.#running = this.#run().then(() => this.#schedule(this.#isBusy() ? BUSY_MS : QUIET_MS));
+		}, delayMs);
+	}
+
+	async #run(): Promise<void> {
+		try {
+			await this.#collect();
+		} catch (error) {
+			this.#options.log.warn({ error: errorMessage(error) }, 'collection of flows failed');
+		}
+		this.#options.onDone();
+	}
+
+	async #collect(): Promise<void> {
+		const { dataplane, clock, timeouts, onFamily } = this.#options;
+		const { datapath, facts } = dataplane;
+		const report = await collectConntrack({
+			...flowTables(datapath),
+			nat: datapath.map('nat'),
+			clock,
+			nodeAddresses: facts.addresses.map(addressBytes),
+			timeouts,
+			overflowInUse: overflowInUse(datapath),
+		});
+		this.#report = report;
+		countClosed(datapath, [...report.IPv4.closedAtBackends, ...report.IPv6.closedAtBackends]);
+		onFamily('IPv4', report.IPv4);
+		onFamily('IPv6', report.IPv6);
+		const use: Record<string, number> = {
+			ct4: report.IPv4.entries,
+			ct6: report.IPv6.entries,
+			ctfull4: report.IPv4.overflow,
+			ctfull6: report.IPv6.overflow,
+			nat: report.nat,
+		};
+		for (const map of COUNTED) use[map] = await countEntries(datapath.map(map));
+		this.#use = use;
+		if (report.IPv4.overflow + report.IPv6.overflow === 0) await closeOverflow(datapath);
+	}
+
+	#isBusy(): boolean {
+		const { datapath } = this.#options.dataplane;
+		const share = (map: 'ct4' | 'ct6' | 'nat'): number => (this.#use[map] ?? 0) / datapath.kernel.mapCapacity(map);
+		return overflowInUse(datapath) || Math.max(share('ct4'), share('ct6'), share('nat')) >= BUSY_RATIO;
+	}
+}
+
+export function flowTables(datapath: Datapath): CtMaps {
+	return {
+		ct4: datapath.map('ct4'),
+		ct6: datapath.map('ct6'),
+		ctfull4: datapath.map('ctfull4'),
+		ctfull6: datapath.map('ctfull6'),
+	};
+}
+
+const FIRST = new Uint8Array(4);
+const NO = Uint8Array.of(0, 0, 0, 0);
+const YES = Uint8Array.of(1, 0, 0, 0);
+
+function overflowInUse({ kernel }: Datapath): boolean {
+	return (kernel.mapGet('ctfull', FIRST)?.[0] ?? 0) !== 0;
+}
+
+/**
+ * Takes what was collected off the open connections of backends: the programs never saw their end. A connection that opens or
+ * ends at the same moment may be miscounted by one; the count only chooses between two backends.
+ */
+function countClosed({ kernel }: Datapath, rows: readonly number[]): void {
+	const closed = new Map<number, number>();
+	for (const row of rows) closed.set(row, (closed.get(row) ?? 0) + 1);
+	for (const [row, count] of closed) {
+		const key = new Uint8Array(Uint32Array.of(row).buffer);
+		const value = kernel.mapGet('conns', key);
+		if (value === undefined) continue;
+		const open = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+		kernel.mapSet('conns', key, new Uint8Array(Uint32Array.of(Math.max(0, open - count)).buffer));
+	}
+}
+
+/** Spares programs the look-up in tables that are empty. A program that was just about to insert there is waited for. */
+async function closeOverflow(datapath: Datapath): Promise<void> {
+	const { kernel } = datapath;
+	if (!overflowInUse(datapath)) return;
+	kernel.mapSet('ctfull', FIRST, NO);
+	kernel.barrier();
+	const left = await Promise.all([datapath.map('ctfull4'), datapath.map('ctfull6')].map(countEntries));
+	if (left.some((count) => count > 0)) kernel.mapSet('ctfull', FIRST, YES);
+}
