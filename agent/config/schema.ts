@@ -103,6 +103,19 @@ export const CONFIG_KEYS = {
 	clusterCidrs: key('list', z.array(cidr), [], 'prefixes of all pods of the cluster'),
 	serviceCidrs: key('list', z.array(cidr), [], 'prefixes that ClusterIPs come from'),
 	nonMasqueradeCidrs: key('list', z.array(cidr), [], 'destinations outside that see pod addresses'),
+	xdp: key(
+		'text',
+		z.enum(['auto', 'native', 'generic', 'off']),
+		'auto',
+		'XDP on the uplink: auto = native where the driver has it',
+	),
+	northSouth: key(
+		'text',
+		z.enum(['snat', 'dsr']),
+		'snat',
+		"outside clients whose backend is on another node: the node's address as source, or direct server return",
+	),
+	dsr: key('text', z.enum(['ipip', 'vxlan']), 'ipip', 'envelope of direct server return'),
 	masquerade: key('value', z.boolean(), true, "pods reach the outside with the node's address"),
 	socketLb: key('value', z.boolean(), true, 'translate services at connect() of every process of the node'),
 	nodePortAddresses: key(

@@ -25,7 +25,7 @@ import { BpfKernel } from './bpf-kernel.ts';
 import type { CarryReport } from './carry-over.ts';
 import type { GracePeriods } from './grace-periods.ts';
 import { kernelHz } from './kernel-hz.ts';
-import { type LinkChange, Links, type LinkTarget, type TcTarget } from './links.ts';
+import { type LinkChange, Links, type LinkTarget, type TcTarget, type XdpTarget } from './links.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
@@ -50,6 +50,8 @@ export interface DatapathOptions {
 	readonly features: KernelFeatures;
 	/** Capacities other than the defaults. */
 	readonly mapSizes?: MapSizes;
+	/** Load the XDP program as well. */
+	readonly xdp?: boolean;
 	/** Default `auto`: tcx where the kernel has it. */
 	readonly tc?: 'auto' | 'clsact';
 	/** Makes attachEndpoint() fast; closed by close(). Left out = the kernel takes its time. */
@@ -72,6 +74,8 @@ export interface Attachments {
 	/** The far end of the host device pair (fl_host_peer); undefined = none. */
 	readonly hostPeer?: number;
 	readonly endpoints: readonly EndpointAttachment[];
+	/** How uplinks get XDP; undefined = not at all. Failures are reported: such an uplink is served by tc alone. */
+	readonly xdp?: XdpTarget['mode'];
 }
 
 export interface ActivationReport {
@@ -79,7 +83,7 @@ export interface ActivationReport {
 	readonly replaced: number;
 	/** Pins of attachments that are no longer wanted. */
 	readonly removed: readonly string[];
-	/** Endpoints that could not be attached, such as those whose device is gone. */
+	/** Endpoints that could not be attached, such as those whose device is gone, and uplinks that take no XDP (isXdpLink). */
 	readonly failed: readonly { readonly name: string; readonly message: string }[];
 	/** Live entries that moved into maps of another layout. */
 	readonly carried: readonly CarryReport[];
@@ -140,7 +144,8 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 	try {
 		const hz = kernelHz();
 		const pins = new ProgramPins(join(options.bpffsDir, 'programs'));
-		programs = await Programs.load(options.objectDir, fullConfig(options, options.settings, hz), maps, pins);
+		const config = fullConfig(options, options.settings, hz);
+		programs = await Programs.load(options.objectDir, config, maps, pins, options.xdp);
 		const flows = new FlowMigration(maps);
 		const copiedTables = await copyTables(maps);
 		return new Datapath({ options, hz, maps, programs, pins, flows, copiedTables });
@@ -232,7 +237,7 @@ export class Datapath {
 		try {
 			if (this.#flows.pending) this.#setMigrating(1);
 			for (const name of this.#attached.keys()) if (!this.#attachedSingly.has(name)) this.#attached.delete(name);
-			changes = this.#swap(wanted, isEndpoint);
+			changes = this.#swap(wanted, (name) => isEndpoint(name) || isXdpLink(name));
 			if (this.#flows.pending) await this.#flows.secondPass();
 		} finally {
 			this.#setMigrating(0);
@@ -276,7 +281,7 @@ export class Datapath {
 	 */
 	async reload(settings: DatapathSettings): Promise<void> {
 		const config = fullConfig(this.#options, settings, this.#hz);
-		const programs = await Programs.load(this.#options.objectDir, config, this.#maps, this.#pins);
+		const programs = await Programs.load(this.#options.objectDir, config, this.#maps, this.#pins, this.#options.xdp);
 		const old = this.#programs;
 		this.#programs = programs;
 		try {
@@ -296,7 +301,7 @@ export class Datapath {
 	}
 
 	#wanted(attachments: Attachments): AttachmentTable {
-		const { uplinks, overlay, hostPeer, endpoints } = attachments;
+		const { uplinks, overlay, hostPeer, endpoints, xdp } = attachments;
 		const table: AttachmentTable = new Map();
 		const add = (role: string, ifindex: number): void => {
 			table.set(`${role}_${ifindex}_in`, {
@@ -307,7 +312,14 @@ export class Datapath {
 			table.set(`${role}_${ifindex}_out`, { program: `to_${role}`, target: { kind: 'tc', ifindex, where: 'egress' } });
 		};
 		for (const endpoint of endpoints) for (const [name, each] of endpointAttachments(endpoint)) table.set(name, each);
-		for (const uplink of uplinks) add('uplink', uplink);
+		for (const uplink of uplinks) {
+			add('uplink', uplink);
+			if (xdp === undefined || this.#programs.find('xdp_lb') === undefined) continue;
+			table.set(`uplink_${uplink}${XDP_SUFFIX}`, {
+				program: 'xdp_lb',
+				target: { kind: 'xdp', ifindex: uplink, mode: xdp },
+			});
+		}
 		if (overlay !== undefined) add('overlay', overlay);
 		if (hostPeer !== undefined) add('host_device', hostPeer);
 		if (this.#programs.find('sock_connect4') !== undefined) this.#addCgroup(table);
@@ -382,6 +394,13 @@ const ENDPOINT_PREFIX = 'pod_';
 
 function isEndpoint(name: string): boolean {
 	return name.startsWith(ENDPOINT_PREFIX);
+}
+
+const XDP_SUFFIX = '_xdp';
+
+/** Whether a name in a report is that of an XDP attachment. */
+export function isXdpLink(name: string): boolean {
+	return name.startsWith('uplink_') && name.endsWith(XDP_SUFFIX);
 }
 
 type SwapReport = Pick<ActivationReport, 'attached' | 'replaced' | 'failed'>;

@@ -12,6 +12,7 @@ import {
 	clsact,
 	NativeError,
 	type Where,
+	xdpMode,
 } from '../../native/index.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 
@@ -21,7 +22,17 @@ export interface TcTarget {
 	readonly where: Where;
 }
 
-export type LinkTarget = TcTarget | { readonly kind: 'cgroup'; readonly path: string; readonly type: CgroupAttachType };
+export interface XdpTarget {
+	readonly kind: 'xdp';
+	readonly ifindex: number;
+	/** `native`: in the driver. `generic`: by the stack, on any device. */
+	readonly mode: 'native' | 'generic';
+}
+
+export type LinkTarget =
+	| TcTarget
+	| XdpTarget
+	| { readonly kind: 'cgroup'; readonly path: string; readonly type: CgroupAttachType };
 
 /** What became of an attachment. */
 export type LinkChange = 'attached' | 'replaced';
@@ -144,10 +155,7 @@ export class Links {
 	#attachLink(pin: string, program: BpfProgram, target: LinkTarget): LinkChange {
 		const path = join(this.#directory, pin);
 		if (replaceProgram(path, program, target)) return 'replaced';
-		const link =
-			target.kind === 'tc'
-				? BpfLink.attachTcx(program, target.ifindex, target.where)
-				: BpfLink.attachCgroup(program, target.path, target.type);
+		const link = attachNew(program, target);
 		pinAndClose(link, path);
 		return 'attached';
 	}
@@ -205,7 +213,7 @@ function openLink(path: string, target: LinkTarget): BpfLink | undefined {
 	let link: BpfLink | undefined;
 	try {
 		link = BpfLink.openPinned(path);
-		if (target.kind !== 'tc' || link.info.ifindex === target.ifindex) return link;
+		if (isAt(link, target)) return link;
 	} catch {
 		// attach() meets the same error and tells it.
 	}
@@ -232,7 +240,7 @@ function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): 
 		throw error;
 	}
 	try {
-		if (target.kind === 'tc' && link.info.ifindex !== target.ifindex) {
+		if (!isAt(link, target)) {
 			unlinkSync(path);
 			return false;
 		}
@@ -246,4 +254,22 @@ function replaceProgram(path: string, program: BpfProgram, target: LinkTarget): 
 	} finally {
 		link.close();
 	}
+}
+
+function attachNew(program: BpfProgram, target: LinkTarget): BpfLink {
+	switch (target.kind) {
+		case 'tc':
+			return BpfLink.attachTcx(program, target.ifindex, target.where);
+		case 'xdp':
+			return BpfLink.attachXdp(program, target.ifindex, target.mode);
+		case 'cgroup':
+			return BpfLink.attachCgroup(program, target.path, target.type);
+	}
+}
+
+/** Is the link at this device, and in this mode? A cgroup's is by its name. */
+function isAt(link: BpfLink, target: LinkTarget): boolean {
+	if (target.kind === 'cgroup') return true;
+	if (link.info.ifindex !== target.ifindex) return false;
+	return target.kind === 'tc' || xdpMode(target.ifindex) === target.mode;
 }

@@ -11,16 +11,17 @@ import { mapNameOf, type PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
 
 /** One object file of bpf/progs. */
-export type ObjectName = 'pod' | 'node' | 'overlay' | 'host' | 'sock_lb';
+export type ObjectName = 'pod' | 'node' | 'overlay' | 'host' | 'sock_lb' | 'xdp_lb';
 
-/** Objects a configuration needs; what is switched off is not even loaded. */
-export function neededObjects(config: DatapathConfig): ObjectName[] {
+/** Objects a configuration needs; what is switched off is not even loaded. @param xdp  XDP is wanted */
+export function neededObjects(config: DatapathConfig, xdp = false): ObjectName[] {
 	return [
 		'pod',
 		'node',
 		...(config.overlayIfindex === 0 ? [] : (['overlay'] as const)),
 		...(config.hostIfindex === 0 ? [] : (['host'] as const)),
 		...(config.sockLb === 0 ? [] : (['sock_lb'] as const)),
+		...(xdp ? (['xdp_lb'] as const) : []),
 	];
 }
 
@@ -34,11 +35,18 @@ export class Programs {
 	/**
 	 * @param objectDir  directory of the compiled objects (`dist/bpf`)
 	 * @param pins       where accepted programs are kept
+	 * @param xdp        with the XDP program
 	 * @throws FairleadError PROGRAM_LOAD with the verifier's last lines
 	 */
-	static async load(objectDir: string, config: DatapathConfig, maps: PinnedMaps, pins: ProgramPins): Promise<Programs> {
+	static async load(
+		objectDir: string,
+		config: DatapathConfig,
+		maps: PinnedMaps,
+		pins: ProgramPins,
+		xdp = false,
+	): Promise<Programs> {
 		const programs = new Programs();
-		const paths = neededObjects(config).map((name) => join(objectDir, `${name}.bpf.o`));
+		const paths = neededObjects(config, xdp).map((name) => join(objectDir, `${name}.bpf.o`));
 		for (const path of paths) await named(path, () => makeMaps(path, maps));
 		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, config, maps, pins)));
 		// all must have ended before any can be closed

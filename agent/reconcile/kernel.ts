@@ -10,13 +10,14 @@ import { Maps } from '../../native/abi/generated.ts';
 export type { MapName };
 
 /** Arrays that are written through shared memory. */
-export type SharedMapName = 'vip_filter' | 'slots' | 'backends';
+export type SharedMapName = 'vip_filter' | 'slots' | 'backends' | 'ports';
 
 /** Bytes from one element of a shared array to the next: value sizes, which are multiples of 8. */
 export const SHARED_STRIDE = {
 	vip_filter: Maps.vip_filter.valueSize,
 	slots: Maps.slots.valueSize,
 	backends: Maps.backends.valueSize,
+	ports: Maps.ports.valueSize,
 } as const satisfies Record<SharedMapName, number>;
 
 export interface Kernel {

@@ -40,6 +40,7 @@ import { Pods } from './pods.ts';
 import { ServicePlanner } from './services.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
+import { XDP_REFRESH_MS } from './xdp.ts';
 
 export interface AgentOptions {
 	readonly config: EffectiveConfig;
@@ -204,6 +205,7 @@ export class Agent {
 			uplink: values.uplink,
 			podCidrs: values.podCidrs,
 		});
+		const clock = await this.#openClock();
 		const dataplane = await Dataplane.open(
 			{
 				// what the Node object gave is followed: only what was configured stays
@@ -212,10 +214,10 @@ export class Agent {
 				features,
 				objectDir,
 				log: this.#log,
+				clock,
 			},
 			facts,
 		);
-		const clock = await this.#openClock();
 		const pods = await Pods.open({
 			config: values,
 			dataplane,
@@ -232,6 +234,7 @@ export class Agent {
 		await services.start();
 		const report = await dataplane.activate(() => pods.attachments());
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
+		await dataplane.refreshXdp();
 		const sizes = { ct4: values.ctMaxEntries, ...values.maps } as Record<string, number>;
 		const collector = this.#collector(dataplane, clock);
 		this.#running = {
@@ -258,7 +261,7 @@ export class Agent {
 	#planner(dataplane: Dataplane, pods: Pods): ServicePlanner {
 		return new ServicePlanner({
 			view: this.#store,
-			kernel: dataplane.datapath.kernel,
+			kernel: dataplane.servicesKernel(),
 			config: this.#config.values,
 			facts: () => dataplane.facts,
 			hostPorts: () => pods.hostPorts(),
@@ -305,6 +308,7 @@ export class Agent {
 			kernelLost: () => readMetric(reader(datapath), 'EVENTS_LOST'),
 		});
 		this.#every(REFRESH_MS, () => this.#nodeLoop.request());
+		this.#every(XDP_REFRESH_MS, () => void dataplane.refreshXdp());
 		this.#every(SWEEP_MS, () => void pods.sweep());
 		this.#every(RESYNC_MS, () => {
 			services.resync();
@@ -382,6 +386,7 @@ export class Agent {
 			'pod-cidrs': dataplane.facts.podCidrs.join(' '),
 			'pod-mtu': String(dataplane.routing.plan.podMtu),
 			kernel: features.release,
+			xdp: dataplane.xdpState,
 			hooks: `${features.tcx ? 'tcx' : 'clsact'}${values.socketLb ? ', cgroup sockets' : ''}`,
 			'map-memory': `${mib.toFixed(0)} MiB`,
 		};

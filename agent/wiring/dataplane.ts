@@ -15,6 +15,7 @@ import {
 	openDatapath,
 } from '../kernel/datapath.ts';
 import { GracePeriods } from '../kernel/grace-periods.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
@@ -23,12 +24,16 @@ import { FairleadError } from '../model/errors.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
+import type { Kernel } from '../reconcile/kernel.ts';
 import { reconcilePeers } from '../reconcile/nodes.ts';
+import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
+import { bytesKey } from '../reconcile/table.ts';
 import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import { bootId } from './machine.ts';
 import { collectNodeFacts } from './node-facts.ts';
+import { Xdp } from './xdp.ts';
 
 export interface DataplaneOptions {
 	/** Resolved: no `auto` but mtu's meaning is the same. */
@@ -38,6 +43,13 @@ export interface DataplaneOptions {
 	/** Directory of the compiled BPF objects. */
 	readonly objectDir: string;
 	readonly log: Logger;
+	readonly clock: JiffiesClock;
+}
+
+/** How packets from outside get to backends on other nodes. */
+export function northSouthOf({ northSouth, dsr }: Pick<Config, 'northSouth' | 'dsr'>): number {
+	if (northSouth === 'snat') return NorthSouth.SNAT;
+	return dsr === 'ipip' ? NorthSouth.IPIP : NorthSouth.VXLAN;
 }
 
 const NO_ADDRESS = new Uint8Array(16);
@@ -89,7 +101,7 @@ export function datapathSettings(
 		masquerade4: config.masquerade ? 1 : 0,
 		masquerade6: config.masquerade ? 1 : 0,
 		sockLb: config.socketLb ? 1 : 0,
-		northSouth: NorthSouth.SNAT,
+		northSouth: northSouthOf(config),
 		eventRate: EVENTS_PER_SECOND,
 	};
 }
@@ -113,6 +125,7 @@ export class Dataplane {
 	#devices: Devices;
 	#settings: DatapathSettings;
 	#endpoints: () => readonly EndpointAttachment[] = () => [];
+	#xdp: Xdp | undefined;
 
 	private constructor(
 		options: DataplaneOptions,
@@ -134,6 +147,10 @@ export class Dataplane {
 		this.#routing = parts.routing;
 		this.#devices = parts.devices;
 		this.#settings = parts.settings;
+		const { config, clock, log } = options;
+		if (config.xdp !== 'off') {
+			this.#xdp = new Xdp({ mode: config.xdp, kernel: this.datapath.kernel, netlink: this.netlink, clock, log });
+		}
 	}
 
 	/** Makes devices and maps and loads the programs; traffic still uses what is attached. */
@@ -156,6 +173,7 @@ export class Dataplane {
 			cgroupRoot: config.cgroupRoot,
 			settings,
 			features,
+			xdp: config.xdp !== 'off',
 			...gracePeriods(config, options.log),
 			mapSizes: { ct4: config.ctMaxEntries, ct6: usesIpv6 ? config.ctMaxEntries : 1024, ...definedSizes(config.maps) },
 		});
@@ -170,12 +188,30 @@ export class Dataplane {
 		return this.#routing;
 	}
 
+	/** What `fairlead status` says of XDP. */
+	get xdpState(): string {
+		return this.#xdp?.state ?? 'off (configured)';
+	}
+
+	/** The maps for whoever writes services: XDP's bitmap of the node's ports follows. */
+	servicesKernel(): Kernel {
+		const isLocal = (address: Uint8Array): boolean =>
+			this.#facts.localAddresses.some((each) => bytesKey(addressBytes(each)) === bytesKey(address));
+		return new PortBitmap(this.datapath.kernel, isLocal).follow();
+	}
+
+	/** Next hops of other nodes for XDP; to be called more often than they may go without. @returns problems */
+	async refreshXdp(): Promise<void> {
+		await this.#xdp?.refresh(this.#facts.addresses);
+	}
+
 	/** Writes the peer tables. @returns problems */
 	reconcilePeers(): readonly string[] {
 		const plan = planPeers(this.#routing.peers, this.#facts, this.#options.config);
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
 		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel);
 		this.onPeers(this.peers.setNodes(plan, assignments));
+		this.#xdp?.onNodes();
 		return problems;
 	}
 
@@ -231,12 +267,16 @@ export class Dataplane {
 	}
 
 	async #attachAll(): Promise<ActivationReport> {
-		return this.datapath.activate({
+		const xdp = await this.#xdp?.modeFor(this.#facts.uplink.ifindex);
+		const report = await this.datapath.activate({
 			uplinks: [this.#facts.uplink.ifindex],
 			hostPeer: this.#devices.hostPeer.ifindex,
 			...(this.#devices.overlay !== null && { overlay: this.#devices.overlay.ifindex }),
 			endpoints: this.#endpoints(),
+			...(xdp !== undefined && { xdp }),
 		});
+		this.#xdp?.onAttached(report);
+		return report;
 	}
 
 	async #applyRoutes(): Promise<string[]> {

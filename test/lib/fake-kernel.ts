@@ -50,7 +50,13 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 };
 
 /** ARRAY maps without shared memory: every element exists, deletion is refused. */
-const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = { nodes: 56, endpoints: 64, runtime: 8, conns: 4 };
+const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = {
+	nodes: 56,
+	xdp_nodes: 64,
+	endpoints: 64,
+	runtime: 8,
+	conns: 4,
+};
 const LPM: readonly MapName[] = ['cidrs', 'sources'];
 
 /** A failed system call as the addon reports it. */
@@ -75,7 +81,12 @@ export class FakeKernel implements Kernel {
 		this.fault = options.fault;
 		const memory = (map: SharedMapName): DataView =>
 			new DataView(new ArrayBuffer(this.#capacity[map] * SHARED_STRIDE[map]));
-		this.#shared = { vip_filter: memory('vip_filter'), slots: memory('slots'), backends: memory('backends') };
+		this.#shared = {
+			vip_filter: memory('vip_filter'),
+			slots: memory('slots'),
+			backends: memory('backends'),
+			ports: memory('ports'),
+		};
 	}
 
 	/** System calls of a kind since the log was cleared. */
