@@ -120,7 +120,7 @@ const CONFIG = {
 	serviceProxyName: '',
 	externalIps: true,
 	lbAlgorithm: 'random',
-	lbTransitionMs: 60_000,
+	lbTransitionMs: 30_000,
 } as unknown as Config;
 
 async function measure(directory: string, changes: number): Promise<SyncRun> {

@@ -8,14 +8,14 @@ import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort } from '../plan/services.ts';
 import type { Extent, FoundState, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
-import type { Tables } from './services-tables.ts';
-import { sameTable, tableOf } from './services-tables.ts';
+import type { Tables, TransitionClock } from './services-tables.ts';
+import { resumeTables, sameTable, tableOf } from './services-tables.ts';
 
 const NOTHING: readonly Backend[] = [];
 const NO_ROWS: readonly number[] = [];
 
-/** A port that is new to the state. @param untilMs  end of a transition that a dead agent has left */
-export function adoptPort(state: ServicesState, owner: string, wanted: DesiredPort, untilMs: number): PortState {
+/** A port that is new to the state. A transition that a dead agent has left begins anew. */
+export function adoptPort(state: ServicesState, owner: string, wanted: DesiredPort, clock: TransitionClock): PortState {
 	if (wanted.frontends.every((frontend) => frontend.proto === 0)) return freshPort(owner, wanted, 0);
 	const { found } = state;
 	for (const frontend of found === undefined ? [] : wanted.frontends) {
@@ -24,7 +24,7 @@ export function adoptPort(state: ServicesState, owner: string, wanted: DesiredPo
 		if (found === undefined || entry === undefined || entry.id === 0 || found.adoptedIds.has(entry.id)) continue;
 		found.adoptedIds.add(entry.id);
 		const port = freshPort(owner, wanted, entry.id);
-		adoptContent(state, found, port, wanted, untilMs);
+		adoptContent(state, found, port, wanted, clock);
 		return port;
 	}
 	return freshPort(owner, wanted, state.nextId++);
@@ -72,7 +72,7 @@ function adoptContent(
 	found: FoundState,
 	port: PortState,
 	wanted: DesiredPort,
-	untilMs: number,
+	clock: TransitionClock,
 ): void {
 	const rows = adoptRows(state, found, port);
 	const entryOf = (scope: number): SvcEntry | undefined => {
@@ -101,7 +101,7 @@ function adoptContent(
 		externalTable: outer.table,
 		local: local.list,
 	};
-	if (external !== undefined) adoptTables(state, found, port, rows, external, outer, untilMs);
+	if (external !== undefined) adoptTables(state, found, port, rows, external, outer, clock);
 }
 
 function adoptTables(
@@ -111,15 +111,13 @@ function adoptTables(
 	rows: Rows,
 	entry: SvcEntry,
 	outer: AdoptedList,
-	untilMs: number,
+	clock: TransitionClock,
 ): void {
 	if ((entry.flags & SvcFlags.MAGLEV) === 0 || outer.content === undefined) return;
 	const previous = adoptList(state, found, rows, undefined, entry.prevBase, entry.prevCount);
-	const tables: Tables = {
-		current: outer.content,
-		previous: previous.content ?? null,
-		untilMs: previous.content === undefined ? 0 : untilMs,
-	};
+	const current = outer.content;
+	const none: Tables = { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
+	const tables = previous.content === undefined ? none : resumeTables(current, previous.content, clock);
 	port.previous = previous.extent;
 	port.tables = tables;
 }

@@ -13,7 +13,7 @@ import type { GoneBackend, PortWork } from './services-port.ts';
 import { commitPort, dropPort, preparePort } from './services-port.ts';
 import type { Claim, Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
-import type { TransitionClock } from './services-tables.ts';
+import { dueMs, type TransitionClock } from './services-tables.ts';
 
 export interface ServicesDiff extends ServiceOps {
 	/** Owners that could not be programmed as wanted, with the reason. What they had before stays in force. */
@@ -91,7 +91,7 @@ function endTransitions(work: Work, changes: ReadonlyMap<string, OwnerPlan>): vo
 	for (const name of [...state.moving]) {
 		const port = state.ports.get(name);
 		if (port === undefined) state.moving.delete(name);
-		else if (!changes.has(port.owner) && (port.tables?.untilMs ?? 0) <= clock.nowMs) {
+		else if (!changes.has(port.owner) && (port.tables === undefined || dueMs(port.tables) <= clock.nowMs)) {
 			replacePort(work, port.owner, port.plan);
 		}
 	}

@@ -61,7 +61,7 @@ interface Lists {
 export function preparePort(work: PortWork, owner: string, wanted: DesiredPort): PreparedPort | string {
 	const { state, clock } = work;
 	const known = state.ports.get(wanted.name);
-	const port = known ?? adoptPort(state, owner, wanted, clock.nowMs + clock.transitionMs);
+	const port = known ?? adoptPort(state, owner, wanted, clock);
 	const rows = matchRows(port, wanted.serving);
 	const refused = roomForRows(state, rows) ?? roomForSources(state, wanted);
 	if (refused === undefined) {
@@ -250,7 +250,8 @@ function moveExternal(
 function tablesOf({ plan, rows, external }: PortState): Tables | undefined {
 	if (plan.externalTable === 0 || external.count === 0) return undefined;
 	const members = membersOf(plan.external, rowsOf(plan.external, plan.serving, rows));
-	return { current: tableOf(members, plan.externalTable), previous: null, untilMs: 0 };
+	const current = tableOf(members, plan.externalTable);
+	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
 }
 
 function membersOf(list: readonly Backend[], indexes: readonly number[]): TableMember[] {

@@ -1,9 +1,10 @@
 /**
  * Maglev tables of services whose flows are not tracked (DSR): what happens to them when the set of backends changes.
- * While a transition runs, the programs look a packet up in the table in force and in the one before it, and remember
- * only flows on which the two disagree. One transition at a time: what is added meanwhile waits for its end, so that
- * no flow can be of a table before the last; a backend that is dead leaves both tables at once, one that drains leaves
- * the table in force only. Pure: time comes in, rows are numbers.
+ * The programs look a packet up in the table in force and in the one before it; they remember only flows on which the
+ * two disagree. So a change starts a transition: what is added while it is young waits, lest flows of one table meet
+ * the next but one; a backend that is dead leaves both tables at once, and one that drains leaves the table in force
+ * only. The table before stays until something else changes, for flows live longer than changes take, but not for ever.
+ * Pure: time comes in, rows are numbers.
  */
 import { maglevTable } from '../plan/maglev.ts';
 
@@ -22,8 +23,12 @@ export interface Tables {
 	readonly current: Table;
 	/** null = no transition is under way. */
 	readonly previous: Table | null;
-	/** When the transition ends, in milliseconds of the caller's clock. */
-	readonly untilMs: number;
+	/** Until then additions wait, in milliseconds of the caller's clock. */
+	readonly youngUntilMs: number;
+	/** Then the previous table is given up, unless something changes before. */
+	readonly keepUntilMs: number;
+	/** Additions wait. */
+	readonly behind: boolean;
 }
 
 export interface TableGoal {
@@ -37,9 +42,12 @@ export interface TableGoal {
 
 export interface TransitionClock {
 	readonly nowMs: number;
-	/** How long a transition runs: the longest time between two packets of a flow that is kept for certain. */
+	/** How long additions wait after a change. */
 	readonly transitionMs: number;
 }
+
+/** How long a flow may be idle and still be known where tables disagree; bpf/lib/dsr.h forgets it after that time. */
+const KEEP_MS = 3_600_000;
 
 const EMPTY: Table = new Uint32Array(0);
 
@@ -51,42 +59,103 @@ export function tableOf(members: readonly TableMember[], size: number): Uint32Ar
 	return table;
 }
 
+/** When the tables are due to be looked at again. */
+export function dueMs(tables: Tables): number {
+	return tables.behind ? tables.youngUntilMs : tables.keepUntilMs;
+}
+
 /** What the tables should be now. @param old  what is in force; undefined = nothing, or no Maglev table */
 export function moveTables(old: Tables | undefined, goal: TableGoal, clock: TransitionClock): Tables {
 	if (goal.members.length === 0) return settled(EMPTY);
 	const target = tableOf(goal.members, goal.size);
 	if (old === undefined || old.current.length === 0) return settled(target);
-	if (old.previous !== null && clock.nowMs < old.untilMs) return patched(old, old.previous, goal, target);
-	if (sameTable(old.current, target)) return settled(old.current);
-	const previous = replaceRows(old.current, goal.serving, goal.members);
-	if (sameTable(previous, target)) return settled(target);
-	return { current: target, previous, untilMs: clock.nowMs + clock.transitionMs };
+	if (old.previous !== null && clock.nowMs < old.youngUntilMs) {
+		const kept = patched(old, old.previous, goal, target);
+		if (kept !== undefined) return kept;
+	}
+	const { current, previous } = old;
+	if (!sameTable(current, target)) return started(old, goal, target, clock);
+	if (previous === null || clock.nowMs >= old.keepUntilMs) return settled(current);
+	return { ...old, previous: tableBefore(previous, current, current, goal.members, goal.serving, true), behind: false };
 }
 
 function settled(current: Table): Tables {
-	return { current, previous: null, untilMs: 0 };
+	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
 }
 
-/** A transition is under way: nothing comes in. */
-function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): Tables {
+/** A transition found in the kernel: nobody knows how old it is. */
+export function resumeTables(current: Table, previous: Table, { nowMs, transitionMs }: TransitionClock): Tables {
+	const keepUntilMs = nowMs + Math.max(KEEP_MS, transitionMs);
+	return { current, previous, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
+}
+
+/** A change: the table in force becomes the one before. */
+function started(old: Tables, goal: TableGoal, target: Table, clock: TransitionClock): Tables {
+	const { current, previous } = old;
+	const before = tableBefore(previous ?? current, current, target, goal.members, goal.serving, false);
+	return sameTable(before, target) ? settled(target) : resumeTables(target, before, clock);
+}
+
+/**
+ * The transition is young: nothing comes in.
+ * @returns undefined when so few are left that what waits has to come in after all
+ */
+function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): Tables | undefined {
 	const inForce = new Set(Array.from(old.current));
 	const staying = goal.members.filter(({ row }) => inForce.has(row));
+	if (staying.length * 2 < goal.members.length) return undefined;
 	const wanted = new Set(goal.members.map(({ row }) => row));
-	// None of those that are in force is left: what waited comes in now, for flows have nowhere else to go.
-	const members = staying.length > 0 ? staying : goal.members;
-	const current = staying.length > 0 ? replaceRows(old.current, wanted, members) : target;
-	return { current, previous: replaceRows(previous, goal.serving, members), untilMs: old.untilMs };
+	const disputed = (slot: number): boolean => previous[slot] !== old.current[slot];
+	const current = replaceRows(old.current, wanted, staying, (slot) => (disputed(slot) ? (previous[slot] ?? 0) : 0));
+	const before = tableBefore(previous, old.current, current, staying, goal.serving, true);
+	return { ...old, current, previous: before, behind: !sameTable(current, target) };
 }
 
-/** Slots of rows that are not kept go to where a table of the members has them; equal on nodes with equal tables. */
-function replaceRows(table: Table, kept: ReadonlySet<number>, members: readonly TableMember[]): Table {
+/**
+ * The table to have beside `next`, made of the two that were in force: the one before as long as its backends serve.
+ * Where those two disagreed all flows are remembered, and that counts only while tables disagree: there it must not
+ * say the same as `next`. Tables of different sizes cannot be compared slot by slot.
+ * @param young  the transition between the two goes on: then `previous` stays the one before, else `current` becomes it
+ */
+function tableBefore(
+	previous: Table,
+	current: Table,
+	next: Table,
+	members: readonly TableMember[],
+	serving: ReadonlySet<number>,
+	young: boolean,
+): Table {
+	const comparable = previous.length === current.length && next.length === current.length;
+	if (!comparable) return replaceRows(young ? previous : current, serving, members, () => 0);
+	const rows = [...members.map(({ row }) => row), ...serving];
+	const result = Uint32Array.from(replaceRows(previous, serving, members, () => 0));
+	for (let slot = 0; slot < result.length; slot++) {
+		const [older, newer, now] = [previous[slot] ?? 0, current[slot] ?? 0, next[slot] ?? 0];
+		if (older === newer || (serving.has(older) && older !== now)) continue;
+		if (serving.has(newer) && newer !== now) result[slot] = newer;
+		else if (result[slot] === now) result[slot] = rows.find((row) => row !== now) ?? now;
+	}
+	return sameTable(result, previous) ? previous : result;
+}
+
+/**
+ * Slots of rows that are not kept go to where a table of the members has them; equal on nodes with equal tables.
+ * @param avoid  row that a slot must not get if there is another; 0 = any will do
+ */
+function replaceRows(
+	table: Table,
+	kept: ReadonlySet<number>,
+	members: readonly TableMember[],
+	avoid: (slot: number) => number,
+): Table {
 	let substitutes: Uint32Array | undefined;
 	let result: Uint32Array | undefined;
 	for (let slot = 0; slot < table.length; slot++) {
 		if (kept.has(table[slot] ?? 0)) continue;
 		substitutes ??= tableOf(members, table.length);
 		result ??= Uint32Array.from(table);
-		result[slot] = substitutes[slot] ?? 0;
+		const row = substitutes[slot] ?? 0;
+		result[slot] = row === avoid(slot) ? (members.find((each) => each.row !== row)?.row ?? row) : row;
 	}
 	return result ?? table;
 }

@@ -13,6 +13,7 @@ import type { GoneBackend } from './services-port.ts';
 import { rowsWithin } from './services-rows.ts';
 import type { ServicesState } from './services-state.ts';
 import { readServicesState } from './services-state.ts';
+import { dueMs } from './services-tables.ts';
 
 export interface ReconcileReport {
 	/** Operations that were done. */
@@ -41,13 +42,13 @@ export interface ServicesReconcilerOptions {
 	readonly onBackendsGone?: (gone: readonly GoneBackend[]) => void;
 	/** Who owns an address; what is unknown is looked up by the programs. */
 	readonly peerOf?: (address: string) => PackedPeer;
-	/** How long a changed Maglev table of untracked flows has the one before beside it. */
+	/** How long additions wait after a change of a Maglev table of untracked flows. */
 	readonly transitionMs?: number;
 	/** Milliseconds, monotonic. */
 	readonly now?: () => number;
 }
 
-const TRANSITION_MS = 60_000;
+const TRANSITION_MS = 30_000;
 
 export class ServicesReconciler {
 	readonly #kernel: Kernel;
@@ -136,13 +137,14 @@ export class ServicesReconciler {
 		return { nowMs: this.#now(), transitionMs: this.#options.transitionMs ?? TRANSITION_MS };
 	}
 
-	/** Milliseconds until the next transition has run its time (see update()); undefined = none is under way. */
+	/** Milliseconds until a transition is due for the next step (see update()); undefined = none is under way. */
 	get nextTransitionMs(): number | undefined {
 		const state = this.#state;
 		let first: number | undefined;
 		for (const name of state?.moving ?? []) {
-			const untilMs = state?.ports.get(name)?.tables?.untilMs ?? 0;
-			if (first === undefined || untilMs < first) first = untilMs;
+			const tables = state?.ports.get(name)?.tables;
+			const due = tables === undefined ? 0 : dueMs(tables);
+			if (first === undefined || due < first) first = due;
 		}
 		return first === undefined ? undefined : Math.max(0, first - this.#now());
 	}
