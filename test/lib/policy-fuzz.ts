@@ -61,7 +61,8 @@ const NODES: Readonly<Record<string, readonly Address[]>> = {
 	'node-3': ['192.168.0.9'],
 };
 
-class Maker {
+/** Makes random objects and changes. */
+export class Maker {
 	readonly random: Random;
 	constructor(random: Random) {
 		this.random = random;
@@ -173,7 +174,8 @@ class Maker {
 		}));
 		const over = {
 			labels: this.labels(),
-			node: this.chance(0.7) ? 'node-1' : 'node-2',
+			// Addresses belong to nodes: a pod of this name and address is always on the same one.
+			node: p < 3 ? 'node-1' : 'node-2',
 			namedPorts,
 			finished: this.chance(0.05),
 			hostNetwork: this.chance(0.05),
@@ -223,7 +225,8 @@ function requireInside(outer: string, inner: string): boolean {
 	return parsed.ok;
 }
 
-function emptyWorld(): MutableWorld {
+/** Only the own node. */
+export function emptyWorld(): MutableWorld {
 	return {
 		namespaces: new Map(),
 		pods: new Map(),
@@ -239,7 +242,8 @@ function put<T>(map: Map<string, T>, key: string, value: T | null): void {
 	else map.set(key, value);
 }
 
-function applyOp(world: MutableWorld, { kind, key, raw }: FuzzOp): void {
+/** Changes a world. */
+export function applyOp(world: MutableWorld, { kind, key, raw }: FuzzOp): void {
 	const labels = raw as Record<string, string> | null;
 	switch (kind) {
 		case 'namespace':
@@ -269,7 +273,7 @@ function applyOp(world: MutableWorld, { kind, key, raw }: FuzzOp): void {
 }
 
 /** Directions in which this node judges the flow: the subject is its pod, and it alone has the address. */
-function judged(world: MutableWorld, flow: PolicyFlow): readonly ('egress' | 'ingress')[] {
+export function judged(world: MutableWorld, flow: PolicyFlow): readonly ('egress' | 'ingress')[] {
 	const isLocal = (address: Address): boolean => {
 		const owners = [...world.pods.values()].filter(
 			(pod) => !pod.finished && !pod.hostNetwork && pod.addresses.includes(address),
@@ -329,7 +333,7 @@ function compareWrites(
 }
 
 /** A changed namespace changes both ends of a flow inside it, one after the other. */
-function isMixed(world: MutableWorld, op: FuzzOp, flow: PolicyFlow): boolean {
+export function isMixed(world: MutableWorld, op: FuzzOp, flow: PolicyFlow): boolean {
 	if (op.kind !== 'namespace') return false;
 	const inside = (address: Address): boolean =>
 		[...world.pods.values()].some(({ namespace, addresses }) => namespace === op.key && addresses.includes(address));

@@ -33,6 +33,7 @@ export interface CidrEntry {
 /** A base before it is known whether it exists already. */
 export type BaseSpec = Pick<Base, 'key' | 'kind' | 'namespace' | 'labels' | 'ports'>;
 
+const EVERY_IPV4: Cidr = '0.0.0.0/0';
 const NOBODY = { namespace: '', labels: {}, ports: [] } as const;
 export const OUTSIDE: BaseSpec = { key: 'outside', kind: 'outside', ...NOBODY };
 export const UNKNOWN_POD: BaseSpec = { key: 'unknown-pod', kind: 'unknown-pod', ...NOBODY };
@@ -147,6 +148,11 @@ export class AddressBook {
 			const peer = outer ?? { cidr, kind: PeerKind.WORLD, node: null, identity: WellKnown.WORLD };
 			yield { cidr, bits, peer: { ...peer, cidr }, spec: specOfPeer(peer) };
 		}
+		const every = cidrBits(EVERY_IPV4);
+		if (this.#peersByBits.has(every) || matchers.prefixes.has(every)) return;
+		// IPv4 is ::ffff:0:0/96 in the kernel's table: a wide IPv6 prefix must not answer for it.
+		const peer = { cidr: EVERY_IPV4, kind: PeerKind.WORLD, node: null, identity: WellKnown.WORLD };
+		yield { cidr: EVERY_IPV4, bits: every, peer, spec: OUTSIDE };
 	}
 
 	/** What an address that nobody is known to have is made of. */

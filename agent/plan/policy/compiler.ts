@@ -75,6 +75,7 @@ export class PolicyCompiler {
 	readonly #localByNamespace = new Map<string, Set<string>>();
 	readonly #build: StepBuilder;
 	readonly #hints: PolicyHints;
+	#started = false;
 	/** Pods whose policies have to be looked at, and sets one of whose policies changed. */
 	readonly #dirtyPods = new Set<string>();
 	readonly #dirtySets = new Set<PolicySet>();
@@ -108,13 +109,15 @@ export class PolicyCompiler {
 			...entriesOf(input.clusterNetworkPolicies, 'ClusterNetworkPolicy'),
 		];
 		for (const { name, object } of policies) this.#setPolicy(name, object);
-		if (policies.length > 0) this.#settle(steps);
+		if (policies.length > 0 && this.#started) this.#settle(steps);
 		if (input.peerCidrs !== undefined) this.book.setPeers(input.peerCidrs);
 		if (input.ownAddresses !== undefined) this.book.setOwnAddresses(input.ownAddresses);
 		for (const [name, node] of input.nodes ?? []) this.book.setNode(name, node);
 		for (const [name, namespace] of input.namespaces ?? []) this.#setNamespace(name, namespace);
 		for (const [key, pod] of input.pods ?? []) this.#setPod(key, pod);
-		this.#flush(steps);
+		// At first nothing is judged yet; identities wait for the prefixes of the rules, so that they find their old numbers.
+		if (this.#started) this.#flush(steps);
+		this.#started = true;
 		this.#settle(steps);
 		return steps;
 	}

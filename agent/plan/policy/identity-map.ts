@@ -8,6 +8,7 @@ import type { Identity } from './identities.ts';
 import { IdentityTable } from './identities.ts';
 import type { Base, MatcherTable } from './matchers.ts';
 import type { Bits, Prefix } from './prefixes.ts';
+import { compareCidrLengths } from './prefixes.ts';
 import type { AddressOwner } from './types.ts';
 
 export interface IdentityMove {
@@ -135,8 +136,7 @@ export class IdentityMap {
 			const same = old?.identity === identity && old.row.kind === peer.kind && old.row.node === peer.node;
 			if (!same) changes.push({ cidr, entry });
 		}
-		const length = (cidr: Cidr): number => Number(cidr.slice(cidr.indexOf('/') + 1));
-		changes.sort((a, b) => length(b.cidr) - length(a.cidr));
+		changes.sort((a, b) => compareCidrLengths(a.cidr, b.cidr));
 		for (const cidr of gone) {
 			const old = this.cidrs.get(cidr);
 			this.cidrs.delete(cidr);

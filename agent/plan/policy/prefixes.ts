@@ -24,6 +24,12 @@ export function cidrBits(cidr: Cidr): Bits {
 	return addressBits(address).slice(0, prefixLength + 1);
 }
 
+/** Longer ones first, as the kernel's table of 128 bits counts. */
+export function compareCidrLengths(a: Cidr, b: Cidr): number {
+	const length = (cidr: Cidr): number => cidrParts(cidr).prefixLength + (familyOf(cidr) === 4 ? 96 : 0);
+	return length(b) - length(a);
+}
+
 export interface Prefix {
 	readonly cidr: Cidr;
 	readonly bits: Bits;
@@ -47,6 +53,10 @@ export class PrefixTable {
 
 	all(): Iterable<Prefix> {
 		return this.#prefixes.values();
+	}
+
+	has(bits: Bits): boolean {
+		return this.#prefixes.has(bits);
 	}
 
 	/** The longest prefix that contains the address or prefix. */

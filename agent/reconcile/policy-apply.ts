@@ -1,0 +1,178 @@
+/**
+ * Does policy operations. References and their identities share entries with other tables, so identities are changed inside what
+ * is there; only addresses of pods on other nodes have entries of policy's own.
+ */
+import {
+	CidrKey,
+	Endpoint,
+	IpcacheEntry,
+	IpcacheKey,
+	PeerKind,
+	PolicyGeneration,
+	PolicyKey,
+	PolicyRow,
+	PolicySet,
+} from '../../native/abi/generated.ts';
+import type { Address, Cidr } from '../model/address.ts';
+import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
+import type { PeerRow } from '../plan/peers.ts';
+import type { AddressOwner } from '../plan/policy/types.ts';
+import type { Extent, PeerReferences, PolicyKernel, PolicyOp } from './policy-kernel.ts';
+
+const SET_WORDS = PolicySet.size / 8;
+const SET_FLAGS_AT = 32;
+const NO_REFERENCE = { index: 0, gen: 0 };
+
+/** The shared arrays in the forms that make single stores. */
+export interface PolicyMemory {
+	readonly setWords: BigUint64Array;
+	readonly setFlags: Uint32Array;
+	readonly ranges: Uint32Array;
+	readonly generations: Uint32Array;
+}
+
+export function policyMemory(kernel: PolicyKernel): PolicyMemory {
+	const words = (view: DataView): Uint32Array => new Uint32Array(view.buffer, view.byteOffset, view.byteLength >>> 2);
+	const sets = kernel.shared('policyset');
+	return {
+		setWords: new BigUint64Array(sets.buffer, sets.byteOffset, sets.byteLength >>> 3),
+		setFlags: words(sets),
+		ranges: words(kernel.shared('ranges')),
+		generations: words(kernel.shared('policygen')),
+	};
+}
+
+/** Does one operation. @throws what the kernel throws */
+export function applyPolicyOp(op: PolicyOp, kernel: PolicyKernel, memory: PolicyMemory, refs: PeerReferences): void {
+	switch (op.kind) {
+		case 'ranges-set':
+			memory.ranges.set(op.row.ranges, op.base * 2);
+			return;
+		case 'row-set': {
+			const key = { set: op.set, peer: op.peer };
+			kernel.mapSet('policy', PolicyKey.encode(key), PolicyRow.encode({ key, ranges: op.extent }));
+			return;
+		}
+		case 'row-delete':
+			kernel.mapDelete('policy', PolicyKey.encode({ set: op.set, peer: op.peer }));
+			return;
+		case 'default-set': {
+			const word = (op.who === 'pods' ? 0 : 2) + (op.direction === 'ingress' ? 0 : 1);
+			Atomics.store(memory.setWords, op.set * SET_WORDS + word, extentWord(op.extent));
+			return;
+		}
+		case 'flags-set':
+			Atomics.store(memory.setFlags, (op.set * PolicySet.size + SET_FLAGS_AT) >>> 2, op.flags);
+			return;
+		case 'cidr-set': {
+			const value = cidrValue(op.row, refs);
+			if (value !== undefined) replace('cidrs', cidrKey(op.cidr), value, kernel);
+			return;
+		}
+		case 'cidr-delete':
+			kernel.mapDelete('cidrs', cidrKey(op.cidr));
+			return;
+		case 'address-set':
+			setAddress(op.address, op.identity, op.owner, kernel, refs);
+			return;
+		case 'address-delete':
+			deleteAddress(op.address, kernel);
+			return;
+		case 'endpoint-set':
+			setEndpoint(op, kernel, refs);
+			return;
+		case 'generation-bump': {
+			const index = refs.podRef(op.pod)?.index;
+			if (index !== undefined) Atomics.add(memory.generations, (index * PolicyGeneration.size) >>> 2, 1);
+			return;
+		}
+	}
+}
+
+function extentWord({ base, count }: Extent): bigint {
+	return BigInt(base) | (BigInt(count) << 32n);
+}
+
+export function cidrKey(cidr: Cidr): Uint8Array {
+	const { address, prefixLength } = cidrParts(cidr);
+	return CidrKey.encode({ prefixLen: prefixLength + (familyOf(cidr) === 4 ? 96 : 0), addr: addressBytes(address) });
+}
+
+/** undefined = its node has no row: better no entry than a wrong one. */
+export function cidrValue(row: PeerRow, refs: PeerReferences): Uint8Array | undefined {
+	const reference = row.node === null ? NO_REFERENCE : refs.nodeRef(row.node);
+	if (reference === undefined) return undefined;
+	return IpcacheEntry.encode({ peer: { ...reference, kind: row.kind }, identity: row.identity });
+}
+
+export function ipcacheKey(address: Address): Uint8Array {
+	return IpcacheKey.encode({ addr: addressBytes(address) });
+}
+
+function setAddress(
+	address: Address,
+	identity: number,
+	owner: AddressOwner,
+	kernel: PolicyKernel,
+	refs: PeerReferences,
+): void {
+	const key = ipcacheKey(address);
+	const bytes = kernel.mapGet('ipcache', key);
+	const old = bytes === undefined ? undefined : IpcacheEntry.decode(bytes);
+	const elsewhere = owner.kind === 'pod' && owner.node !== refs.nodeName;
+	if (elsewhere && (old === undefined || old.peer.kind === PeerKind.REMOTE_POD)) {
+		const reference = refs.nodeRef(owner.node);
+		// Without a row of its node the address stays what its prefix says: a pod that is not known.
+		if (reference === undefined) deleteAddress(address, kernel);
+		else
+			replace(
+				'ipcache',
+				key,
+				IpcacheEntry.encode({ peer: { ...reference, kind: PeerKind.REMOTE_POD }, identity }),
+				kernel,
+			);
+	} else if (!elsewhere && old?.peer.kind === PeerKind.REMOTE_POD) {
+		kernel.mapDelete('ipcache', key);
+	} else if (old !== undefined && old.identity !== identity) {
+		kernel.mapSet('ipcache', key, IpcacheEntry.encode({ ...old, identity }));
+	}
+}
+
+/** Entries of local pods and nodes belong to others, who remove them. */
+function deleteAddress(address: Address, kernel: PolicyKernel): void {
+	const key = ipcacheKey(address);
+	const bytes = kernel.mapGet('ipcache', key);
+	if (bytes !== undefined && IpcacheEntry.decode(bytes).peer.kind === PeerKind.REMOTE_POD) {
+		kernel.mapDelete('ipcache', key);
+	}
+}
+
+/** Writes what is not there as it is. */
+function replace(
+	map: 'ipcache' | 'cidrs' | 'endpoints',
+	key: Uint8Array,
+	value: Uint8Array,
+	kernel: PolicyKernel,
+): void {
+	const old = kernel.mapGet(map, key);
+	if (old === undefined || Buffer.compare(old, value) !== 0) kernel.mapSet(map, key, value);
+}
+
+/** A pod that is not attached yet gets set and identities with its first row; see EndpointIdentity. */
+function setEndpoint(
+	{ pod, set, identities }: Extract<PolicyOp, { kind: 'endpoint-set' }>,
+	kernel: PolicyKernel,
+	refs: PeerReferences,
+): void {
+	const reference = refs.podRef(pod);
+	if (reference === undefined) return;
+	const key = new Uint8Array(4);
+	new DataView(key.buffer).setUint32(0, reference.index, true);
+	const bytes = kernel.mapGet('endpoints', key);
+	if (bytes === undefined) return;
+	const old = Endpoint.decode(bytes);
+	if (old.gen !== reference.gen || old.ifindex === 0) return;
+	const [first] = [...identities].sort(([a], [b]) => familyOf(a) - familyOf(b));
+	const value = Endpoint.encode({ ...old, policySet: set, identity: first?.[1] ?? old.identity });
+	replace('endpoints', key, value, kernel);
+}

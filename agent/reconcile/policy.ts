@@ -1,0 +1,267 @@
+/**
+ * Keeps the policy maps, and the identities in other tables, equal to what the compiler says. Synchronous; one call at a time. An
+ * operation that fails ends a run: what was done is safe as it is, and the next run compares everything with the kernel.
+ */
+import { CidrKey, Endpoint, IpcacheEntry, IpcacheKey, PeerKind } from '../../native/abi/generated.ts';
+import type { Address, Cidr } from '../model/address.ts';
+import { addressOfBytes, networkAddress } from '../model/address.ts';
+import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
+import type { PolicyCompiler, PolicyHints, PolicyInput } from '../plan/policy/compiler.ts';
+import { compareCidrLengths } from '../plan/policy/prefixes.ts';
+import type { PolicySet } from '../plan/policy/sets.ts';
+import type { PolicyStep } from '../plan/policy/types.ts';
+import type { PolicyMemory } from './policy-apply.ts';
+import { applyPolicyOp, policyMemory } from './policy-apply.ts';
+import { PolicyDiff } from './policy-diff.ts';
+import type { PeerReferences, PolicyKernel, PolicyOp } from './policy-kernel.ts';
+import type { PolicyState } from './policy-state.ts';
+import { peerOfKey, readPolicyState } from './policy-state.ts';
+
+export interface PolicyReport {
+	/** Operations that were done. */
+	readonly ops: number;
+	/** What could not be done; empty = the maps are as wanted. */
+	readonly problems: readonly string[];
+	/** The maps were read and compared as a whole. */
+	readonly full: boolean;
+	readonly tookMs: number;
+}
+
+/** A set that denies everything because it could not be programmed. */
+export interface ClosedSet {
+	readonly policies: readonly string[];
+	readonly pods: readonly string[];
+	readonly reason: string;
+}
+
+export interface PolicyReconcilerOptions {
+	readonly kernel: PolicyKernel;
+	readonly compiler: PolicyCompiler;
+	readonly refs: PeerReferences;
+	/** Sees every list of operations before it is done (tests, trace log). */
+	readonly onOps?: (ops: readonly PolicyOp[]) => void;
+	readonly now?: () => number;
+}
+
+export class PolicyReconciler {
+	readonly #kernel: PolicyKernel;
+	readonly #compiler: PolicyCompiler;
+	readonly #refs: PeerReferences;
+	readonly #memory: PolicyMemory;
+	readonly #onOps: (ops: readonly PolicyOp[]) => void;
+	readonly #now: () => number;
+	/** undefined = to be read from the kernel: at start and after a failure. */
+	#state: PolicyState | undefined;
+
+	constructor(options: PolicyReconcilerOptions) {
+		this.#kernel = options.kernel;
+		this.#compiler = options.compiler;
+		this.#refs = options.refs;
+		this.#memory = policyMemory(options.kernel);
+		this.#onOps = options.onOps ?? (() => undefined);
+		this.#now = options.now ?? (() => performance.now());
+	}
+
+	/** Takes changes in and does what follows from them. The first call must bring everything there is. */
+	update(input: PolicyInput): PolicyReport {
+		const start = this.#now();
+		const steps = this.#compiler.apply(input);
+		return this.#run(steps, start);
+	}
+
+	/** Compares everything with a fresh read of the kernel. */
+	resync(): PolicyReport {
+		this.#state = undefined;
+		return this.#run([], this.#now());
+	}
+
+	/** Something waits for a grace period. */
+	get hasGarbage(): boolean {
+		const state = this.#state;
+		if (state === undefined) return false;
+		const waiting = state.garbage.size + state.retiredSets.size + state.retiredIdentities.size;
+		return waiting + state.ranges.quarantined > 0;
+	}
+
+	/** Waits for the grace period (milliseconds, blocking), frees what is out of use, and tries closed sets again. */
+	reclaim(): PolicyReport {
+		const start = this.#now();
+		const state = this.#state;
+		if (state === undefined) return this.#run([], start);
+		this.#kernel.barrier();
+		state.ranges.release();
+		const diff = new PolicyDiff(state);
+		const freed = diff.collect();
+		this.#reopen(state, diff);
+		const problems: string[] = [];
+		const ops = this.#apply(diff, problems);
+		if (problems.length === 0) this.#compiler.free(freed);
+		return this.#report(ops, problems, false, start);
+	}
+
+	/** Sets that deny everything for want of room. */
+	closed(): readonly ClosedSet[] {
+		return [...(this.#state?.closed ?? [])].map(([number, reason]) => {
+			const set = this.#compiler.setByNumber(number);
+			return { policies: set?.policies ?? [], pods: [...(set?.pods ?? [])].sort(), reason };
+		});
+	}
+
+	/** Occupancy; undefined before the first run and after a failure. */
+	usage(): Readonly<Record<'rows' | 'ranges', { readonly used: number; readonly capacity: number }>> | undefined {
+		const state = this.#state;
+		if (state === undefined) return undefined;
+		const { ranges } = state;
+		return {
+			rows: { used: state.rows.size, capacity: state.rowCapacity },
+			ranges: { used: ranges.used, capacity: ranges.capacity },
+		};
+	}
+
+	#run(steps: readonly PolicyStep[], start: number): PolicyReport {
+		const full = this.#state === undefined;
+		const state = this.#state ?? readPolicyState(this.#kernel, this.#memory);
+		this.#state = state;
+		const diff = new PolicyDiff(state);
+		for (const step of full ? [this.#fullStep(state)] : steps) diff.addStep(step);
+		if (state.closed.size > 0) this.#reopen(state, diff);
+		const problems: string[] = [];
+		const ops = this.#apply(diff, problems);
+		return this.#report(ops, problems, full, start);
+	}
+
+	#report(ops: number, failures: readonly string[], full: boolean, start: number): PolicyReport {
+		const closed = [...(this.#state?.closed ?? [])].map(([number, reason]) => {
+			const set = this.#compiler.setByNumber(number);
+			return `policies ${set?.policies.join(', ') ?? number} deny everything to ${set?.pods.size ?? 0} pods: ${reason}`;
+		});
+		return { ops, problems: [...failures, ...closed], full, tookMs: this.#now() - start };
+	}
+
+	#reopen(state: PolicyState, diff: PolicyDiff): void {
+		for (const number of [...state.closed.keys()]) {
+			const set = this.#compiler.setByNumber(number);
+			if (set !== undefined) diff.reopen(number, set.state, set.rows);
+		}
+	}
+
+	#apply(diff: PolicyDiff, problems: string[]): number {
+		diff.bumpTurned((set) => this.#compiler.setByNumber(set)?.pods ?? []);
+		this.#onOps(diff.ops);
+		let done = 0;
+		for (const op of diff.ops) {
+			try {
+				applyPolicyOp(op, this.#kernel, this.#memory, this.#refs);
+				done++;
+			} catch (thrown) {
+				problems.push(failure(op, thrown).message);
+				this.#state = undefined;
+				break;
+			}
+		}
+		return done;
+	}
+
+	/** All that is wanted as one step, and what the maps hold beyond it. */
+	#fullStep(state: PolicyState): PolicyStep {
+		const sets = [...this.#compiler.sets()];
+		const { book, identities } = this.#compiler;
+		const live = new Set([...identities.table.all()].map(({ number }) => number));
+		const localPods = [...this.#compiler.localPods()];
+		return {
+			rows: sets.flatMap((set) => allRows(set, state)),
+			sets: new Map(sets.map((set) => [set.number, set.state])),
+			addresses: [
+				...[...book.entries.values()].flatMap(({ address, identity, owner }) =>
+					identity === null || owner === null ? [] : [{ address, entry: { identity: identity.number, owner } }],
+				),
+				...this.#strangers().map((address) => ({ address, entry: null })),
+			],
+			cidrs: this.#allCidrs(),
+			pods: localPods.map(({ key, pod, set }) => {
+				const own = pod.addresses.flatMap((address): [Address, number][] => {
+					const identity = book.entries.get(address)?.identity;
+					return identity ? [[address, identity.number]] : [];
+				});
+				return { pod: key, set: set?.number ?? 0, identities: new Map(own) };
+			}),
+			bump: new Set(localPods.map(({ key }) => key)),
+			retiredSets: [...state.sets.keys()].filter((number) => this.#compiler.setByNumber(number) === undefined),
+			retiredIdentities: [...state.byIdentity.keys()].filter((number) => !live.has(number)),
+		};
+	}
+
+	/** Addresses of pods elsewhere that are no pod's any more. */
+	#strangers(): Address[] {
+		const { entries } = this.#compiler.book;
+		const found: Address[] = [];
+		for (const [key, value] of this.#kernel.mapEntries('ipcache')) {
+			if (IpcacheEntry.decode(value).peer.kind !== PeerKind.REMOTE_POD) continue;
+			const address = addressOfBytes(IpcacheKey.decode(key).addr);
+			if (!entries.has(address)) found.push(address);
+		}
+		return found;
+	}
+
+	#allCidrs(): PolicyStep['cidrs'] {
+		const wanted = this.#compiler.identities.cidrs;
+		const sets = [...wanted.values()]
+			.map(({ row }) => ({ cidr: row.cidr, row }))
+			.sort((a, b) => compareCidrLengths(a.cidr, b.cidr));
+		const gone = [...readCidrs(this.#kernel).keys()].filter((cidr) => !wanted.has(cidr));
+		return [...sets, ...gone.map((cidr) => ({ cidr, row: null }))];
+	}
+}
+
+function allRows(set: PolicySet, state: PolicyState): PolicyStep['rows'] {
+	const extra = [...(state.bySet.get(set.number) ?? [])].map(peerOfKey).filter((peer) => !set.rows.has(peer));
+	return [
+		...[...set.rows].map(([peer, row]) => ({ set: set.number, peer, row })),
+		...extra.map((peer) => ({ set: set.number, peer, row: null })),
+	];
+}
+
+function readCidrs(kernel: PolicyKernel): Map<Cidr, number> {
+	const found = new Map<Cidr, number>();
+	for (const [key, value] of kernel.mapEntries('cidrs')) {
+		const { prefixLen, addr } = CidrKey.decode(key);
+		const address = addressOfBytes(addr);
+		const bits = prefixLen - (address.includes(':') ? 0 : 96);
+		found.set(`${networkAddress(address, bits)}/${bits}`, IpcacheEntry.decode(value).identity);
+	}
+	return found;
+}
+
+/**
+ * Numbers that an earlier run has left in the kernel, for a compiler that is to go on with them.
+ * @param podAt  which pod has a row of `endpoints`; undefined = none that is known
+ */
+export function readPolicyHints(
+	kernel: PolicyKernel,
+	podAt: (index: number, gen: number) => string | undefined,
+): PolicyHints {
+	const addresses = new Map<Address, number>();
+	for (const [key, value] of kernel.mapEntries('ipcache')) {
+		addresses.set(addressOfBytes(IpcacheKey.decode(key).addr), IpcacheEntry.decode(value).identity);
+	}
+	const sets = new Map<string, number>();
+	for (const [key, value] of kernel.mapEntries('endpoints')) {
+		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+		const { ifindex, gen, policySet } = Endpoint.decode(value);
+		const pod = ifindex === 0 || policySet === 0 ? undefined : podAt(index, gen);
+		if (pod !== undefined) sets.set(pod, policySet);
+	}
+	return { addresses, cidrs: readCidrs(kernel), sets };
+}
+
+function failure(op: PolicyOp, thrown: unknown): FairleadError {
+	const code = errorCode(thrown) ?? errorMessage(thrown);
+	const full = code === 'E2BIG' || code === 'ENOSPC';
+	const what = Object.entries(op)
+		.filter(([, value]) => typeof value !== 'object')
+		.map(([key, value]) => `${key} ${value}`)
+		.join(' ');
+	return new FairleadError(full ? 'MAP_FULL' : 'MAP_WRITE', `policy maps: cannot do ${what}: ${code}`, {
+		cause: thrown,
+	});
+}
