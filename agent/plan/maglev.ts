@@ -5,25 +5,23 @@
  */
 
 /**
- * Table sizes: primes, so that every skip visits every slot, and few, so that a set which grows by one rarely changes
- * its table's size. docs/decisions/0014-rows-per-service-port.md has the measurements behind sizes and limits.
+ * Table sizes: primes, so that every skip visits every slot, and few, because tables of different sizes have nothing in
+ * common: a set that grows or shrinks over one of the limits moves nearly all flows, which only a transition keeps.
+ * docs/decisions/0014-rows-per-service-port.md has the measurements behind them.
  */
-export const MAGLEV_SIZES = [251, 1021, 2039, 4093, 8191, 16381, 65521] as const;
-
-/** With so many slots per backend the removal of one disturbs at most 2 % of the other flows. */
-const SLOTS_PER_BACKEND = 200;
-/** From here on fewer slots per backend disturb as little: the share of one backend is small itself. */
-const LARGE_SET = 80;
-/** Least number of slots per backend in large sets, for balance. */
-const LARGE_SET_SLOTS = 16;
+const SIZES = [
+	{ size: 251, backends: 1 },
+	{ size: 2039, backends: 10 },
+	{ size: 16381, backends: 1000 },
+	{ size: 65521, backends: 4000 },
+] as const;
 
 /** Size of the table for this many backends; the same on every node. */
 export function maglevSize(backends: number): number {
-	const wanted = backends <= LARGE_SET ? backends * SLOTS_PER_BACKEND : Math.max(16000, backends * LARGE_SET_SLOTS);
-	return MAGLEV_SIZES.find((size) => size >= wanted) ?? Math.max(65521, nextPrime(backends * 2));
+	return SIZES.find((each) => backends <= each.backends)?.size ?? nextPrime(backends * 16);
 }
 
-/** More backends than the largest size suits: rare enough to look for a prime. */
+/** For more backends than any service should have: rare enough to look for a prime. */
 function nextPrime(from: number): number {
 	for (let n = from | 1; ; n += 2) {
 		let prime = true;

@@ -147,7 +147,7 @@ export class ServicePlanner {
 			proxyName: config.serviceProxyName,
 			externalIps: config.externalIps,
 			lbAlgorithm: config.lbAlgorithm,
-			dsr: 'northSouth' in config && config.northSouth === 'dsr',
+			dsr: config.northSouth === 'dsr',
 		};
 	}
 }
