@@ -9,8 +9,9 @@ import { type EffectiveConfig, formatConfig, loadConfig } from './config/config.
 import { errorMessage, FairleadError } from './model/errors.ts';
 import type { SourceProblem } from './sources/problem.ts';
 import { ClusterStore } from './sources/store.ts';
-import { Agent, resolveConfig } from './wiring/agent.ts';
+import { Agent } from './wiring/agent.ts';
 import { createLog } from './wiring/log.ts';
+import { resolveConfig } from './wiring/resolve-config.ts';
 import { createSource, formatProblem } from './wiring/source.ts';
 
 /** The folder with package.json, from source as from dist/. */

@@ -10,7 +10,7 @@ import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
 import { pressureOf } from '../health/map-pressure.ts';
 import type { FamilyName } from '../health/proxy-health.ts';
-import { Histogram, Registry } from './prom-client.ts';
+import { Counter, Histogram, Registry } from './prom-client.ts';
 import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
 import { addCounter, addGauge, type Sample } from './register.ts';
 
@@ -57,6 +57,8 @@ export interface Metrics {
 	recordReconcile(reconciler: string, outcome: 'success' | 'failure', seconds: number): void;
 	/** @param result  'success' or the CNI error code as text */
 	recordCni(command: string, result: string, seconds: number): void;
+	/** Sockets that were ended because their backend is gone. */
+	recordSocketsEnded(count: number): void;
 	/** Route for startHttpServer: the answer to a scrape. */
 	scrape(): Promise<HttpAnswer>;
 }
@@ -87,7 +89,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
 		buckets: CNI_BUCKETS_S,
 		registers: [registry],
 	});
+	const ended = new Counter({
+		name: 'fairlead_sockets_ended_total',
+		help: 'Sockets ended because the backend that they were connected to through a service is gone',
+		registers: [registry],
+	});
 	return {
+		recordSocketsEnded: (count) => ended.inc(count),
 		proxy: createProxyMetrics(registry, options.source),
 		recordReconcile: (reconciler, outcome, seconds) => reconcile.observe({ reconciler, outcome }, seconds),
 		// the command is text from a caller: anything unknown shares one label value

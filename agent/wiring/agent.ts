@@ -9,7 +9,6 @@ import type { Logger } from 'pino';
 import type { Readiness } from '../../cni/dispatch.ts';
 import { BpfObject, type KernelFeatures, netlinkRequest, peerCredentials, RingBuffer } from '../../native/index.ts';
 import { type ApiServer, startApiServer } from '../api/server.ts';
-import { resolveAutomatic } from '../config/automatic.ts';
 import type { EffectiveConfig } from '../config/config.ts';
 import { readDropTotals, readMetric } from '../flows/counters.ts';
 import { NameTable } from '../flows/names.ts';
@@ -30,14 +29,15 @@ import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
 import { FlowCollector } from './collector.ts';
 import { Dataplane } from './dataplane.ts';
-import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { tidyMemory } from './memory.ts';
 import { gatherChanges } from './missed-changes.ts';
 import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
 import { Pods } from './pods.ts';
+import { resolveConfig } from './resolve-config.ts';
 import { ServicePlanner } from './services.ts';
+import { SocketEnder } from './socket-ender.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 import { XDP_REFRESH_MS } from './xdp.ts';
@@ -84,6 +84,7 @@ export class Agent {
 	#running: RunningParts | undefined;
 	#nameKeeper: NameKeeper | undefined;
 	#ring: RingReader | undefined;
+	#sockets: SocketEnder | undefined;
 	#clockObject: BpfObject | undefined;
 	#closed = false;
 
@@ -127,6 +128,7 @@ export class Agent {
 		this.#source?.close();
 		await this.#nodeLoop.close();
 		await this.#running?.services.close();
+		await this.#sockets?.close();
 		await this.#running?.pods.close();
 		await this.#running?.collector.close();
 		await this.#health.close();
@@ -228,6 +230,7 @@ export class Agent {
 		});
 		const adoption = await pods.adopt();
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
+		this.#sockets = await this.#openSockets(dataplane, pods);
 		const services = this.#planner(dataplane, pods);
 		this.#nodeTally.record(dataplane.reconcilePeers());
 		this.#health.start(dataplane.facts);
@@ -267,6 +270,7 @@ export class Agent {
 			hostPorts: () => pods.hostPorts(),
 			peers: dataplane.peers,
 			pods: () => pods.list(),
+			onBackendsGone: (gone) => this.#sockets?.add(gone),
 			onReport: (report) => {
 				this.#serviceTally.record(report.problems);
 				this.#health.onSync(report);
@@ -279,6 +283,16 @@ export class Agent {
 				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
 			},
 			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
+		});
+	}
+
+	#openSockets({ datapath }: Dataplane, pods: Pods): Promise<SocketEnder> {
+		return SocketEnder.open({
+			request: netlinkRequest,
+			kernel: datapath.kernel,
+			namespaces: () => pods.list().map(({ netns }) => netns),
+			onEnded: (count) => this.#metrics.recordSocketsEnded(count),
+			log: this.#log,
 		});
 	}
 
@@ -388,6 +402,7 @@ export class Agent {
 			kernel: features.release,
 			xdp: dataplane.xdpState,
 			hooks: `${features.tcx ? 'tcx' : 'clsact'}${values.socketLb ? ', cgroup sockets' : ''}`,
+			...(this.#sockets !== undefined && { sockets: this.#sockets.summary }),
 			'map-memory': `${mib.toFixed(0)} MiB`,
 		};
 	}
@@ -424,24 +439,4 @@ export class Agent {
 			},
 		});
 	}
-}
-
-/** Replaces `auto` by what this machine calls for. @throws CONFIG_CONFLICT, UPLINK_UNKNOWN */
-export async function resolveConfig(config: EffectiveConfig, node: Node): Promise<EffectiveConfig> {
-	const { uplink, podCidrs } = config.values;
-	const { facts, uplinkReason } = await collectNodeFacts({
-		netlink: new Netlink({ request: netlinkRequest }),
-		node,
-		uplink,
-		podCidrs,
-	});
-	return resolveAutomatic(config, {
-		uplink: facts.uplink,
-		uplinkReason,
-		addresses: facts.addresses,
-		podCidrs: facts.podCidrs,
-		localPorts: localPortRange(),
-		reservedPorts: reservedPorts(),
-		cgroup2: findCgroup2(),
-	});
 }

@@ -28,7 +28,7 @@ const BUSY_MS = 5_000;
 const BUSY_RATIO = 0.5;
 
 /** Maps whose entries come and go in the programs, or through several hands. */
-const COUNTED = ['sock_rev', 'frags', 'affinity', 'sources', 'ipcache', 'cidrs'] as const;
+const COUNTED = ['sock_rev', 'frags', 'affinity', 'ipcache', 'cidrs'] as const;
 
 export class FlowCollector {
 	readonly #options: FlowCollectorOptions;

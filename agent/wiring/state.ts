@@ -208,6 +208,7 @@ export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'po
 		services: usage?.services.used,
 		backends: usage?.backends.used,
 		slots: usage?.slots.used,
+		sources: usage?.sources.used,
 		endpoints: parts.pods.list().length,
 		...parts.collector.use,
 	};

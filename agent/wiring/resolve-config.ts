@@ -1,0 +1,30 @@
+/**
+ * Configuration as it is on this machine: `auto` replaced by what was found.
+ */
+import { netlinkRequest } from '../../native/index.ts';
+import { resolveAutomatic } from '../config/automatic.ts';
+import type { EffectiveConfig } from '../config/config.ts';
+import { Netlink } from '../kernel/netlink.ts';
+import type { Node } from '../model/node.ts';
+import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
+import { collectNodeFacts } from './node-facts.ts';
+
+/** Replaces `auto` by what this machine calls for. @throws CONFIG_CONFLICT, UPLINK_UNKNOWN */
+export async function resolveConfig(config: EffectiveConfig, node: Node): Promise<EffectiveConfig> {
+	const { uplink, podCidrs } = config.values;
+	const { facts, uplinkReason } = await collectNodeFacts({
+		netlink: new Netlink({ request: netlinkRequest }),
+		node,
+		uplink,
+		podCidrs,
+	});
+	return resolveAutomatic(config, {
+		uplink: facts.uplink,
+		uplinkReason,
+		addresses: facts.addresses,
+		podCidrs: facts.podCidrs,
+		localPorts: localPortRange(),
+		reservedPorts: reservedPorts(),
+		cgroup2: findCgroup2(),
+	});
+}
