@@ -1,7 +1,7 @@
 /** Services at the socket: TCP and UDP, connected or not, both families, refusals. Real sockets. */
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Backend, DropReason, EventType, FlowEvent, Hook } from '../../native/abi/generated.ts';
+import { AffinityKey, Backend, DropReason, EventType, FlowEvent, Hook, SvcFlags } from '../../native/abi/generated.ts';
 import type { Row, ServiceFixture } from '../lib/dataplane.ts';
 import { NetnsProcess } from '../lib/netns-process.ts';
 import { addressText } from '../lib/packet.ts';
@@ -12,7 +12,16 @@ const FAMILIES = [
 	{ family: 4, vip: V4.vip, node: V4.node, one: '10.88.0.1', two: '10.88.0.2' },
 	{ family: 6, vip: V6.vip, node: V6.node, one: 'fd88::1', two: 'fd88::2' },
 ] as const;
-const PORT = { one: 80, both: 81, empty: 82, dns: 53, emptyUdp: 54, undefined: 99, nodePort: 30080 } as const;
+const PORT = {
+	one: 80,
+	both: 81,
+	empty: 82,
+	dns: 53,
+	emptyUdp: 54,
+	undefined: 99,
+	nodePort: 30080,
+	sticky: 83,
+} as const;
 const BACKEND_PORT = 8080;
 
 function services(x: (typeof FAMILIES)[number]): ServiceFixture[] {
@@ -25,6 +34,7 @@ function services(x: (typeof FAMILIES)[number]): ServiceFixture[] {
 	return [
 		{ ...tcp, port: PORT.one, backends: [one] },
 		{ ...tcp, port: PORT.both, backends: [one, two] },
+		{ ...tcp, port: PORT.sticky, flags: SvcFlags.AFFINITY, affinityTimeoutS: 60, backends: [one, two] },
 		{ ...tcp, port: PORT.empty, backends: [] },
 		{ ...udp, port: PORT.dns, backends: [one] },
 		{ ...udp, port: PORT.emptyUdp, backends: [] },
@@ -50,6 +60,16 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 	it('reaches the backend by TCP and believes it talks to the service', async () => {
 		const seen = await tcp(x.vip, PORT.one);
 		expect(seen).toEqual({ peer: `${x.vip} ${PORT.one}`, text: `${x.one} ${BACKEND_PORT}` });
+	});
+
+	it('stays with one backend of a service with session affinity, as the node, whose process it is', async () => {
+		const texts = new Set<string | undefined>();
+		for (let i = 0; i < 20; i++) texts.add((await tcp(x.vip, PORT.sticky)).text);
+		expect(texts.size).toBe(1);
+		const clients = (await worker.call<Row[]>('entries', 'affinity')).map(({ key }) =>
+			addressText(AffinityKey.decode(key).client),
+		);
+		expect(clients).toContain(x.node);
 	});
 
 	it('reaches all backends in turn', async () => {

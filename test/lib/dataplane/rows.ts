@@ -13,6 +13,7 @@ import {
 	SvcKey,
 	XdpNode,
 } from '../../../native/abi/generated.ts';
+import { netnsCookie } from '../../../native/index.ts';
 import { address16, macBytes } from '../packet.ts';
 import type { NodeFixture, PodFixture, Row, ServiceFixture, WorldFixture } from './types.ts';
 
@@ -133,7 +134,7 @@ class ServiceRows {
 	#nextId = 1;
 	readonly #peerOf: (address: string) => PeerRef;
 
-	/** @param peerOf  who has the address of a backend in a Maglev table */
+	/** @param peerOf  who has the address of a backend */
 	constructor(peerOf: (address: string) => PeerRef = () => ({ index: 0, gen: 0, kind: PEER.UNKNOWN })) {
 		this.#peerOf = peerOf;
 	}
@@ -150,7 +151,7 @@ class ServiceRows {
 					proto: service.proto,
 					flags: b.flags ?? BACKEND_GOOD,
 					generation: 1,
-					peer: service.table ? this.#peerOf(b.address) : { index: 0, gen: 0, kind: PEER.UNKNOWN },
+					peer: this.#peerOf(b.address),
 					svcId: this.#nextId,
 				}),
 			});
@@ -177,8 +178,8 @@ class ServiceRows {
 				localCount: local.length,
 				prevBase: this.#extent(previous ?? []),
 				prevCount: previous?.length ?? 0,
-				affinityTimeoutS: 0,
-				sourceSet: 0,
+				affinityTimeoutS: service.affinityTimeoutS ?? 0,
+				sourceSet: service.sourceSet ?? 0,
 			}),
 		});
 		if (!service.nodeAddress) {
@@ -373,9 +374,16 @@ export function worldConfig(world: WorldFixture, devices: Ifindexes): Readonly<R
 		sock_lb: 1,
 		has_set_retval: 1,
 		hz: 250,
+		host_netns: cookieBytes(netnsCookie()),
 		event_rate: 1_000_000,
 		...Object.fromEntries(own),
 	};
+}
+
+function cookieBytes(cookie: bigint): Uint8Array {
+	const bytes = new Uint8Array(8);
+	new DataView(bytes.buffer).setBigUint64(0, cookie, true);
+	return bytes;
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

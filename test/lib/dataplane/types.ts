@@ -42,6 +42,9 @@ export interface ServiceFixture {
 	readonly external?: boolean;
 	readonly flags?: number;
 	readonly backends: readonly BackendFixture[];
+	/** Set in `sources` that clients must be in; 0 = anybody. */
+	readonly sourceSet?: number;
+	readonly affinityTimeoutS?: number;
 	/** Address is one of the node's own: no ADDRESS_ONLY entry and no filter bit. */
 	readonly nodeAddress?: boolean;
 	/** Slots of a Maglev table (and SVC_FLAG_MAGLEV): slot → index into `backends`. */
