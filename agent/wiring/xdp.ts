@@ -24,6 +24,9 @@ export interface XdpOptions {
 /** How often refresh() should be called, in milliseconds. */
 export const XDP_REFRESH_MS = 10_000;
 
+/** Until a neighbour that was asked for has answered. */
+const ASK_AGAIN_MS = 1000;
+
 export class Xdp {
 	readonly #options: XdpOptions;
 	readonly #nodes: XdpNodes;
@@ -32,6 +35,7 @@ export class Xdp {
 	#wanted: 'native' | 'generic' | undefined;
 	#refreshing: Promise<void> = Promise.resolve();
 	#addresses: readonly Address[] = [];
+	#askAgain: NodeJS.Timeout | undefined;
 
 	constructor(options: XdpOptions) {
 		this.#options = options;
@@ -97,5 +101,9 @@ export class Xdp {
 		if (changed) log.debug({ nodes: rows.length, unresolved: unresolved.length }, 'next hops for XDP changed');
 		if (unresolved.length === 0) return;
 		await netlink.send(unresolved.map((next) => replaceNeighbour({ ...next, kind: 'use' })));
+		this.#askAgain ??= setTimeout(() => {
+			this.#askAgain = undefined;
+			void this.refresh(this.#addresses);
+		}, ASK_AGAIN_MS).unref();
 	}
 }

@@ -1,0 +1,116 @@
+/** Outside clients whose backend is on another node, with XDP in the driver of the uplinks and direct server return. */
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { compileBpf } from '../../scripts/build-bpf.ts';
+import { useCluster } from '../lib/cluster/use.ts';
+import {
+	CLIENT,
+	type Cluster,
+	type ClusterNode,
+	curl,
+	eventually,
+	type Pod,
+	run,
+	startTraffic,
+	urlOf,
+} from '../lib/cluster.ts';
+import { ECHO_PORT } from '../lib/echo-cluster.ts';
+
+const VIPS = ['198.51.100.10', '2001:db8:100::10'] as const;
+const WEB_PORT = 8080;
+const IPERF_PORT = 5201;
+
+const SERVICE = {
+	name: 'front',
+	type: 'LoadBalancer',
+	clusterIPs: ['10.96.0.70', 'fd00:96::70'],
+	ingress: VIPS.map((ip) => ({ ip })),
+	ports: [
+		{ name: 'web', port: 80, targetPort: WEB_PORT },
+		{ name: 'tcp', port: 7, targetPort: ECHO_PORT },
+		{ name: 'udp', port: 7, targetPort: ECHO_PORT, protocol: 'UDP' },
+		{ name: 'iperf', port: IPERF_PORT, targetPort: IPERF_PORT },
+	],
+} as const;
+
+/** The router's ports to the nodes take frames that XDP sent, and the service's addresses lead to node 1. */
+async function prepareNetwork(cluster: Cluster): Promise<void> {
+	const router = `${cluster.name}-router`;
+	const program = join(cluster.dir, 'xdp-pass.bpf.o');
+	await compileBpf({ source: join(import.meta.dirname, '../lib/programs/xdp-pass.bpf.c'), output: program });
+	for (const node of cluster.nodes) {
+		await run(['ip', '-n', router, 'link', 'set', `node${node.index}`, 'xdp', 'obj', program, 'sec', 'xdp']);
+	}
+	const { v4, v6 } = cluster.node(1).addresses;
+	await run(['ip', '-n', router, 'route', 'add', `${VIPS[0]}/32`, 'via', v4]);
+	await run(['ip', '-n', router, 'route', 'add', `${VIPS[1]}/128`, 'via', v6]);
+}
+
+/** Frames that the node's uplink has sent by XDP, without ever making an skb of them. */
+async function sentByXdp(node: ClusterNode): Promise<number> {
+	const { stdout } = await node.run(['ethtool', '-S', 'eth0']);
+	return [...stdout.matchAll(/rx_queue_\d+_xdp_tx: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+}
+
+describe.each(['vxlan', 'direct'] as const)('an outside client, %s routing and direct server return', (routing) => {
+	let backend: Pod;
+	const cluster = useCluster(
+		{ routing, withoutAgents: true, config: { northSouth: 'dsr', xdp: 'native' } },
+		async (made) => {
+			await prepareNetwork(made);
+			await made.startAgents();
+			backend = await made.createPod({ node: made.node(2), name: 'far' });
+			await Promise.all([backend.startNginx(WEB_PORT), backend.startEcho(ECHO_PORT), backend.startIperf(IPERF_PORT)]);
+			made.publish(SERVICE, [backend]);
+			for (const vip of VIPS) {
+				await eventually(`XDP of node 1 serves ${vip}`, async () => {
+					const before = await sentByXdp(made.node(1));
+					await curl(made.client, urlOf(vip));
+					if ((await sentByXdp(made.node(1))) === before) throw new Error('the answer did not come by XDP');
+				});
+			}
+		},
+	);
+
+	it('reaches a pod on node 2 through node 1, and the pod sees its address', async () => {
+		for (const [vip, client] of [
+			[VIPS[0], CLIENT.v4],
+			[VIPS[1], CLIENT.v6],
+		] as const) {
+			expect((await curl(cluster().client, urlOf(vip))).trim()).toBe(`far ${client}`);
+		}
+	});
+
+	it('says in its status how it does that', async () => {
+		const { stdout } = await cluster().node(1).cli('status');
+		expect(stdout).toMatch(/Xdp:\s+native/);
+	});
+
+	it('keeps its connections and datagrams while the agents are away', async () => {
+		const traffic = (['tcp', 'udp'] as const).flatMap((mode) =>
+			VIPS.map((host, n) => startTraffic(cluster().client, `${mode}-${n}`, { mode, host, port: 7, intervalMs: 10 })),
+		);
+		await Promise.all(traffic.map((one) => one.flowing()));
+		await Promise.all(cluster().nodes.map((node) => node.killAgent()));
+		const before = await sentByXdp(cluster().node(1));
+		await eventually('XDP goes on', async () => {
+			if ((await sentByXdp(cluster().node(1))) < before + 50) throw new Error('it sends nothing');
+		});
+		await cluster().startAgents();
+		for (const one of traffic) {
+			const report = await one.stop();
+			expect(report.errors).toEqual({});
+			expect(Object.keys(report.servers)).toEqual(['far']);
+		}
+	});
+
+	it('sends segments of full size, which fit into their envelopes', async () => {
+		for (const vip of VIPS) {
+			const command = ['iperf3', '-c', vip, '-p', String(IPERF_PORT), '-n', '4M', '-J', '--connect-timeout', '5000'];
+			const { stdout } = await cluster().client.run(command, { timeoutMs: 60_000 });
+			const report = JSON.parse(stdout) as { end: { sum_received: { bytes: number } } };
+			// the server stops counting when the client says that it has sent everything
+			expect(report.end.sum_received.bytes).toBeGreaterThan(1_000_000);
+		}
+	});
+});
