@@ -92,9 +92,14 @@ INLINE void dsr_target_of(__u32 index, addr_t *out)
 		*out = *addr_of(node->tunnel);
 }
 
-/* Puts an IP header in front. 0 or 1. */
-NOINLINE int dsr_close(struct __sk_buff *skb, const struct dsr_envelope *e)
+/*
+ * Puts an IP header in front. 0 or 1. Only the outermost is an encapsulation for the kernel, which refuses two; packets with two are never
+ * aggregates, so that it need not take them apart.
+ */
+NOINLINE int dsr_close(struct __sk_buff *skb, const struct dsr_envelope *e, int outermost)
 {
+	__u64 flags = ROOM_FIXED_GSO;
+
 	struct {
 		struct iphdr v4;
 		__u32 pad;
@@ -103,19 +108,21 @@ NOINLINE int dsr_close(struct __sk_buff *skb, const struct dsr_envelope *e)
 	addr_t source;
 	__be16 type;
 
+	if (outermost)
+		flags |= addr_is_ipv4(&e->target) ? ROOM_ENCAP_L3_IPV4 : ROOM_ENCAP_L3_IPV6;
 	if (addr_is_ipv4(&e->target)) {
 		source = addr_config(cfg_node_addr4);
 		type = bpf_htons(ETH_IPV4);
 		dsr_fill_ipv4(&header.v4, addr_ipv4(&source), addr_ipv4(&e->target), e->proto, e->tos,
 			      e->len + IPV4_MIN_LEN, e->tag);
-		if (bpf_skb_adjust_room(skb, IPV4_MIN_LEN, BPF_ADJ_ROOM_MAC, ROOM_FIXED_GSO | ROOM_ENCAP_L3_IPV4) < 0 ||
+		if (bpf_skb_adjust_room(skb, IPV4_MIN_LEN, BPF_ADJ_ROOM_MAC, flags) < 0 ||
 		    bpf_skb_store_bytes(skb, ETH_LEN, &header.v4, sizeof(header.v4), 0) < 0)
 			return 1;
 	} else {
 		source = addr_config(cfg_node_addr6);
 		type = bpf_htons(ETH_IPV6);
 		dsr_fill_ipv6(&header.v6, &source, &e->target, e->proto, e->tos, e->len, e->tag);
-		if (bpf_skb_adjust_room(skb, IPV6_LEN, BPF_ADJ_ROOM_MAC, ROOM_FIXED_GSO | ROOM_ENCAP_L3_IPV6) < 0 ||
+		if (bpf_skb_adjust_room(skb, IPV6_LEN, BPF_ADJ_ROOM_MAC, flags) < 0 ||
 		    bpf_skb_store_bytes(skb, ETH_LEN, &header.v6, sizeof(header.v6), 0) < 0)
 			return 1;
 	}
@@ -152,14 +159,14 @@ NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 	if (!addr_is_zero(&in->hint) && !skb->gso_size && e.len + len + dsr_envelope_len(&in->hint) <= cfg_uplink_mtu) {
 		e.target = in->hint;
 		e.tag = in->hint_tag;
-		if (dsr_close(skb, &e))
+		if (dsr_close(skb, &e, 0))
 			return drop(skb, p, DROP_REASON_REWRITE_FAILED, HOOK_FROM_UPLINK);
 		e.len += dsr_envelope_len(&e.target);
 		e.proto = addr_is_ipv4(&e.target) ? IPPROTO_IPIP : IPPROTO_IPV6;
 	}
 	e.target = in->target;
 	e.tag = in->tag;
-	if (dsr_close(skb, &e))
+	if (dsr_close(skb, &e, 1))
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, HOOK_FROM_UPLINK);
 	count(METRIC_FORWARDED_PACKETS);
 	return bpf_redirect_neigh(cfg_uplink_ifindex, 0, 0, 0);

@@ -32,6 +32,8 @@ export const PORT = {
 	/** Changing from `before` to `now`. */
 	changing: 8004,
 	changingUdp: 8005,
+	/** As changing, but what moves to node 3 comes from this node. */
+	moving: 8007,
 	/** Backend is the other node itself. */
 	nodeBackend: 8006,
 } as const;
@@ -62,6 +64,13 @@ function services(x: Addresses): ServiceFixture[] {
 		{ ...at, proto: PROTO.TCP, port: PORT.random, backends: two },
 		{ ...web, port: PORT.changing, backends: two, table: NOW, previous: BEFORE },
 		{ ...web, proto: PROTO.UDP, port: PORT.changingUdp, backends: two, table: NOW, previous: BEFORE },
+		{
+			...web,
+			port: PORT.moving,
+			backends: [three(BACKEND_PORT.web)[0], two[1]].flatMap((b) => b ?? []),
+			table: NOW,
+			previous: BEFORE,
+		},
 		{ ...web, port: PORT.nodeBackend, backends: node, table: BEFORE },
 		{ ...web, address: x.node, port: NODE_PORT, backends: two, table: BEFORE, nodeAddress: true },
 	];
