@@ -23,7 +23,7 @@ export function scalePod(
 	const at = namespace * options.podsPerNamespace + n;
 	const address = `10.${64 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`;
 	const own = { app: `app-${n % APPS}`, tier: n % 2 === 0 ? 'front' : 'back', 'pod-template-hash': `h${n % APPS}` };
-	const node = at % options.localOneIn === 0 ? 'node-1' : `node-${2 + (at % 50)}`;
+	const node = (at * 13 + namespace) % options.localOneIn === 0 ? 'node-1' : `node-${2 + (at % 50)}`;
 	const namedPorts = [{ name: 'http', protocol: 'TCP' as const, port: 8080 }];
 	return podOf(`ns-${namespace}`, `p-${n}`, [address], { labels: { ...own, ...labels }, node, namedPorts });
 }

@@ -65,7 +65,7 @@ export class PolicyCompiler {
 	readonly book: AddressBook;
 	readonly matchers: MatcherTable;
 	readonly identities: IdentityMap;
-	readonly #nodeName: string;
+	readonly nodeName: string;
 	readonly #programs: ProgramTable;
 	readonly #namespaces = new Map<string, Namespace>();
 	readonly #sets = new Map<string, PolicySet>();
@@ -83,7 +83,7 @@ export class PolicyCompiler {
 	readonly #leftSets = new Set<PolicySet>();
 
 	constructor(options: { readonly nodeName: string; readonly hints?: PolicyHints }) {
-		this.#nodeName = options.nodeName;
+		this.nodeName = options.nodeName;
 		this.#hints = options.hints ?? NO_HINTS;
 		for (const number of this.#hints.sets.values()) this.#setNumbers.avoid(number);
 		this.book = new AddressBook(options.nodeName);
@@ -168,7 +168,7 @@ export class PolicyCompiler {
 
 	#setPod(key: string, pod: Pod | null): void {
 		this.book.setPod(key, pod);
-		const local = pod !== null && pod.node === this.#nodeName && isAddressed(pod);
+		const local = pod !== null && pod.node === this.nodeName && isAddressed(pod);
 		const old = this.#local.get(key);
 		if (!local && old === undefined) return;
 		const namespace = (pod ?? old?.pod)?.namespace ?? '';

@@ -199,6 +199,16 @@ function rangesOf(port: PortSpec, named: readonly NamedPort[]): readonly PortRan
 		});
 }
 
+/** A name at a pod that is not known may be any port: a Deny rule then is about all. */
+function rangesOfRule(
+	{ action, ports }: ProgramRule,
+	named: readonly NamedPort[],
+	unknown: boolean,
+): readonly PortRange[] {
+	if (unknown && action === 'deny' && ports.some((port) => 'name' in port)) return [ALL_PORTS];
+	return ports.flatMap((port) => rangesOf(port, named));
+}
+
 function audience(rules: readonly ProgramRule[], taken: readonly Matcher[]) {
 	const byMatcher = new Map<Matcher, number[]>(
 		taken.filter((matcher) => !isUniversal(matcher)).map((each) => [each, []]),
@@ -219,16 +229,26 @@ function isUniversal(matcher: Matcher): boolean {
 
 /** The row of pods that no selector names. */
 export function podsRow(program: Program): Row {
-	return answer(program, new Set([...program.aboutAll, ...program.aboutPods]), [], false, false);
+	return once(program, 'pods', () => [...program.aboutAll, ...program.aboutPods]);
 }
 
 /** The row of everybody else that no block contains. */
 export function othersRow(program: Program): Row {
-	return answer(program, new Set(program.aboutAll), [], false, false);
+	return once(program, 'others', () => program.aboutAll);
 }
 
-/** The row of one identity. @param self  the identity is the subject's own, by way of a service */
-export function rowFor(program: Program, identity: Identity, self = false): Row {
+/** Defaults are asked for at every change: they are found without a signature. */
+function once(program: Program, name: string, rules: () => readonly number[]): Row {
+	let row = program.memo.get(name);
+	if (row === undefined) {
+		row = answer(program, new Set(rules()), [], false, false);
+		program.memo.set(name, row);
+	}
+	return row;
+}
+
+/** Numbers of the rules whose peers include the identity. */
+export function concernedRules(program: Program, identity: Identity): ReadonlySet<number> {
 	const { base, prefix } = identity;
 	const concerned = new Set(program.aboutAll);
 	const addAll = (matcher: Matcher): void => {
@@ -237,13 +257,24 @@ export function rowFor(program: Program, identity: Identity, self = false): Row 
 	if (base.kind === 'pod') for (const i of program.aboutPods) concerned.add(i);
 	for (const matcher of base.matchers) addAll(matcher);
 	for (const matcher of prefix?.matchers ?? []) addAll(matcher);
-	const unknown = base.kind === 'unknown-pod';
-	if (unknown) {
+	if (base.kind === 'unknown-pod') {
 		for (const [i, { action, matchers }] of program.rules.entries()) {
 			if (action === 'deny' && matchers?.some(({ kind }) => kind === 'pods')) concerned.add(i);
 		}
 	}
-	return answer(program, concerned, base.ports, unknown, self);
+	return concerned;
+}
+
+/** Ports of a rule towards one identity. */
+export function portsOf(program: Program, rule: ProgramRule, identity: Identity): readonly PortRange[] {
+	const unknown = identity.base.kind === 'unknown-pod';
+	return rangesOfRule(rule, program.direction === 'egress' ? identity.base.ports : [], unknown);
+}
+
+/** The row of one identity. @param self  the identity is the subject's own, by way of a service */
+export function rowFor(program: Program, identity: Identity, self = false): Row {
+	const { kind, ports } = identity.base;
+	return answer(program, concernedRules(program, identity), ports, kind === 'unknown-pod', self);
 }
 
 function answer(
@@ -261,10 +292,9 @@ function answer(
 	const known = program.memo.get(signature);
 	if (known !== undefined) return known;
 	const applicable = rules.map((i): ApplicableRule => {
-		const { tier, action, cookie, ports: specs } = program.rules[i] as ProgramRule;
-		const closed = unknown && action === 'deny' && specs.some((port) => 'name' in port);
-		const ranges = closed ? [ALL_PORTS] : specs.flatMap((port) => rangesOf(port, relevant));
-		return { tier, action, cookie, ranges };
+		const rule = program.rules[i] as ProgramRule;
+		const { tier, action, cookie } = rule;
+		return { tier, action, cookie, ranges: rangesOfRule(rule, relevant, unknown) };
 	});
 	const row = compileRow({ rules: applicable, isolated: program.isolated, self });
 	program.memo.set(signature, row);

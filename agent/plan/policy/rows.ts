@@ -50,6 +50,8 @@ export function uniformRow(verdict: number): Row {
 
 /** Nothing restricts the peer. */
 export const OPEN_ROW: Row = uniformRow(NO_POLICY);
+const NOT_ALLOWED_ROW: Row = uniformRow(NOT_ALLOWED);
+const SELF_ROW: Row = uniformRow(SELF);
 
 /** The cells between all places where some rule begins or ends, each decided once; a decided cell costs nothing again. */
 class Cells {
@@ -125,7 +127,7 @@ class Cells {
 
 /** Compiles a row. Work: proportional to the rules and the places where they change, whatever their order. */
 export function compileRow({ rules, isolated, self }: RowQuestion): Row {
-	if (rules.length === 0) return isolated ? (self ? uniformRow(SELF) : uniformRow(NOT_ALLOWED)) : OPEN_ROW;
+	if (rules.length === 0) return isolated ? (self ? SELF_ROW : NOT_ALLOWED_ROW) : OPEN_ROW;
 	const cells = new Cells(rules);
 	const tier = (name: Tier, onPass: number | undefined): void => {
 		for (const rule of rules) {

@@ -11,7 +11,7 @@ import type { Program } from './programs.ts';
 import { rowFor } from './programs.ts';
 import type { PolicySet } from './sets.ts';
 import { sameState, stateOf } from './sets.ts';
-import type { AddressChange, PodChange, PolicyStep, Row, RowChange, SetState } from './types.ts';
+import type { AddressChange, Direction, PodChange, PolicyStep, Row, RowChange, SetState } from './types.ts';
 import { DIRECTIONS, isPodIdentity, peerWord } from './types.ts';
 
 interface BuilderParts {
@@ -243,11 +243,7 @@ export class StepBuilder {
 		const sameDefaults = old !== null && now !== null && isPodIdentity(old.number) === isPodIdentity(now.number);
 		const sets = sameDefaults ? new Set([...old.sets, ...now.sets]) : this.#parts.sets();
 		for (const set of sets) {
-			const differs = DIRECTIONS.some((direction) => {
-				const rows = [old, now].map((each) => effectiveRow(set, each, direction).key);
-				return rows[0] !== rows[1];
-			});
-			if (differs) addAll(bump, set.pods);
+			if (differs(set, old, now, 'ingress') || differs(set, old, now, 'egress')) addAll(bump, set.pods);
 		}
 	}
 
@@ -290,10 +286,15 @@ function hasClusterRules(set: PolicySet): boolean {
 	return DIRECTIONS.some((direction) => set.programs[direction].clusterRules);
 }
 
-function effectiveRow(set: PolicySet, identity: Identity | null, direction: (typeof DIRECTIONS)[number]): Row {
+function effectiveRow(set: PolicySet, identity: Identity | null, direction: Direction): Row {
 	if (identity === null) return set.state.others[direction];
 	const own = set.rows.get(peerWord(identity.number, direction));
 	return own ?? (isPodIdentity(identity.number) ? set.state.pods : set.state.others)[direction];
+}
+
+function differs(set: PolicySet, a: Identity | null, b: Identity | null, direction: Direction): boolean {
+	const [one, other] = [effectiveRow(set, a, direction), effectiveRow(set, b, direction)];
+	return one !== other && one.key !== other.key;
 }
 
 /** Identities that some rule of the program names. */

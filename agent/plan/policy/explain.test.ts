@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import { CompiledWorld } from '../../../test/lib/policy-compiled.ts';
+import { applyOp, emptyWorld, judged, Maker, seededRandom } from '../../../test/lib/policy-fuzz.ts';
+import { simulateFlow } from '../../../test/lib/policy-simulator.ts';
+import { type MutableWorld, setClusterPolicy, setNetworkPolicy, usualWorld } from '../../../test/lib/policy-world.ts';
+import { formatTrace, tracePolicy } from './explain.ts';
+import { getPolicy, listPolicies } from './report.ts';
+
+function compiledOf(change: (world: MutableWorld) => void): CompiledWorld {
+	const world = usualWorld();
+	change(world);
+	const compiled = new CompiledWorld();
+	compiled.follow(world);
+	return compiled;
+}
+
+const tiers = (world: MutableWorld): void => {
+	setClusterPolicy(world, 'admin', {
+		tier: 'Admin',
+		priority: 1,
+		subject: { namespaces: { matchLabels: { ns: 'x' } } },
+		ingress: [
+			{ action: 'Deny', from: [{ namespaces: { matchLabels: { ns: 'z' } } }] },
+			{ action: 'Pass', from: [{ namespaces: {} }] },
+		],
+	});
+	setClusterPolicy(world, 'base', {
+		tier: 'Baseline',
+		priority: 1,
+		subject: { namespaces: {} },
+		ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }],
+	});
+	const from = [{ namespaceSelector: { matchLabels: { ns: 'y' } } }];
+	setNetworkPolicy(world, 'x/web', { podSelector: {}, ingress: [{ from, ports: [{ port: 80 }] }] });
+};
+
+describe('tracePolicy', () => {
+	it('prints the rules in the order in which they were asked, and who decided', () => {
+		const trace = tracePolicy(compiledOf(tiers).compiler, {
+			...{ from: '10.244.2.1', to: '10.244.1.1', proto: 6, port: 80, viaService: false },
+		});
+		expect(
+			formatTrace(trace)
+				.replace(/identity \d+/g, 'identity N')
+				.split('\n'),
+		).toEqual([
+			'egress of pod y/a, to 10.244.1.1 (pod x/a): allowed by no policy',
+			'  policy set 2, identity N',
+			'ingress of pod x/a, from 10.244.2.1 (pod y/a): allowed by NetworkPolicy x/web ingress rule 0',
+			'  policy set 1, identity N',
+			'  ClusterNetworkPolicy admin ingress rule 0: not about this peer',
+			'  ClusterNetworkPolicy admin ingress rule 1: passes',
+			'  NetworkPolicy x/web ingress rule 0: accepts',
+			'  ClusterNetworkPolicy base ingress rule 0: not reached',
+			'allowed',
+		]);
+	});
+
+	it.each([
+		['another port', '10.244.2.1', '10.244.1.1', 81, false, 'not allowed'],
+		['a denied namespace', '10.244.3.1', '10.244.1.1', 80, false, 'ClusterNetworkPolicy admin ingress rule 0'],
+		['a pod of the Baseline tier', '10.244.1.1', '10.244.2.1', 80, false, 'ClusterNetworkPolicy base ingress rule 0'],
+		['the own node', '192.168.0.1', '10.244.1.1', 80, true, 'own node'],
+		['a pod that is not known', '10.244.9.9', '10.244.1.1', 80, false, 'ClusterNetworkPolicy admin ingress rule 0'],
+		['outside', '198.51.100.1', '10.244.1.1', 80, false, 'not allowed'],
+		['itself', '10.244.1.1', '10.244.1.1', 80, true, 'self'],
+	])('names who decided about %s', (_what, from, to, port, allowed, by) => {
+		const trace = tracePolicy(compiledOf(tiers).compiler, { from, to, proto: 6, port, viaService: false });
+		const ingress = trace.directions.find(({ direction }) => direction === 'ingress');
+		expect(ingress).toMatchObject({ allowed, by });
+	});
+
+	it('says so when neither end is a pod of this node', () => {
+		const trace = tracePolicy(compiledOf(tiers).compiler, {
+			...{ from: '198.51.100.1', to: '192.168.0.1', proto: 6, port: 80, viaService: false },
+		});
+		expect(formatTrace(trace)).toBe('neither end is a pod of this node: nothing is judged here');
+	});
+
+	it('agrees with the simulator in random worlds, and its last rule asked is the one that decided', () => {
+		for (let seed = 1; seed <= 25; seed++) {
+			const maker = new Maker(seededRandom(seed));
+			const world = emptyWorld();
+			for (let n = 0; n < 30; n++) applyOp(world, maker.op());
+			const compiled = new CompiledWorld();
+			compiled.follow(world);
+			for (let n = 0; n < 20; n++) {
+				const flow = maker.flow(world);
+				const expected = simulateFlow(world, flow);
+				const { directions } = tracePolicy(compiled.compiler, { ...flow, viaService: flow.viaService ?? false });
+				for (const each of directions.filter(({ direction }) => judged(world, flow).includes(direction))) {
+					const { allowed, by, steps, direction } = each;
+					expect([seed, direction, flow, allowed]).toEqual([seed, direction, flow, expected[direction].allowed]);
+					const decided = steps.filter(({ outcome }) => outcome === 'accepts' || outcome === 'denies');
+					const name = decided.at(-1)?.rule;
+					expect([seed, flow, name ?? 'none', by]).toEqual([seed, flow, by.includes(' rule ') ? by : 'none', by]);
+				}
+			}
+		}
+	});
+});
+
+describe('listPolicies and getPolicy', () => {
+	it('show whom a policy selects here, and what it could not understand', () => {
+		const { compiler } = compiledOf((world) => {
+			tiers(world);
+			setNetworkPolicy(world, 'y/odd', { podSelector: { matchLabels: { pod: 'a' } }, mode: 'x' });
+		});
+		const closed = [{ policies: ['NetworkPolicy x/web'], reason: 'map policy: full' }];
+		const summary = listPolicies(compiler, closed).map(({ name, tier, subject, pods, problems }) => [
+			name,
+			tier,
+			subject,
+			pods.length,
+			...problems,
+		]);
+		expect(summary).toEqual([
+			['ClusterNetworkPolicy admin', 'Admin 1', 'all pods in ns=x', 3],
+			['ClusterNetworkPolicy base', 'Baseline 1', 'all pods in all namespaces', 9],
+			['NetworkPolicy x/web', '', 'all pods in x', 3, 'denies everything: map policy: full'],
+			['NetworkPolicy y/odd', '', 'pods pod=a in y', 1, 'spec.mode: this version does not know the field'],
+		]);
+	});
+
+	it('show rules with their numbers, peers and ports', () => {
+		const { compiler } = compiledOf(tiers);
+		const details = getPolicy(compiler, 'NetworkPolicy x/web')!;
+		expect(details.rules).toHaveLength(1);
+		const [rule] = details.rules;
+		expect(rule).toMatchObject({ action: 'accept', peers: ['pods in ns=y with '], ports: ['80/TCP'], identities: 3 });
+		expect(compiler.cookies.name(rule!.cookie!)).toBe('NetworkPolicy x/web ingress rule 0');
+		expect(getPolicy(compiler, 'NetworkPolicy x/none')).toBeUndefined();
+	});
+});
