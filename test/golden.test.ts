@@ -10,10 +10,11 @@ import type { RoutingSettings } from '../agent/plan/routing.ts';
 import { planRouting } from '../agent/plan/routing.ts';
 import type { RoutingPlan } from '../agent/plan/routing-plan.ts';
 import type { OwnerPlan } from '../agent/plan/services.ts';
-import { planServices, selectNodePortAddresses } from '../agent/plan/services.ts';
+import { planServices, type ServicesContext, selectNodePortAddresses } from '../agent/plan/services.ts';
 import { reconcilePeers } from '../agent/reconcile/nodes.ts';
 import { ServicesReconciler } from '../agent/reconcile/services.ts';
 import { inOrder } from '../agent/reconcile/services-ops.ts';
+import { PeerIndex } from '../agent/reconcile/services-peers.ts';
 import { loadFile } from '../agent/sources/files/load.ts';
 import { ClusterStore } from '../agent/sources/store.ts';
 import { FACTS } from './lib/cluster-builder.ts';
@@ -33,6 +34,10 @@ interface Case {
 	readonly clusterCidrs?: readonly string[];
 	readonly nonMasqueradeCidrs?: readonly string[];
 	readonly nodePortAddresses?: readonly string[];
+	/** Settings of the service planner. */
+	readonly services?: Partial<ServicesContext>;
+	/** Milliseconds between cluster.yaml and change.yaml; transitions of tables last a second here. */
+	readonly waitMs?: number;
 	readonly hostPorts?: readonly HostPort[];
 }
 
@@ -63,9 +68,14 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 	};
 	const kernel = new FakeKernel();
 	let ops: string[] = [];
+	let nowMs = 0;
+	const owners = new PeerIndex();
 	const reconciler = new ServicesReconciler({
 		kernel,
 		onOps: (set) => (ops = formatServiceOps(inOrder(set))),
+		peerOf: (address) => owners.of(address),
+		transitionMs: 1000,
+		now: () => nowMs,
 	});
 	let outside: string[] = [];
 	for (const file of ['cluster.yaml', 'change.yaml']) {
@@ -73,12 +83,6 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 		if (text === undefined) continue;
 		ops = [];
 		const store = storeOf(text);
-		const nodePortAddresses = selectNodePortAddresses(facts, options.nodePortAddresses ?? 'primary');
-		const plans = planServices(store, options.hostPorts ?? [], { node: facts, nodePortAddresses });
-		const report =
-			file === 'cluster.yaml'
-				? await reconciler.replaceAll(plans)
-				: await reconciler.update(withRemovals(plans, reconciler));
 		const routing = planRouting(store.nodes.values(), facts, settings);
 		const cidrs = {
 			clusterCidrs: options.clusterCidrs ?? [],
@@ -86,13 +90,21 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 			serviceCidrs: settings.serviceCidrs,
 		};
 		const calls = kernel.log.length;
-		const peers = reconcilePeers(
-			planPeers(routing.peers, facts, cidrs),
-			{ uplinkIfindex: 2, overlayIfindex: 9 },
-			kernel,
-		);
+		const peersPlan = planPeers(routing.peers, facts, cidrs);
+		const peers = reconcilePeers(peersPlan, { uplinkIfindex: 2, overlayIfindex: 9 }, kernel);
+		const peerCalls = kernel.log.slice(calls).map(({ call, map }) => `${call} ${map}`.trim());
+		const rows = reconciler.updatePeers(owners.setNodes(peersPlan, peers.assignments));
+		if (rows > 0) peerCalls.push(`store owners of ${rows} backends`);
+		const nodePortAddresses = selectNodePortAddresses(facts, options.nodePortAddresses ?? 'primary');
+		const context = { node: facts, nodePortAddresses, ...options.services };
+		const plans = planServices(store, options.hostPorts ?? [], context);
+		const report =
+			file === 'cluster.yaml'
+				? await reconciler.replaceAll(plans)
+				: await reconciler.update(withRemovals(plans, reconciler));
+		nowMs += options.waitMs ?? 1000;
 		expect([...report.problems, ...peers.problems]).toEqual([]);
-		ops.push(...kernel.log.slice(calls).map(({ call, map }) => `${call} ${map}`.trim()));
+		ops.push(...peerCalls);
 		outside = formatOutside(routing.plan, reconciler);
 	}
 	const maps = [...dumpServices(kernel), ...dumpPeers(kernel), ...outside];
