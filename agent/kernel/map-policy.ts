@@ -18,6 +18,7 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 	{ carry: 'flows', maps: ['ctfull4'] },
 	{ carry: 'flows', maps: ['ctfull6'] },
 	{ carry: 'tables', maps: ['ctfull'] },
+	{ carry: 'tables', maps: ['hostsvc'] },
 	{ carry: 'flows', maps: ['nat'] },
 	{ carry: 'flows', maps: ['sock_rev'] },
 	{ carry: 'flows', maps: ['affinity'] },

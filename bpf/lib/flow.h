@@ -246,6 +246,24 @@ INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct 
 	return entry->snat_port ? 0 : -DROP_REASON_NAT_EXHAUSTED;
 }
 
+/*
+ * A service whose backend is a process of this node. Its answers to other machines pass the stack and are translated on their way
+ * out. To the node itself both ends would have the node's address and the answer would never leave the stack: there the client
+ * becomes the service's address, which is routed into the host device.
+ */
+INLINE void flow_to_host_backend(const struct pkt *p, struct pkt *inner, struct ct_entry *entry,
+				 const struct flow_origin *origin)
+{
+	__u32 zero = 0, *used = bpf_map_lookup_elem(&fl_hostsvc_1, &zero);
+
+	if (origin->via_host) {
+		entry->flags |= CT_FLAG_HOST_LOOP;
+		inner->src = p->dst;
+	}
+	if (origin->client == LB_CLIENT_OUTSIDE && used && !*used)
+		*used = 1;
+}
+
 /* flow_create with everything in the scratch. */
 GLOBAL int flow_make(struct __sk_buff *skb)
 {
@@ -275,7 +293,9 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	if (err)
 		return err;
 	flow_fill(entry, p, origin, to.peer, choice);
-	if (flow_needs_nat(inner, origin, to.peer.kind, service)) {
+	if (service == LB_CHOSEN && to.peer.kind == PEER_KIND_HOST)
+		flow_to_host_backend(p, inner, entry, origin);
+	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service)) {
 		err = flow_masquerade(p, inner, entry);
 		if (err)
 			return err;

@@ -8,12 +8,30 @@
 #include "flow.h"
 #include "reply.h"
 
+/* A client that talks to its own node: the backend sees the service's address, the client itself. 0 or a negative reason. */
+NOINLINE int forward_translate_loop(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	addr_t vip = dir == CT_DIR_REPLY ? p->xlate : p->dst, backend = p->xlate, node = node_addr(p->family);
+	__be16 port = entry->snat_port;
+	int err;
+
+	if (dir == CT_DIR_REPLY) {
+		err = rewrite(skb, p, REWRITE_SOURCE, &vip, entry->xlate_port);
+		return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &node, port ? port : p->dport);
+	}
+	err = rewrite(skb, p, REWRITE_DESTINATION, &backend, entry->xlate_port);
+	return err ? err : rewrite(skb, p, REWRITE_SOURCE, &vip, port ? port : p->sport);
+}
+
 /* What the entry says about addresses and ports. 0 or a negative reason. */
 INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
 	__u32 flags = entry->flags;
 	addr_t addr;
 	int err = 0;
+
+	if (flags & CT_FLAG_HOST_LOOP)
+		return forward_translate_loop(skb, p, entry, dir);
 
 	if (dir == CT_DIR_REPLY) {
 		if (!(flags & CT_FLAG_SVC_REPLY))
@@ -205,11 +223,22 @@ INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct
 
 	if (err)
 		return drop(skb, p, err, hook);
-	if (!(entry->flags & CT_FLAG_VIA_HOST) || dir == CT_DIR_FORWARD)
+	if (!(entry->flags & CT_FLAG_VIA_HOST) || (dir == CT_DIR_FORWARD && !(entry->flags & CT_FLAG_HOST_LOOP)))
 		return VERDICT_NEXT;
 	if (rewrite_macs(skb, mac.bytes, mac.bytes) < 0)
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
 	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
+}
+
+/*
+ * Will the packet have a pod's address as source? Only those go to other nodes through a tunnel: nodes reach each other's own
+ * addresses directly, and the receiver's rp_filter would not take them from a device without addresses.
+ */
+INLINE int forward_from_pod_address(const struct ct_entry *entry, __u32 dir)
+{
+	__u32 translated = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_MASQUERADE;
+
+	return entry->peer[dir & 1].kind == PEER_KIND_LOCAL_POD && !(entry->flags & translated);
 }
 
 INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
@@ -221,8 +250,11 @@ INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *
 	switch (entry->peer[(dir ^ 1) & 1].kind) {
 	case PEER_KIND_LOCAL_POD:
 		return forward_to_pod(skb, p, entry, dir, hook);
-	case PEER_KIND_REMOTE_POD:
 	case PEER_KIND_REMOTE_NODE:
+		if (!forward_from_pod_address(entry, dir))
+			return forward_to_world(skb, p, entry, dir, hook);
+		/* fallthrough */
+	case PEER_KIND_REMOTE_POD:
 		return forward_to_node(skb, p, entry, dir, hook);
 	case PEER_KIND_HOST:
 		return forward_to_host(skb, p, entry, dir, hook);

@@ -51,6 +51,34 @@ INLINE int ingress_is_ours(const struct pkt *p)
 /* The sender's side of an existing flow must be where packets of it come in. 0 or a reason. */
 typedef int (*ingress_sender_check)(struct __sk_buff *skb, struct peer_ref from);
 
+/*
+ * What a process of this node answers to a client that came by a service: it leaves with the address the client knows. So does the quote
+ * of an ICMP error. 0 = go on, or a negative reason.
+ */
+GLOBAL int egress_answer(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+	__u32 zero = 0, dir, *used = bpf_map_lookup_elem(&fl_hostsvc_1, &zero);
+	struct ct_entry *entry;
+	int err;
+
+	if (!scratch || !used || !*used || !is_node_addr(&scratch->pkt.src, scratch->pkt.family))
+		return 0;
+	struct pkt *p = &scratch->pkt;
+
+	if (p->flags & PKT_ICMP_ERROR) {
+		err = related_reverse(skb, p);
+		return err < 0 ? err : 0;
+	}
+	entry = ct_lookup(p);
+	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY) || entry->peer[1].kind != PEER_KIND_HOST)
+		return 0;
+	dir = ct_direction(entry, p);
+	if (dir != CT_DIR_REPLY || !ct_touch(p, entry, dir))
+		return 0;
+	return forward_translate(skb, p, entry, dir);
+}
+
 INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir)
 {
 	struct ct_entry *entry = ct_lookup(p);

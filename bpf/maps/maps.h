@@ -116,6 +116,17 @@ struct {
 	__type(value, __u32);
 } fl_ctfull_1 SEC(".maps");
 
+/*
+ * One element: 1 = clients of other machines have used services whose backend is a process of this node. What such a process
+ * answers leaves through the node's stack, so programs at the devices' egress have to look for it. Programs set it for good.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} fl_hostsvc_1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Ingress of the node's uplinks: what comes from the network to pods and services of this node.
+ * The node's uplinks. Ingress: what comes from the network to pods and services of this node. Egress: answers of the node's own
+ * processes to clients of services.
  */
 #include "../lib/ingress.h"
 
@@ -56,6 +57,23 @@ int from_uplink(struct __sk_buff *skb)
 			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
 	}
 	return ingress(skb, scratch, check_uplink_sender, HOOK_FROM_UPLINK);
+}
+
+/* Egress: only answers of the node's own processes to clients of services need work. */
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	__u32 zero = 0, *used = bpf_map_lookup_elem(&fl_hostsvc_1, &zero);
+	struct scratch *scratch;
+	int err;
+
+	if (!used || !*used)
+		return VERDICT_NEXT;
+	scratch = scratch_begin();
+	if (!scratch || parse_packet(skb, &scratch->pkt))
+		return VERDICT_NEXT;
+	err = egress_answer(skb);
+	return err ? drop(skb, &scratch->pkt, err, HOOK_TO_UPLINK) : VERDICT_NEXT;
 }
 
 char _license[] SEC("license")

@@ -90,6 +90,8 @@ int to_overlay(struct __sk_buff *skb)
 		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_TO_OVERLAY);
 	if (err == -DROP_REASON_FRAGMENT_NO_FIRST || err == -DROP_REASON_FRAGMENT_OVERLAP)
 		err = 0; /* the stack made these fragments; only the address matters here */
+	if (!err)
+		err = egress_answer(skb);
 	if (err < 0)
 		return drop(skb, p, err, HOOK_TO_OVERLAY);
 	peer_resolve(&p->dst, &to);

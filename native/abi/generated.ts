@@ -142,6 +142,7 @@ export const CtFlags = {
 	FIN_REPLY: 128,
 	VIA_HOST: 256,
 	EXTERNAL: 512,
+	HOST_LOOP: 4096,
 	COUNTED: 2048,
 	DSR: 1024,
 } as const;
@@ -1791,6 +1792,15 @@ export const Maps = {
 		keySize: 40,
 		valueSize: 40,
 		layout: '9edd5a3b0a0333f8',
+	},
+	hostsvc: {
+		name: 'fl_hostsvc_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 1,
+		keySize: 4,
+		valueSize: 4,
+		layout: 'cddb417a0a600df2',
 	},
 	ifaces: {
 		name: 'fl_ifaces_1',

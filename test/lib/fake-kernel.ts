@@ -29,6 +29,7 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	sock_rev: 64,
 	ct4: 64,
 	ctfull: 1,
+	hostsvc: 1,
 	ctfull4: 64,
 	ctfull6: 64,
 	ct6: 64,
