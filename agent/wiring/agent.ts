@@ -4,7 +4,7 @@
  * attachments → routes → CNI.
  */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Readiness } from '../../cni/dispatch.ts';
 import { BpfObject, type KernelFeatures, netlinkRequest, peerCredentials, RingBuffer } from '../../native/index.ts';
@@ -34,6 +34,7 @@ import { gatherChanges } from './missed-changes.ts';
 import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
+import { awaitOwnNode } from './own-node.ts';
 import { Pods } from './pods.ts';
 import { resolveConfig } from './resolve-config.ts';
 import { ServicePlanner } from './services.ts';
@@ -60,7 +61,6 @@ const RESYNC_MS = 600_000;
 /** Until what a start or a comparison has left behind is collected; by then pods that wait have been served. */
 const TIDY_AFTER_MS = 5_000;
 const RING_POLL_MS = 100;
-const NODE_POLL_MS = 200;
 
 export class Agent {
 	readonly #options: AgentOptions;
@@ -114,11 +114,13 @@ export class Agent {
 	/** Comes up; resolves when pods can be attached. @throws what makes the node unusable, such as PROGRAM_LOAD */
 	async start(): Promise<void> {
 		await this.#serve();
-		await this.#startSource();
-		const node = await this.#ownNode();
+		const synced = this.#startSource();
+		synced.catch(() => undefined); // it is awaited later
+		const node = await this.#ownNode(synced);
 		if (node === undefined) return;
-		await this.#resolveConfig(node);
-		await this.#bringUp(node);
+		this.#waitingFor = 'the dataplane';
+		this.#config = await resolveConfig(this.#config, node);
+		await this.#bringUp(node, synced);
 	}
 
 	/** Ends serving. Programs, maps, routes and pods stay as they are. */
@@ -165,7 +167,8 @@ export class Agent {
 		await this.#health.serve();
 	}
 
-	async #startSource(): Promise<void> {
+	/** Resolves when the source has delivered everything. */
+	#startSource(): Promise<void> {
 		this.#source = createSource({
 			config: this.#config.values,
 			store: this.#store,
@@ -174,33 +177,25 @@ export class Agent {
 				this.#sourceProblems = problems;
 			},
 		});
-		await this.#source.start();
+		return this.#source.start();
 	}
 
-	/** Waits until the own Node object has what is needed; undefined when the agent is closed before. */
-	async #ownNode(): Promise<Node | undefined> {
-		const { nodeName, podCidrs } = this.#config.values;
-		let said = '';
-		while (!this.#closed) {
-			const node = this.#store.nodes.get(nodeName);
-			if (node !== undefined && (node.podCidrs.length > 0 || podCidrs.length > 0)) return node;
-			this.#waitingFor = node === undefined ? `Node ${nodeName}` : `spec.podCIDRs of Node ${nodeName}`;
-			if (said !== this.#waitingFor) this.#log.info({ waitingFor: this.#waitingFor }, 'waiting');
-			said = this.#waitingFor;
-			await sleep(NODE_POLL_MS);
-		}
-		return undefined;
+	#ownNode(synced: Promise<void>): Promise<Node | undefined> {
+		return awaitOwnNode({
+			store: this.#store,
+			config: this.#config.values,
+			synced,
+			closed: () => this.#closed,
+			onWaiting: (what) => {
+				this.#waitingFor = what;
+				this.#log.info({ waitingFor: what }, 'waiting');
+			},
+		});
 	}
 
-	async #resolveConfig(node: Node): Promise<void> {
-		this.#waitingFor = 'the dataplane';
-		this.#config = await resolveConfig(this.#config, node);
-	}
-
-	async #bringUp(node: Node): Promise<void> {
+	async #bringUp(node: Node, synced: Promise<void>): Promise<void> {
 		const { values } = this.#config;
 		const { features, objectDir, cniExecutable } = this.#options;
-		const missed = gatherChanges(this.#store);
 		const { facts } = await collectNodeFacts({
 			netlink: new Netlink({ request: netlinkRequest }),
 			node,
@@ -220,6 +215,17 @@ export class Agent {
 			},
 			facts,
 		);
+		// programs were loaded meanwhile; nothing is planned or attached before everything is known
+		this.#waitingFor = 'the first complete delivery of the source';
+		await synced;
+		await turn();
+		if (this.#closed) {
+			dataplane.close();
+			return;
+		}
+		this.#waitingFor = 'the dataplane';
+		const missed = gatherChanges(this.#store);
+		await dataplane.replan();
 		const pods = await Pods.open({
 			config: values,
 			dataplane,

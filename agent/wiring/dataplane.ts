@@ -205,6 +205,14 @@ export class Dataplane {
 		await this.#xdp?.refresh(this.#facts.addresses);
 	}
 
+	/**
+	 * Takes all nodes into account that the view has by now, before activate(): open() may have come before their list was
+	 * complete.
+	 */
+	async replan(): Promise<void> {
+		await this.#prepare();
+	}
+
 	/** Writes the peer tables. @returns problems */
 	reconcilePeers(): readonly string[] {
 		const plan = planPeers(this.#routing.peers, this.#facts, this.#options.config);
@@ -240,14 +248,9 @@ export class Dataplane {
 		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had
 		if (facts.podCidrs.length === 0) facts = { ...facts, podCidrs: this.#facts.podCidrs };
 		this.#facts = facts;
-		this.#routing = planRouting(view.nodes.values(), facts, routingSettings(config));
-		const { overlay, podMtu } = this.#routing.plan;
-		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
-		const settings = datapathSettings(config, facts, this.#routing, this.#devices);
-		if (!sameSettings(settings, this.#settings)) {
-			await this.datapath.reload(settings);
-			this.#settings = settings;
+		if (await this.#prepare()) {
 			await this.#attachAll();
+			const { podMtu } = this.#routing.plan;
 			this.#options.log.info({ uplink: facts.uplink.name, podMtu }, 'programs loaded again');
 		}
 		const problems = [
@@ -255,6 +258,19 @@ export class Dataplane {
 			...this.#routing.plan.problems.map(({ node: name, message }) => `Node ${name}: ${message}`),
 		];
 		return [...problems, ...(await this.#applyRoutes())];
+	}
+
+	/** Makes plan, devices and loaded programs those of the facts and the view. @returns whether programs were loaded anew */
+	async #prepare(): Promise<boolean> {
+		const { config, view } = this.#options;
+		this.#routing = planRouting(view.nodes.values(), this.#facts, routingSettings(config));
+		const { overlay, podMtu } = this.#routing.plan;
+		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
+		const settings = datapathSettings(config, this.#facts, this.#routing, this.#devices);
+		if (sameSettings(settings, this.#settings)) return false;
+		await this.datapath.reload(settings);
+		this.#settings = settings;
+		return true;
 	}
 
 	/** Removes devices and routes; pinned maps and links are the caller's business. */
