@@ -22,6 +22,8 @@ export interface FlowCollectorOptions {
 	readonly log: Logger;
 }
 
+/** Soon after the start, so that occupancy is known; not amid it. */
+const FIRST_MS = 5_000;
 const QUIET_MS = 30_000;
 /** While a table fills: nothing but the collector takes flows out, and SYNs that nobody answers come fast. */
 const BUSY_MS = 5_000;
@@ -53,7 +55,7 @@ export class FlowCollector {
 	}
 
 	start(): void {
-		this.#schedule(QUIET_MS);
+		this.#schedule(FIRST_MS);
 	}
 
 	async close(): Promise<void> {

@@ -46,7 +46,7 @@ const at = (node: ClusterNode, family: Family, port: number, path = ''): string 
 
 describe('what a node says of itself to the outside', () => {
 	let pod: Pod;
-	const cluster = useCluster({ routing: 'vxlan' }, async (made) => {
+	const cluster = useCluster({ routing: 'vxlan', config: { maps: { services: 40 } } }, async (made) => {
 		pod = await made.createPod({ node: made.node(1), name: 'web' });
 		await pod.startEcho();
 		made.publish(balancer(HEALTH_PORT), [pod]);
@@ -167,6 +167,41 @@ describe('what a node says of itself to the outside', () => {
 		expect(metrics).toMatch(/^kubeproxy_sync_proxy_rules_service_changes_total\{ip_family="IPv4"\} [1-9]/m);
 		expect(metrics).toMatch(/^kubeproxy_proxy_healthz_total\{code="503"\} [1-9]/m);
 		expect((await page(cluster().client, at(node, 'IPv4', 10249, 'metrics'))).status).toBe(0);
+	});
+
+	it('warns before the service map is full, and takes that back', async () => {
+		const node = cluster().node(1);
+		const status = async () => {
+			const { stdout } = await node.cli('status', '-o', 'json');
+			return JSON.parse(stdout) as { ready: boolean; warnings: string[] };
+		};
+		const metrics = async () => (await page(node, 'http://127.0.0.1:10249/metrics')).body;
+		const names = Array.from({ length: 14 }, (_, n) => `filler-${n}`);
+		for (const [n, name] of names.entries()) {
+			cluster().publish({ name, clusterIPs: [`10.96.1.${n + 1}`], ports: [{ port: 80, targetPort: ECHO_PORT }] }, [
+				pod,
+			]);
+		}
+		await eventually('a warning', async () => {
+			expect(await status()).toMatchObject({
+				ready: true,
+				warnings: [expect.stringMatching(/^map services: \d+ of 40 entries used .*: raise maps\.services$/) as string],
+			});
+			expect(await metrics()).toMatch(/^fairlead_map_pressure_ratio\{map="services"\} (0\.[789]|1$)/m);
+		});
+		for (const name of names) cluster().objects.remove('Service', name);
+		await eventually('no warning', async () => expect((await status()).warnings).toEqual([]));
+	});
+
+	it('counts what is in the tables that only the programs write', async () => {
+		await eventually('a collection', async () => {
+			const { body } = await page(cluster().node(1), 'http://127.0.0.1:10249/metrics');
+			for (const map of ['ct4', 'ct6', 'nat', 'sock_rev', 'affinity', 'frags', 'ipcache']) {
+				expect(body).toMatch(new RegExp(`^fairlead_map_entries\\{map="${map}"\\} \\d+$`, 'm'));
+			}
+			expect(body).toMatch(/^fairlead_conntrack_entries\{ip_family="IPv4",protocol="tcp"\} \d+$/m);
+			expect(body).toMatch(/^kubeproxy_conntrack_reconciler_sync_duration_seconds_count\{ip_family="IPv6"\} [1-9]/m);
+		});
 	});
 
 	it('measures how long a change of an endpoint took from the cluster to the maps', async () => {
