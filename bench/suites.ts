@@ -3,9 +3,19 @@ import { agentSuite } from './agent.ts';
 import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
 import { k8sSuite } from './k8s.ts';
+import { policySuite } from './policy.ts';
 import { syncSuite } from './sync.ts';
 import { tcSuite } from './tc.ts';
 import { trafficSuite } from './traffic.ts';
 import { xdpSuite } from './xdp.ts';
 
-export const suites: readonly Suite[] = [tcSuite, xdpSuite, trafficSuite, cniSuite, syncSuite, agentSuite, k8sSuite];
+export const suites: readonly Suite[] = [
+	tcSuite,
+	xdpSuite,
+	trafficSuite,
+	cniSuite,
+	syncSuite,
+	agentSuite,
+	k8sSuite,
+	policySuite,
+];

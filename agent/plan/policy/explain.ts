@@ -142,7 +142,7 @@ function traceRules(
 	request: TraceRequest,
 	self: boolean,
 ): readonly TraceStep[] {
-	const concerned = identity === undefined ? new Set(program.aboutAll) : concernedRules(program, identity);
+	const concerned = new Set(identity === undefined ? program.aboutAll : concernedRules(program, identity));
 	const wanted = (request.proto << 16) | request.port;
 	const steps: TraceStep[] = [];
 	let tier: Tier | 'done' = 'admin';

@@ -241,28 +241,35 @@ export function othersRow(program: Program): Row {
 function once(program: Program, name: string, rules: () => readonly number[]): Row {
 	let row = program.memo.get(name);
 	if (row === undefined) {
-		row = answer(program, new Set(rules()), [], false, false);
+		row = answer(program, inOrderOnce([...rules()]), [], false, false);
 		program.memo.set(name, row);
 	}
 	return row;
 }
 
-/** Numbers of the rules whose peers include the identity. */
-export function concernedRules(program: Program, identity: Identity): ReadonlySet<number> {
+/** Numbers of the rules whose peers include the identity, in order and each once. */
+export function concernedRules(program: Program, identity: Identity): readonly number[] {
 	const { base, prefix } = identity;
-	const concerned = new Set(program.aboutAll);
-	const addAll = (matcher: Matcher): void => {
-		for (const i of program.byMatcher.get(matcher) ?? []) concerned.add(i);
-	};
-	if (base.kind === 'pod') for (const i of program.aboutPods) concerned.add(i);
-	for (const matcher of base.matchers) addAll(matcher);
-	for (const matcher of prefix?.matchers ?? []) addAll(matcher);
-	if (base.kind === 'unknown-pod') {
-		for (const [i, { action, matchers }] of program.rules.entries()) {
-			if (action === 'deny' && matchers?.some(({ kind }) => kind === 'pods')) concerned.add(i);
+	const concerned = [...program.aboutAll];
+	if (base.kind === 'pod') concerned.push(...program.aboutPods);
+	for (const matchers of [base.matchers, prefix?.matchers]) {
+		for (const matcher of matchers ?? []) {
+			const rules = program.byMatcher.get(matcher);
+			if (rules !== undefined) concerned.push(...rules);
 		}
 	}
-	return concerned;
+	if (base.kind === 'unknown-pod') {
+		for (const [i, { action, matchers }] of program.rules.entries()) {
+			if (action === 'deny' && matchers?.some(({ kind }) => kind === 'pods')) concerned.push(i);
+		}
+	}
+	return inOrderOnce(concerned);
+}
+
+function inOrderOnce(numbers: number[]): readonly number[] {
+	if (numbers.length < 2) return numbers;
+	numbers.sort((a, b) => a - b);
+	return numbers.filter((number, i) => number !== numbers[i - 1]);
 }
 
 /** Ports of a rule towards one identity. */
@@ -277,18 +284,24 @@ export function rowFor(program: Program, identity: Identity, self = false): Row 
 	return answer(program, concernedRules(program, identity), ports, kind === 'unknown-pod', self);
 }
 
+const NO_PORTS: readonly NamedPort[] = [];
+
+function formatPort({ name, protocol, port }: NamedPort): string {
+	return `${name}=${protocol}:${port}`;
+}
+
 function answer(
 	program: Program,
-	concerned: ReadonlySet<number>,
+	rules: readonly number[],
 	named: readonly NamedPort[],
 	unknown: boolean,
 	self: boolean,
 ): Row {
 	if (program.open) return OPEN_ROW;
-	const rules = [...concerned].sort((a, b) => a - b);
-	const relevant = program.portNames.length === 0 ? [] : named.filter(({ name }) => program.portNames.includes(name));
-	const ports = relevant.map(({ name, protocol, port }) => `${name}=${protocol}:${port}`).sort();
-	const signature = `${rules.join()} ${ports.join()} ${unknown ? 'u' : ''}${self ? 's' : ''}`;
+	const relevant =
+		program.portNames.length === 0 ? NO_PORTS : named.filter(({ name }) => program.portNames.includes(name));
+	const ports = relevant.length === 0 ? '' : relevant.map(formatPort).sort().join();
+	const signature = `${rules.join()} ${ports}${unknown ? ' u' : ''}${self ? ' s' : ''}`;
 	const known = program.memo.get(signature);
 	if (known !== undefined) return known;
 	const applicable = rules.map((i): ApplicableRule => {
