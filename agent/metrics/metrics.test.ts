@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DropReason, Metric } from '../../native/abi/generated.ts';
 import { DROP_NUMBERS, dropReasonName } from '../flows/drop-reasons.ts';
@@ -118,6 +119,13 @@ describe('metrics', () => {
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
 			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|subscribers|entries|bytes|seconds|ratio)$/);
 		}
+	});
+
+	it('has every metric in the documentation, which names no other', async () => {
+		const text = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+		const documented = [...text.matchAll(/`((?:fairlead|kubeproxy|process)_\w+)`/g)].map(([, name]) => name);
+		const there = [...(await scrape()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+		expect([...new Set(documented)].sort()).toEqual(there.sort());
 	});
 
 	it('answers in the format of Prometheus', async () => {
