@@ -337,7 +337,12 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 		return 0;
 	if (is_remote(to.kind) && !node_of(to))
 		return 0;
-	if (!(entry->flags & CT_FLAG_SVC_FORWARD) || dir != CT_DIR_FORWARD)
+	if (dir != CT_DIR_FORWARD)
+		return 1;
+	/* A client that uses the port of a service flow for the backend itself: of datagrams the newest flow wins. */
+	if ((entry->flags & CT_FLAG_SVC_REPLY) && p->proto != L4_PROTO_TCP)
+		return 0;
+	if (!(entry->flags & CT_FLAG_SVC_FORWARD))
 		return 1;
 	if (p->proto == L4_PROTO_TCP)
 		return !(p->tcp_flags & TCP_SYN) || flow_backend_is(entry, BACKEND_FLAG_LIVE);
