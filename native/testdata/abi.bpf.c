@@ -12,6 +12,7 @@
 #include "abi/event.h"
 #include "abi/limits.h"
 #include "abi/peer.h"
+#include "abi/policy.h"
 #include "abi/svc.h"
 
 #define FIRST_FILL 1
@@ -62,8 +63,8 @@
 	X(U32, flags)                                                                                                  \
 	X(U32, all_base)                                                                                               \
 	X(U32, all_count)                                                                                              \
-	X(U32, local_base) X(U32, local_count) X(U32, prev_base) X(U32, prev_count) X(U32, affinity_timeout_s)         \
-		X(U32, source_set)
+	X(U32, local_base)                                                                                             \
+	X(U32, local_count) X(U32, prev_base) X(U32, prev_count) X(U32, affinity_timeout_s) X(U32, source_set)
 #define FIELDS_slot_chunk(X) SIXTEEN(X, U32, backend)
 #define FIELDS_backend(X)                                                                                              \
 	SIXTEEN(X, U8, addr)                                                                                           \
@@ -80,9 +81,10 @@
 	X(BE16, xlate_port)                                                                                            \
 	X(BE16, snat_port)                                                                                             \
 	X(U16, flags)                                                                                                  \
-	X(U16, peer[0].index) X(U8, peer[0].gen) X(U8, peer[0].kind) X(U16, peer[1].index) X(U8, peer[1].gen)          \
-		X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend) TWICE(X, U32, packets) TWICE(X, U64, bytes)      \
-			X(U32, created) TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
+	X(U16, peer[0].index)                                                                                          \
+	X(U8, peer[0].gen) X(U8, peer[0].kind) X(U16, peer[1].index) X(U8, peer[1].gen) X(U8, peer[1].kind)            \
+		X(U32, last_seen) X(U32, backend) TWICE(X, U32, packets) TWICE(X, U64, bytes) X(U32, created)          \
+			TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
 #define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
 #define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr)
 #define FIELDS_nat_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, last_seen)
@@ -97,12 +99,26 @@
 	X(U8, reason)                                                                                                  \
 	X(U8, hook)                                                                                                    \
 	X(U8, proto)                                                                                                   \
-	X(U8, direction) X(U8, tcp_flags) X(U8, icmp_code) X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst)       \
+	X(U8, direction)                                                                                               \
+	X(U8, tcp_flags) X(U8, icmp_code) X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst)                        \
 		SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport) X(BE16, orig_dport) X(U32, ifindex) X(U32, len) \
 			X(U32, src_identity) X(U32, dst_identity) X(U32, rule_cookie) X(U32, svc_id)                   \
 				TWICE(X, U64, bytes) TWICE(X, U32, packets)
 #define FIELDS_event_bucket(X) X(U32, tokens) X(U32, refilled)
 #define FIELDS_runtime_state(X) X(U32, migrating) X(U32, external_ports)
+
+#define FIELDS_policy_key(X) X(U32, set) X(U32, peer)
+#define FIELDS_policy_extent(X) X(U32, base) X(U32, count)
+#define FIELDS_policy_row(X) X(U32, key.set) X(U32, key.peer) X(U32, ranges.base) X(U32, ranges.count)
+#define FIELDS_policy_set(X)                                                                                           \
+	X(U32, pods[0].base)                                                                                           \
+	X(U32, pods[0].count)                                                                                          \
+	X(U32, pods[1].base)                                                                                           \
+	X(U32, pods[1].count)                                                                                          \
+	X(U32, others[0].base)                                                                                         \
+	X(U32, others[0].count) X(U32, others[1].base) X(U32, others[1].count) X(U32, flags)
+#define FIELDS_policy_range(X) X(U32, first) X(U32, verdict)
+#define FIELDS_policy_generation(X) X(U32, value)
 
 #define STRUCTS(S)                                                                                                     \
 	S(peer_ref)                                                                                                    \
@@ -110,9 +126,12 @@
 	S(cidr_key)                                                                                                    \
 	S(ipcache_entry)                                                                                               \
 	S(endpoint)                                                                                                    \
-	S(node) S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key)       \
+	S(node)                                                                                                        \
+	S(svc_key) S(svc_entry) S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key)               \
 		S(sock_rev_key) S(sock_rev_entry) S(ct4_key) S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry)           \
-			S(frag_key) S(frag_entry) S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state)
+			S(frag_key) S(frag_entry) S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state)       \
+				S(policy_key) S(policy_extent) S(policy_row) S(policy_set) S(policy_range)             \
+					S(policy_generation)
 
 #define DEFINE(name)                                                                                                   \
 	struct {                                                                                                       \

@@ -4,8 +4,10 @@
  */
 import { PolicyCookie } from '../../../native/abi/generated.ts';
 
-const BITS = 28;
-const SPACE = 2 ** BITS - PolicyCookie.FIRST_RULE;
+/** Conntrack entries keep 16 bits of a number: more rules than nearly fill those get larger numbers, which it cuts off. */
+const SMALL_SPACE = 2 ** 16 - PolicyCookie.FIRST_RULE;
+const LARGE_SPACE = 2 ** 28 - PolicyCookie.FIRST_RULE;
+const SMALL_LIMIT = 50_000;
 
 const FIXED: Readonly<Record<number, string>> = {
 	[PolicyCookie.NO_POLICY]: 'no policy',
@@ -25,8 +27,9 @@ export class CookieTable {
 			found.refs++;
 			return found.cookie;
 		}
-		let offset = fnv1a(name) % SPACE;
-		while (this.#byCookie.has(PolicyCookie.FIRST_RULE + offset)) offset = (offset + 1) % SPACE;
+		const space = this.#byCookie.size < SMALL_LIMIT ? SMALL_SPACE : LARGE_SPACE;
+		let offset = fnv1a(name) % space;
+		while (this.#byCookie.has(PolicyCookie.FIRST_RULE + offset)) offset = (offset + 1) % space;
 		const cookie = PolicyCookie.FIRST_RULE + offset;
 		this.#byName.set(name, { cookie, refs: 1 });
 		this.#byCookie.set(cookie, name);
