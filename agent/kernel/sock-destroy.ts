@@ -55,11 +55,12 @@ export async function probeSockDestroy(request: NetlinkRequest): Promise<string>
 	return `the kernel cannot end sockets (${ended?.code ?? 'no answer'}): CONFIG_INET_DIAG_DESTROY`;
 }
 
-/** Ends the sockets of all namespaces that are connected to these backends through their service. Never throws. */
+/** Ends the sockets of all namespaces that are connected to these backends through their service. Throws only what `namespaces` throws. */
 export async function destroySockets(
 	backends: readonly GoneBackend[],
 	options: SockDestroyOptions,
 ): Promise<SockDestroyReport> {
+	if (backends.length === 0) return { destroyed: 0, problems: [] };
 	const waiting: (string | undefined)[] = [undefined, ...new Set(options.namespaces())];
 	const problems: string[] = [];
 	let destroyed = 0;
@@ -75,7 +76,7 @@ export async function destroySockets(
 			}
 		}
 	};
-	if (backends.length > 0) await Promise.all(Array.from({ length: PARALLEL }, work));
+	await Promise.all(Array.from({ length: PARALLEL }, work));
 	return { destroyed, problems };
 }
 

@@ -7,6 +7,7 @@ import { type CtGcReport, type CtMaps, collectConntrack, countEntries, type Fami
 import type { CtTimeouts } from '../kernel/ct-timeouts.ts';
 import type { Datapath } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
+import { countClosed } from '../kernel/open-connections.ts';
 import { addressBytes } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Dataplane } from './dataplane.ts';
@@ -92,7 +93,7 @@ export class FlowCollector {
 			overflowInUse: overflowInUse(datapath),
 		});
 		this.#report = report;
-		countClosed(datapath, [...report.IPv4.closedAtBackends, ...report.IPv6.closedAtBackends]);
+		countClosed(datapath.kernel, [...report.IPv4.closedAtBackends, ...report.IPv6.closedAtBackends]);
 		onFamily('IPv4', report.IPv4);
 		onFamily('IPv6', report.IPv6);
 		const use: Record<string, number> = {
@@ -129,22 +130,6 @@ const YES = Uint8Array.of(1, 0, 0, 0);
 
 function overflowInUse({ kernel }: Datapath): boolean {
 	return (kernel.mapGet('ctfull', FIRST)?.[0] ?? 0) !== 0;
-}
-
-/**
- * Takes what was collected off the open connections of backends: the programs never saw their end. A connection that opens or
- * ends at the same moment may be miscounted by one; the count only chooses between two backends.
- */
-function countClosed({ kernel }: Datapath, rows: readonly number[]): void {
-	const closed = new Map<number, number>();
-	for (const row of rows) closed.set(row, (closed.get(row) ?? 0) + 1);
-	for (const [row, count] of closed) {
-		const key = new Uint8Array(Uint32Array.of(row).buffer);
-		const value = kernel.mapGet('conns', key);
-		if (value === undefined) continue;
-		const open = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
-		kernel.mapSet('conns', key, new Uint8Array(Uint32Array.of(Math.max(0, open - count)).buffer));
-	}
 }
 
 /** Spares programs the look-up in tables that are empty. A program that was just about to insert there is waited for. */

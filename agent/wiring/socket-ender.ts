@@ -84,8 +84,12 @@ export class SocketEnder {
 	}
 }
 
-/** A path that names another namespace by now is nobody's business. */
+/** A path that is gone, or names another namespace by now, is nobody's business. */
 function isSame({ path, dev, ino }: NetnsIdentity & { readonly path: string }): boolean {
-	const found = statSync(path, { throwIfNoEntry: false });
-	return found !== undefined && found.dev === dev && found.ino === ino;
+	try {
+		const found = statSync(path);
+		return found.dev === dev && found.ino === ino;
+	} catch {
+		return false;
+	}
 }
