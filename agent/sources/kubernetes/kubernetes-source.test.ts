@@ -101,7 +101,7 @@ function create(url: string, over: Partial<KubernetesSourceOptions> = {}) {
 		},
 		onConnection: (connected) => seen.connections.push(connected),
 		load,
-		limits: { connectMs: 500, answerMs: 500, watchIdleMs: 500 },
+		limits: { connectMs: 2000, answerMs: 1000, watchIdleMs: 500 },
 		random: () => 0,
 		sleep: (ms, signal) => sleep(ms / 20, undefined, { signal }),
 		forgetPodsMs: 1,
