@@ -88,12 +88,14 @@ function removeOthers(work: Work, changes: ReadonlyMap<string, OwnerPlan>): void
 /** Ports whose transition has run its time are planned again as they are. */
 function endTransitions(work: Work, changes: ReadonlyMap<string, OwnerPlan>): void {
 	const { state, clock } = work;
+	if (clock.nowMs < state.nextDueMs) return;
+	state.nextDueMs = Number.POSITIVE_INFINITY;
 	for (const name of [...state.moving]) {
 		const port = state.ports.get(name);
-		if (port === undefined) state.moving.delete(name);
-		else if (!changes.has(port.owner) && (port.tables === undefined || dueMs(port.tables) <= clock.nowMs)) {
-			replacePort(work, port.owner, port.plan);
-		}
+		if (port?.tables === undefined) continue;
+		const due = dueMs(port.tables);
+		if (due > clock.nowMs || changes.has(port.owner)) state.nextDueMs = Math.min(state.nextDueMs, due);
+		else replacePort(work, port.owner, port.plan);
 	}
 }
 

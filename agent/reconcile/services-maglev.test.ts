@@ -1,8 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SvcFlagsName } from '../../native/abi/generated.ts';
 import { bigCluster, CONTEXT, clusterOf, endpoint, service, slice } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
-import { readServices } from '../../test/lib/service-maps.ts';
+import { readServices, readSources } from '../../test/lib/service-maps.ts';
 import type { Endpoint } from '../model/endpoint-slice.ts';
 import { planServices, type ServicesContext } from '../plan/services.ts';
 import { ServicesReconciler } from './services.ts';
@@ -167,6 +168,77 @@ describe('Maglev tables in the service maps', () => {
 		expect(report.problems.join()).toContain('map slots: no room for 128 chunks in a row');
 		expect(new Set(readServices(kernel).services.find(({ key }) => key === VIP)!.all).size).toBe(2);
 		expect(readServices(kernel).faults).toEqual([]);
+	});
+});
+
+/** A small random world under DSR: backends that come, drain and go, ranges and annotations that change. */
+const step = fc.record({
+	wanted: fc.uniqueArray(fc.integer({ min: 1, max: 14 }), { maxLength: 14 }),
+	draining: fc.uniqueArray(fc.integer({ min: 1, max: 14 }), { maxLength: 4 }),
+	algorithm: fc.constantFrom('', '', '', 'maglev', 'random'),
+	ranges: fc.subarray(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']),
+	waitMs: fc.constantFrom(1, WINDOW_MS),
+});
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function planStep({ wanted, draining, algorithm, ranges }: Step) {
+	const drains = draining.filter((n) => !wanted.includes(n));
+	const endpoints = [
+		...hosts(...wanted),
+		...hosts(...drains).map((address) => endpoint(address, { ready: false, terminating: true })),
+	];
+	const lb = { ...LB, lbAlgorithm: algorithm, loadBalancerSourceRanges: ranges };
+	return planServices(clusterOf([lb], [slice('web', endpoints)]), [], DSR);
+}
+
+describe('random histories under DSR', () => {
+	it('end at the same maps as a fresh start, also when the agent died at any operation', async () => {
+		await fc.assert(
+			fc.asyncProperty(
+				fc.array(step, { minLength: 1, maxLength: 4 }),
+				step,
+				fc.nat(20),
+				async (history, last, diesAfter) => {
+					const kernel = new FakeKernel();
+					const clock = { nowMs: 0 };
+					let left = Number.POSITIVE_INFINITY;
+					const dying = new FakeKernel();
+					const memory = serviceMemory(dying);
+					const options = { transitionMs: WINDOW_MS, now: () => clock.nowMs };
+					// What is done to `kernel` is done to `dying` as well, until the agent dies.
+					const onOps = (ops: Parameters<typeof inOrder>[0]): void => {
+						for (const op of inOrder(ops)) if (left-- > 0) applyServiceOp(op, dying, memory);
+					};
+					const first = new ServicesReconciler({ kernel, onOps, ...options });
+					for (const each of history) {
+						await first.update(planStep(each));
+						expect(readServices(kernel).faults).toEqual([]);
+						clock.nowMs += each.waitMs;
+					}
+					left = diesAfter;
+					await first.update(planStep(last));
+					expect(readServices(dying).faults).toEqual([]);
+					const second = new ServicesReconciler({ kernel: dying, ...options });
+					await second.replaceAll(planStep(last));
+					expect(readServices(dying).faults).toEqual([]);
+					// Additions have waited, and the table before has had its time.
+					for (let i = 0; i < 3 && second.nextTransitionMs !== undefined; i++) {
+						clock.nowMs += second.nextTransitionMs;
+						await second.update(new Map());
+					}
+					const fresh = new FakeKernel();
+					await new ServicesReconciler({ kernel: fresh, ...options }).replaceAll(planStep(last));
+					const seen = (each: FakeKernel) =>
+						readServices(each).services.map(({ key, entry, all, local, previous }) => {
+							const { flags, affinityTimeoutS, sourceSet } = entry;
+							return { key, flags, affinityTimeoutS, all, local, previous, from: readSources(each).get(sourceSet) };
+						});
+					expect(seen(dying)).toEqual(seen(fresh));
+					expect([...readSources(dying).values()]).toEqual([...readSources(fresh).values()]);
+				},
+			),
+			{ numRuns: 25 },
+		);
 	});
 });
 

@@ -12,7 +12,7 @@ import type { PackedPeer } from './services-peers.ts';
 import type { Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import type { Table, TableMember, Tables, TransitionClock } from './services-tables.ts';
-import { moveTables, sameTable, tableOf } from './services-tables.ts';
+import { dueMs, moveTables, sameTable, tableOf } from './services-tables.ts';
 
 /** A backend that a service port no longer has: what is connected to it through the service should be ended. */
 export interface GoneBackend {
@@ -133,7 +133,10 @@ export function commitPort(work: PortWork, { port, wanted, rows, lists }: Prepar
 	port.previous = lists.previous;
 	port.tables = lists.tables;
 	if (lists.tables === undefined) state.moving.delete(port.name);
-	else state.moving.add(port.name);
+	else {
+		state.moving.add(port.name);
+		state.nextDueMs = Math.min(state.nextDueMs, dueMs(lists.tables));
+	}
 }
 
 /** Takes everything of a port out of the state. */

@@ -76,6 +76,8 @@ export interface ServicesState {
 	readonly owners: Map<string, readonly string[]>;
 	/** Names of the ports with a transition under way. */
 	readonly moving: Set<string>;
+	/** No transition is due before, in milliseconds of the caller's clock. */
+	nextDueMs: number;
 	/** Who wants an entry, best rank first. */
 	readonly claims: Map<string, Claim[]>;
 	readonly backends: BackendTable;
@@ -127,6 +129,7 @@ export function readServicesState(kernel: Kernel): ServicesState {
 		ports: new Map(),
 		owners: new Map(),
 		moving: new Set(),
+		nextDueMs: Number.POSITIVE_INFINITY,
 		claims: new Map(),
 		backends: table,
 		chunks,

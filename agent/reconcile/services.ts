@@ -13,7 +13,6 @@ import type { GoneBackend } from './services-port.ts';
 import { rowsWithin } from './services-rows.ts';
 import type { ServicesState } from './services-state.ts';
 import { readServicesState } from './services-state.ts';
-import { dueMs } from './services-tables.ts';
 
 export interface ReconcileReport {
 	/** Operations that were done. */
@@ -140,13 +139,9 @@ export class ServicesReconciler {
 	/** Milliseconds until a transition is due for the next step (see update()); undefined = none is under way. */
 	get nextTransitionMs(): number | undefined {
 		const state = this.#state;
-		let first: number | undefined;
-		for (const name of state?.moving ?? []) {
-			const tables = state?.ports.get(name)?.tables;
-			const due = tables === undefined ? 0 : dueMs(tables);
-			if (first === undefined || due < first) first = due;
-		}
-		return first === undefined ? undefined : Math.max(0, first - this.#now());
+		if (state === undefined || state.moving.size === 0 || state.nextDueMs === Number.POSITIVE_INFINITY)
+			return undefined;
+		return Math.max(0, state.nextDueMs - this.#now());
 	}
 
 	/**
