@@ -121,7 +121,13 @@ export class SyncTracker {
 
 	#queue(state: FamilyState, change: Omit<Change, 'atMs' | 'order'> | undefined): void {
 		if (change === undefined) return;
-		const added = { ...change, atMs: this.#clock.wall(), order: this.#clock.monotonic() };
+		const added = {
+			...change,
+			// what happened before this agent began would measure its absence
+			triggersMs: change.triggersMs.filter((ms) => ms > this.#startedMs),
+			atMs: this.#clock.wall(),
+			order: this.#clock.monotonic(),
+		};
 		const last = state.pending.length < MAX_PENDING ? undefined : state.pending.pop();
 		state.pending.push(last === undefined ? added : mergeChanges(last, added));
 		state.lastQueuedMs = added.atMs;
@@ -140,8 +146,7 @@ export class SyncTracker {
 			state.pending = state.pending.slice(done.length);
 			state.lastUpdatedMs = nowMs;
 			for (const triggeredMs of done.flatMap(({ triggersMs }) => triggersMs)) {
-				// what happened before this agent began would measure its absence
-				if (triggeredMs > this.#startedMs) this.#observer.onProgrammed(family, (nowMs - triggeredMs) / 1000);
+				this.#observer.onProgrammed(family, (nowMs - triggeredMs) / 1000);
 			}
 		}
 	}
