@@ -220,6 +220,14 @@ describe('how a backend is chosen', () => {
 		expect(chosen(annotation, context)).toBe(wanted);
 	});
 
+	it.each([
+		['affinity', { affinityTimeoutS: 60 }],
+		['external policy Local', { externalPolicy: 'Local' as const }],
+	])('needs no table under DSR with %s: such flows are tracked', (_, over) => {
+		expect(chosen('', { dsr: true }, over)).toBe('random random list+list');
+		expect(chosen('maglev', { dsr: true }, over)).toBe('maglev maglev table+table');
+	});
+
 	it('is the default when the annotation says nonsense, which is reported', () => {
 		expect(chosen('fastest', {})).toBe('random random list+list');
 		const plan = planServices(clusterOf([service('web', { lbAlgorithm: 'fastest' })], []), [], CONTEXT).get(

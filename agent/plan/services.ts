@@ -205,7 +205,12 @@ const ALGORITHM_FLAGS: Readonly<Record<LbAlgorithm, number>> = {
 function algorithmsOf(service: Service, context: ServicesContext): { cluster: LbAlgorithm; external: LbAlgorithm } {
 	if (isAlgorithm(service.lbAlgorithm)) return { cluster: service.lbAlgorithm, external: service.lbAlgorithm };
 	const cluster = context.lbAlgorithm ?? 'random';
-	return { cluster, external: context.dsr === true ? 'maglev' : cluster };
+	return { cluster, external: isStateless(service, context) ? 'maglev' : cluster };
+}
+
+/** Outside clients are served by hash alone (bpf/lib/dsr.h): no state per client, and any node's backends will do. */
+function isStateless(service: Service, context: ServicesContext): boolean {
+	return context.dsr === true && service.externalPolicy === 'Cluster' && service.affinityTimeoutS === null;
 }
 
 function balancing(algorithm: LbAlgorithm, backends: readonly Backend[]): Balancing {
@@ -243,7 +248,7 @@ function planPort(
 		local: localInternal || (localExternal && hasExternal) ? choice.local : NO_BACKENDS,
 		serving: choice.serving,
 		affinityTimeoutS: service.affinityTimeoutS ?? 0,
-		transitions: everywhere && context.dsr === true,
+		transitions: everywhere && isStateless(service, context),
 	};
 }
 
