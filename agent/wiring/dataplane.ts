@@ -321,5 +321,7 @@ function routingSettings(config: Config) {
 
 /** Without the keys that are not set. */
 function definedSizes(sizes: Config['maps']): Record<string, number> {
-	return Object.fromEntries(Object.entries(sizes).filter((entry): entry is [string, number] => entry[1] !== undefined));
+	const defined = Object.entries(sizes).filter((entry): entry is [string, number] => entry[1] !== undefined);
+	// Connections are counted by backend index: a backend beyond the end would look idle for ever.
+	return { ...(sizes.backends !== undefined && { conns: sizes.backends }), ...Object.fromEntries(defined) };
 }
