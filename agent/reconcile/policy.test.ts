@@ -271,6 +271,9 @@ describe('PolicyReconciler', () => {
 		const first = steps.findIndex(({ pods }) => pods.some(({ pod }) => pod === 'x/a'));
 		// No earlier step speaks of the pod: it is never said to be free.
 		expect(steps[first]!.pods.find(({ pod }) => pod === 'x/a')!.set).toBeGreaterThan(0);
-		expect(compiled.compiler.setOf('x/a')!.number).toBeGreaterThan(0);
+		const { set, identities } = compiled.compiler.endpointOf('x/a')!;
+		expect(set).toBe(compiled.compiler.setOf('x/a')!.number);
+		expect([...identities.keys()]).toEqual(world.pods.get('x/a')!.addresses);
+		expect(compiled.compiler.endpointOf('x/nobody')).toBeUndefined();
 	});
 });

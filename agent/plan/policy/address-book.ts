@@ -9,7 +9,7 @@ import type { Pod } from '../../model/pod.ts';
 import type { PeerRow } from '../peers.ts';
 import type { Identity } from './identities.ts';
 import type { Base, MatcherTable } from './matchers.ts';
-import type { Bits } from './prefixes.ts';
+import type { Bits, Prefix } from './prefixes.ts';
 import { addressBits, cidrBits } from './prefixes.ts';
 import { MultiMap } from './selectors.ts';
 import { formatPort } from './sets.ts';
@@ -33,6 +33,8 @@ export interface CidrEntry {
 /** A base before it is known whether it exists already. */
 export type BaseSpec = Pick<Base, 'key' | 'kind' | 'namespace' | 'labels' | 'ports'>;
 
+/** From here on it is cheaper to look every address up than to compare it with each. */
+const MANY_PREFIXES = 8;
 const EVERY_IPV4: Cidr = '0.0.0.0/0';
 const NOBODY = { namespace: '', labels: {}, ports: [] } as const;
 export const OUTSIDE: BaseSpec = { key: 'outside', kind: 'outside', ...NOBODY };
@@ -111,13 +113,16 @@ export class AddressBook {
 		for (const entry of this.entries.values()) if (entry.node !== null) this.dirty.add(entry);
 	}
 
-	/** Every address inside has to be looked at. */
-	touchInside(prefixes: readonly Bits[]): void {
-		if (prefixes.length === 0) return;
-		for (const entry of this.entries.values()) {
-			if (prefixes.some((bits) => entry.bits.startsWith(bits))) this.dirty.add(entry);
-		}
+	/** Prefixes came or went: addresses whose longest one is another now have to be looked at. */
+	touchInside(changed: readonly Bits[], find: (bits: Bits) => Prefix | null): void {
+		if (changed.length === 0) return;
 		this.cidrsDirty = true;
+		const maybe = (bits: Bits): boolean =>
+			changed.length > MANY_PREFIXES || changed.some((each) => bits.startsWith(each));
+		for (const entry of this.entries.values()) {
+			const { identity, bits } = entry;
+			if (identity !== null && maybe(bits) && find(bits) !== identity.prefix) this.dirty.add(entry);
+		}
 	}
 
 	/** Who has the address now; null = nobody. */

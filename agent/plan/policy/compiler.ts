@@ -122,6 +122,21 @@ export class PolicyCompiler {
 		return steps;
 	}
 
+	/**
+	 * What a pod that is being attached has to get with its first row. undefined = not known here, or no pod of this node: nobody
+	 * may talk to it until it is.
+	 */
+	endpointOf(pod: string): { readonly set: number; readonly identities: ReadonlyMap<Address, number> } | undefined {
+		const local = this.#local.get(pod);
+		if (local === undefined) return undefined;
+		const identities = new Map<Address, number>();
+		for (const address of local.pod.addresses) {
+			const identity = this.book.entries.get(address)?.identity;
+			if (identity) identities.set(address, identity.number);
+		}
+		return { set: local.set?.number ?? 0, identities };
+	}
+
 	/** Numbers that the kernel has nothing of any more. */
 	free(numbers: { readonly sets: Iterable<number>; readonly identities: Iterable<number> }): void {
 		for (const number of numbers.sets) this.#setNumbers.give(number);
@@ -292,8 +307,9 @@ export class PolicyCompiler {
 
 	/** Prefixes came or went: looks at the addresses inside. */
 	#followPrefixes(): void {
-		const { changedPrefixes } = this.matchers;
-		this.book.touchInside([...changedPrefixes].map(({ bits }) => bits));
+		const { changedPrefixes, prefixes } = this.matchers;
+		const changed = [...changedPrefixes].map(({ bits }) => bits);
+		this.book.touchInside(changed, (bits) => prefixes.find(bits));
 		changedPrefixes.clear();
 		if (this.identities.nodesApart !== this.matchers.tellsNodesApart) this.book.touchNodes();
 	}
