@@ -89,6 +89,12 @@ export const CONFIG_KEYS = {
 		[],
 		'API servers to ask instead of the one of kubeconfig or service account, in order of preference',
 	),
+	allPods: key(
+		'value',
+		z.boolean(),
+		false,
+		'source kubernetes knows the pods of other nodes too when no policy needs them',
+	),
 	routing: key('text', z.enum(['vxlan', 'direct', 'auto']), 'vxlan', "how nodes reach each other's pods"),
 	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
 	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),

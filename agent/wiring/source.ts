@@ -46,7 +46,7 @@ function ofFile({ file, line, object, path, message, keptLastGood }: FileProblem
 }
 
 function kubernetesSource({ config, store, log, onProblems }: SourceOptions): Source {
-	const { nodeName, kubeconfig, k8sApiServer, stateDir } = config;
+	const { nodeName, kubeconfig, k8sApiServer, allPods, stateDir } = config;
 	let said = new Set<string>();
 	return new KubernetesSource({
 		store,
@@ -54,7 +54,7 @@ function kubernetesSource({ config, store, log, onProblems }: SourceOptions): So
 		kubeconfig,
 		servers: k8sApiServer,
 		rememberedFile: join(stateDir, 'api-servers.json'),
-		selectsPods: () => store.networkPolicies.size + store.clusterNetworkPolicies.size > 0,
+		selectsPods: () => allPods || store.networkPolicies.size + store.clusterNetworkPolicies.size > 0,
 		onProblems: (problems) => {
 			onProblems(problems);
 			const texts = new Set(problems.filter(({ path }) => path !== '').map(formatProblem));

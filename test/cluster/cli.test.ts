@@ -26,7 +26,7 @@ interface JsonFlow {
 
 describe('fairlead on a node with traffic', () => {
 	let pods: EchoPods;
-	const cluster = useCluster({ routing: 'vxlan', config: { socketLb: false } }, async (made) => {
+	const cluster = useCluster({ routing: 'vxlan', config: { socketLb: false, allPods: true } }, async (made) => {
 		pods = await populate(made);
 	});
 	const node = () => cluster().node(1);
