@@ -209,7 +209,6 @@ export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'po
 		backends: usage?.backends.used,
 		slots: usage?.slots.used,
 		sources: usage?.sources.used,
-		sources: usage?.sources.used,
 		endpoints: parts.pods.list().length,
 		...parts.collector.use,
 	};
