@@ -323,6 +323,22 @@ describe('KubernetesSource', () => {
 		expect(store.synced).toBe(false);
 	});
 
+	it('takes a certificate for the Service of the API servers at an address that the cluster told, and only there', async () => {
+		const server = new TestApiServer();
+		cleanups.push(() => server.close());
+		service(server, 'a');
+		const port = await server.listen('127.0.0.1', 0, makeTls(directory, ['kubernetes.default.svc']));
+		const url = `https://127.0.0.1:${port}`;
+		const configured = create(url);
+		void configured.source.start();
+		await until('it is refused', () => configured.seen.problems.includes("does not match certificate's altnames"));
+		writeFileSync(join(directory, 'remembered'), JSON.stringify({ servers: [url] }));
+		const told = create('https://127.0.0.1:1');
+		await told.source.start();
+		expect(told.services()).toBe('default/a');
+		await until('it says that it follows', () => told.seen.connections.at(-1) === true);
+	});
+
 	it('says what to set when it has nothing to ask', async () => {
 		const failure = async (over: Partial<KubernetesSourceOptions>, url = 'https://127.0.0.1:1') => {
 			const { source } = create(url, over);

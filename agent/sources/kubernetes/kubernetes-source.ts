@@ -163,6 +163,7 @@ export class KubernetesSource {
 		if (this.#awaited.size > 0) return;
 		this.#options.store.markSynced();
 		this.#synced();
+		if (this.#connected === undefined) this.#report();
 	}
 
 	#followPolicies(): void {
