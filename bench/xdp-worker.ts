@@ -2,6 +2,7 @@
  * Runs in a namespace of its own (xdp.ts): loads the XDP program and the driver, and measures scenarios on request.
  */
 import { NorthSouth } from '../native/abi/generated.ts';
+import { RingBuffer } from '../native/index.ts';
 import { makeDevices } from '../test/lib/dataplane/devices.ts';
 import { Objects } from '../test/lib/dataplane/objects.ts';
 import { flat, indexKey, worldConfig, worldRows, xdpNodeRows } from '../test/lib/dataplane/rows.ts';
@@ -30,9 +31,13 @@ export interface Sample {
 
 const FRAME_BYTES = 80;
 const REPEAT = 1 << 17;
+/** New flows per call: their events fit into the ring buffer, which is read between calls. */
+const NEW_CHUNK = 4096;
 const XDP_PASS = 2;
 const XDP_TX = 3;
 const CONFIG = { dsr: { north_south: NorthSouth.IPIP }, snat: { north_south: NorthSouth.SNAT } } as const;
+
+const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 function addressOf(scenario: Scenario, flow: number): string {
 	switch (scenario.to) {
@@ -63,16 +68,18 @@ function frameOf(scenario: Scenario, flow: number): Uint8Array {
 
 class Worker {
 	readonly #objects: Objects;
+	readonly #ring: RingBuffer;
 	readonly #frames = new Map<string, { readonly scenario: Scenario; readonly frames: readonly Uint8Array[] }>();
 
 	private constructor(objects: Objects) {
 		this.#objects = objects;
+		this.#ring = new RingBuffer(objects.map('events'), () => undefined, { pollMs: 5, maxQueued: 1024 });
 	}
 
 	static async start(driver: string, mode: Mode, services: number): Promise<Worker> {
 		const world = benchWorld(services);
 		const devices = makeDevices(world);
-		const config = { ...worldConfig(world, devices), ...CONFIG[mode], event_rate: 0 };
+		const config = { ...worldConfig(world, devices), ...CONFIG[mode] };
 		const objects = await Objects.load({
 			objects: ['xdp_lb', 'clock', driver],
 			config,
@@ -89,14 +96,48 @@ class Worker {
 		return new Worker(objects);
 	}
 
-	prepare(id: string, scenario: Scenario): void {
-		const frames = Array.from({ length: scenario.flows }, (_, flow) => frameOf(scenario, flow));
-		this.#frames.set(id, { scenario, frames });
+	/** Forgets flows and masquerade ports. */
+	async #clear(): Promise<void> {
+		for (const name of ['ct4', 'nat']) {
+			const { count, keys } = await this.#objects.map(name).dumpAsync();
+			if (count > 0) await this.#objects.map(name).deleteBatch(keys);
+		}
 	}
 
-	#run(frames: readonly Uint8Array[], slot: number, repeat: number): { retval: number; data: Uint8Array; ns: number } {
+	/** Sends each frame once, in portions whose events fit into the ring buffer. */
+	async #once(frames: readonly Uint8Array[], slot: number): Promise<number> {
+		let ns = 0;
+		for (let at = 0; at < frames.length; at += NEW_CHUNK) {
+			ns += this.#run(frames, slot, Math.min(NEW_CHUNK, frames.length), at).ns;
+			await sleep(15);
+		}
+		return ns / Math.ceil(frames.length / NEW_CHUNK);
+	}
+
+	/** Flows of established packets with state are opened once. */
+	async prepare(id: string, scenario: Scenario): Promise<void> {
+		const frames = Array.from({ length: scenario.flows }, (_, flow) => frameOf(scenario, flow));
+		this.#frames.set(id, { scenario, frames });
+		if (scenario.mode === 'dsr' || scenario.flags === 'S') return;
+		const opening = frames.map((_, flow) => frameOf({ ...scenario, flags: 'S' }, flow));
+		await this.#load(opening);
+		await this.#once(opening, 0);
+	}
+
+	async #load(frames: readonly Uint8Array[]): Promise<void> {
+		const { keys, values } = flat(frames.map((value, i) => ({ key: indexKey(i), value })));
+		await this.#objects.map('bench_frames').updateBatch(keys, values);
+	}
+
+	#run(
+		frames: readonly Uint8Array[],
+		slot: number,
+		repeat: number,
+		first = 0,
+	): { retval: number; data: Uint8Array; ns: number } {
 		const state = new Uint8Array(16);
 		const view = new DataView(state.buffer);
+		view.setUint32(0, first, true);
 		view.setUint32(4, frames.length - 1, true);
 		view.setUint32(8, slot, true);
 		this.#objects.map('bench_state').set(indexKey(0), state);
@@ -121,14 +162,20 @@ class Worker {
 		const prepared = this.#frames.get(id);
 		if (!prepared) throw new Error(`${id} was not prepared`);
 		const { scenario, frames } = prepared;
-		const { keys, values } = flat(frames.map((value, i) => ({ key: indexKey(i), value })));
-		await this.#objects.map('bench_frames').updateBatch(keys, values);
+		await this.#load(frames);
+		if (scenario.mode === 'snat' && scenario.flags === 'S') {
+			await this.#clear();
+			this.#check(id, scenario, frames);
+			await this.#clear();
+			return { emptyNs: await this.#once(frames, 1), programNs: await this.#once(frames, 0) };
+		}
 		this.#check(id, scenario, frames);
 		const emptyNs = this.#run(frames, 1, REPEAT).ns;
 		return { emptyNs, programNs: this.#run(frames, 0, REPEAT).ns };
 	}
 
 	close(): void {
+		this.#ring.close();
 		this.#objects.close();
 	}
 }
@@ -141,7 +188,7 @@ async function handle(method: string, args: readonly unknown[]): Promise<unknown
 		return undefined;
 	}
 	if (!worker) throw new Error('the worker has not been started');
-	if (method === 'prepare') return worker.prepare(args[0] as string, args[1] as Scenario);
+	if (method === 'prepare') return await worker.prepare(args[0] as string, args[1] as Scenario);
 	return await worker.sample(args[0] as string);
 }
 

@@ -56,6 +56,6 @@ export function benchWorld(services: number): WorldFixture {
 		nodes: Array.from({ length: NODES }, (_, i) => node(2 + i)),
 		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10)),
 		mapSizes: { backends: 262_144, slots: 1 << 20, nat: 262_144 },
-		config: { snat_port_min: 1024, snat_port_max: 65_535 - 2767 },
+		config: { snat_port_min: 32_768, snat_port_max: 65_535, has_coarse_time: 1, event_rate: 1_000_000 },
 	};
 }

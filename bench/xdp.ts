@@ -24,6 +24,7 @@ interface XdpFigure extends FigureInfo {
 }
 
 const dsr = { mode: 'dsr', to: 'service', flags: 'A' } as const;
+const snat = { ...dsr, mode: 'snat' } as const;
 
 const FIGURES: readonly XdpFigure[] = [
 	{
@@ -48,6 +49,24 @@ const FIGURES: readonly XdpFigure[] = [
 		what: 'the same, each packet a SYN',
 		target: { atMost: 110 },
 		scenario: { ...dsr, ...MANY, flags: 'S' },
+	},
+	{
+		id: 'xdp.snat.hot.ns',
+		what: "XDP, the node's address as source, established packet, one flow, 1 service × 100 backends",
+		target: { atMost: 110 },
+		scenario: { ...snat, ...ONE },
+	},
+	{
+		id: 'xdp.snat.32k.ns',
+		what: 'the same, 32,768 flows in turn over 10,000 services × 10 backends',
+		target: { atMost: 280 },
+		scenario: { ...snat, ...MANY },
+	},
+	{
+		id: 'xdp.snat.new.ns',
+		what: 'the same, first packets: a port and two entries each, flow events on',
+		target: { atMost: 1050 },
+		scenario: { ...snat, ...MANY, flags: 'S' },
 	},
 	{
 		id: 'xdp.passthrough.ns',

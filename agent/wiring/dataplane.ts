@@ -46,12 +46,6 @@ export interface DataplaneOptions {
 	readonly clock: JiffiesClock;
 }
 
-/** How packets from outside get to backends on other nodes. */
-export function northSouthOf({ northSouth, dsr }: Pick<Config, 'northSouth' | 'dsr'>): number {
-	if (northSouth === 'snat') return NorthSouth.SNAT;
-	return dsr === 'ipip' ? NorthSouth.IPIP : NorthSouth.VXLAN;
-}
-
 const NO_ADDRESS = new Uint8Array(16);
 const EVENTS_PER_SECOND = 100;
 
@@ -101,7 +95,7 @@ export function datapathSettings(
 		masquerade4: config.masquerade ? 1 : 0,
 		masquerade6: config.masquerade ? 1 : 0,
 		sockLb: config.socketLb ? 1 : 0,
-		northSouth: northSouthOf(config),
+		northSouth: config.northSouth === 'dsr' ? NorthSouth.IPIP : NorthSouth.SNAT,
 		eventRate: EVENTS_PER_SECOND,
 	};
 }

@@ -151,20 +151,24 @@ NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_
 		out->alternative = other;
 }
 
-/* Both tables' opinion of a packet; looks a flow up only where they differ. `key` has the packet's source as `lo`. */
-INLINE void dsr_choose(const struct svc_entry *svc, const struct ct_key *key, __u32 hash, __u32 is_syn,
-		       struct dsr_choice *out)
+/*
+ * The table in force says which backend; the answer is what the table before says, if that is another one, for dsr_transition to
+ * judge; 0 = they agree or no set changes. Call dsr_confirm when everything has been read.
+ */
+INLINE __u32 dsr_choose(const struct svc_entry *svc, __u32 hash, struct dsr_choice *out)
 {
-	__u32 id = svc->id, generation = svc->generation, before;
+	__u32 before;
 
 	out->alternative = 0;
 	out->backend = dsr_slot(svc->all_base, svc->all_count, hash);
-	if (svc->prev_count) {
-		before = dsr_slot(svc->prev_base, svc->prev_count, hash);
-		if (before != out->backend && before)
-			dsr_transition(key, is_syn, out, before);
-	}
-	/* Replaced while it was read: the way with connection tracking tries again. */
-	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
-		out->backend = 0;
+	if (!svc->prev_count)
+		return 0;
+	before = dsr_slot(svc->prev_base, svc->prev_count, hash);
+	return before != out->backend ? before : 0;
+}
+
+/* 1 = the entry still is what was read; otherwise the way with connection tracking tries again. */
+INLINE int dsr_confirm(const struct svc_entry *svc, __u32 id, __u32 generation)
+{
+	return *(volatile __u32 *)&svc->generation == generation && *(volatile __u32 *)&svc->id == id;
 }

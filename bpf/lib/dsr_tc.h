@@ -213,8 +213,15 @@ GLOBAL int dsr_dispatch(void)
 
 	if (!svc)
 		return DSR_GO_ON;
-	dsr_make_key(p, &key);
-	dsr_choose(svc, &key, flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), dsr_is_syn(p), &choice);
+	__u32 id = svc->id, generation = svc->generation;
+	__u32 before = dsr_choose(svc, flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), &choice);
+
+	if (before) {
+		dsr_make_key(p, &key);
+		dsr_transition(&key, dsr_is_syn(p), &choice, before);
+	}
+	if (!dsr_confirm(svc, id, generation))
+		return DSR_GO_ON;
 	in->backend = choice.backend;
 	in->alternative = choice.alternative;
 	dsr_target_of(choice.backend, &in->target);

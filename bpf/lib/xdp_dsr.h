@@ -7,10 +7,9 @@
 #include "lb.h"
 #include "xdp_packet.h"
 
-/* How to reach the node of a backend; NULL = not known, or not by XDP. */
-INLINE struct xdp_node *xdp_node_of(const struct backend *backend)
+/* How to reach the node of a pod; NULL = not known, or not by XDP. */
+INLINE struct xdp_node *xdp_node_at(struct peer_ref peer)
 {
-	struct peer_ref peer = *(const volatile struct peer_ref *)&backend->peer;
 	__u32 index = peer.index;
 	struct xdp_node *node;
 
@@ -20,6 +19,11 @@ INLINE struct xdp_node *xdp_node_of(const struct backend *backend)
 	if (!node || !node->ifindex || node->gen != peer.gen || (__s32)(node->deadline - jiffies32()) < 0)
 		return 0;
 	return node;
+}
+
+INLINE struct xdp_node *xdp_node_of(const struct backend *backend)
+{
+	return xdp_node_at(*(const volatile struct peer_ref *)&backend->peer);
 }
 
 INLINE __u32 dsr_overhead(const struct xdp_node *node)
@@ -39,16 +43,26 @@ INLINE int xdp_is_spoofed(const struct xdp_pkt *p)
 	return !addr_is_zero(&mask) && (p->src.w[0] & mask.w[0]) == net.w[0] && (p->src.w[1] & mask.w[1]) == net.w[1];
 }
 
-/* Chooses a backend; the key on the stack is only filled when it is needed. */
-INLINE void xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_choice *out)
+/* Asks what is remembered of a flow on which the tables disagree. */
+NOINLINE void xdp_resolve(const struct xdp_pkt *p, struct dsr_choice *choice, __u32 before)
 {
-	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto);
 	struct ct_key key __attribute__((aligned(8))) = {.lo_port = p->sport, .hi_port = p->dport, .proto = p->proto};
-	__u32 is_syn = p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 
 	*addr_of(key.lo) = p->src;
 	*addr_of(key.hi) = p->dst;
-	dsr_choose(svc, &key, hash, is_syn, out);
+	dsr_transition(&key, p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN, choice,
+		       before);
+}
+
+/* 0 = tc shall choose. */
+INLINE int xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_choice *out)
+{
+	__u32 id = svc->id, generation = svc->generation;
+	__u32 before = dsr_choose(svc, flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), out);
+
+	if (before)
+		xdp_resolve(p, out, before);
+	return out->backend && dsr_confirm(svc, id, generation);
 }
 
 /* The inner header of a packet that names another backend as well. 0 or 1. */
@@ -129,8 +143,7 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc || !dsr_is_served(svc) || p->ttl <= 1 || xdp_is_spoofed(p))
 		return XDP_PASS;
-	xdp_choose(svc, p, &choice);
-	if (!choice.backend)
+	if (!xdp_choose(svc, p, &choice))
 		return XDP_PASS;
 	backend = dsr_backend(choice.backend);
 	if (!backend)

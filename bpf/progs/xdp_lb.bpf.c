@@ -4,6 +4,7 @@
  * Whatever is not a whole TCP or UDP datagram for such a backend is passed on, and from_uplink chooses the same backend for it.
  */
 #include "../lib/xdp_dsr.h"
+#include "../lib/xdp_snat.h"
 
 /* Is this port of the node's own address a service's? */
 INLINE int is_service_port(__u8 proto, __be16 port)
@@ -26,6 +27,20 @@ INLINE int is_snat_port(__be16 port)
 	return cfg_snat_port_max && number >= cfg_snat_port_min && number <= cfg_snat_port_max;
 }
 
+/* Does a packet to a service get the node's address as source? */
+INLINE int has_snat(void)
+{
+	return cfg_snat_port_max != 0;
+}
+
+/* A packet to a service's own address. */
+INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p)
+{
+	if (cfg_north_south == NORTH_SOUTH_IPIP)
+		return dsr_forward(ctx, p);
+	return cfg_north_south == NORTH_SOUTH_SNAT && has_snat() ? snat_forward(ctx, p) : XDP_PASS;
+}
+
 INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 {
 	struct iphdr *ip = data + ETH_LEN;
@@ -43,15 +58,17 @@ INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 				       : XDP_PASS;
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
-		if (!is_service_port(ip->protocol, *port) && !is_snat_port(*port))
+		if (is_snat_port(*port))
+			return xdp_parse_ipv4(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
+		if (!is_service_port(ip->protocol, *port) || !xdp_parse_ipv4(ip, data_end, &p) || !has_snat())
 			return XDP_PASS;
-		return XDP_PASS;
+		return snat_forward(ctx, &p);
 	}
 	addr_t dst = addr_from_ipv4(ip->daddr);
 
 	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ip, data_end, &p))
 		return XDP_PASS;
-	return cfg_north_south == NORTH_SOUTH_IPIP ? dsr_forward(ctx, &p) : XDP_PASS;
+	return serve(ctx, &p);
 }
 
 INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
@@ -72,13 +89,15 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 				       : XDP_PASS;
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
-		if (!is_service_port(ip->nexthdr, *port) && !is_snat_port(*port))
+		if (is_snat_port(*port))
+			return xdp_parse_ipv6(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
+		if (!is_service_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ip, data_end, &p) || !has_snat())
 			return XDP_PASS;
-		return XDP_PASS;
+		return snat_forward(ctx, &p);
 	}
 	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ip, data_end, &p))
 		return XDP_PASS;
-	return cfg_north_south == NORTH_SOUTH_IPIP ? dsr_forward(ctx, &p) : XDP_PASS;
+	return serve(ctx, &p);
 }
 
 NOINLINE int drop_marked(struct xdp_md *ctx)

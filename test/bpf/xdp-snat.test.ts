@@ -1,0 +1,195 @@
+/** Services with the node's address as source, in XDP: the same state as the tc programs', so that either may see the next packet. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CtFlags, DropReason, XdpNode } from '../../native/abi/generated.ts';
+import { NODE_MAC } from '../lib/dataplane/rows.ts';
+import type { RunResult } from '../lib/dataplane.ts';
+import { VERDICT } from '../lib/dataplane.ts';
+import { layerOf, raw, udp } from '../lib/packet.ts';
+import {
+	type Addresses,
+	BACKEND_PORT,
+	expectDrop,
+	expectVerdict,
+	FAMILIES,
+	ipOf,
+	SNAT,
+	TestNode,
+	UPLINK_MAC,
+	uplinkFrame,
+} from './world.ts';
+import {
+	AT,
+	type Datagram,
+	datagram,
+	expectPassed,
+	expectSent,
+	fromClient,
+	MODE,
+	macsOf,
+	NODE_PORT,
+	PORT,
+	sportFor,
+	sportOf,
+	xdpWorld,
+} from './xdp-world.ts';
+
+let node: TestNode;
+
+beforeAll(async () => {
+	node = await TestNode.start(xdpWorld(MODE.snat), ['pod', 'node', 'xdp_lb', 'clock']);
+}, 120_000);
+
+beforeEach(() => node.reset());
+afterAll(() => node?.close());
+
+const xdp = (packet: Uint8Array): Promise<RunResult> => node.dataplane.run('xdp_lb', packet);
+const web = { proto: 'tcp', dport: PORT.web } as const;
+const dns = { proto: 'udp', dport: PORT.dns } as const;
+const backendPort = (o: { proto: 'tcp' | 'udp' }): number => (o.proto === 'tcp' ? BACKEND_PORT.web : BACKEND_PORT.dns);
+
+/** Opens a flow by its first packet; returns its port at the node. */
+async function open(x: Addresses, o: Datagram): Promise<number> {
+	const sent = fromClient(x, { ...o, flags: 'S' });
+	return layerOf(expectSent(sent, await xdp(sent)), o.proto).sport;
+}
+
+/** What the backend answers to the node. */
+const replyTo = (x: Addresses, o: Datagram, port: number, more: Partial<Datagram> = {}): Uint8Array =>
+	uplinkFrame(
+		...datagram(x, { ...o, src: x.pod3, dst: x.node, sport: backendPort(o), dport: port, flags: 'SA', ...more }),
+	);
+
+describe.each(FAMILIES)('XDP with the node as source over IPv$family', (x) => {
+	describe.each([web, dns])('$proto', (service) => {
+		const o = { ...service, sport: sportOf(x, service, AT.node3), ttl: 33 };
+
+		it('opens a flow: backend as destination, a port of the node as source, two entries', async () => {
+			const sent = fromClient(x, { ...o, flags: 'S' });
+			const got = await xdp(sent);
+			const parsed = expectSent(sent, got);
+			expect(macsOf(parsed)).toMatchObject({ src: UPLINK_MAC, dst: `${NODE_MAC}03` });
+			expect(ipOf(got.packet)).toEqual({ src: x.node, dst: x.pod3, ttl: 32 });
+			const { sport, dport } = layerOf(parsed, o.proto);
+			expect(dport).toBe(backendPort(o));
+			expect(sport).toBeGreaterThanOrEqual(SNAT.min);
+			expect(sport).toBeLessThanOrEqual(SNAT.max);
+			const flows = await node.flows();
+			const masquerade = CtFlags.MASQUERADE | CtFlags.EXTERNAL;
+			expect(flows.map((flow) => flow.flags & (masquerade | CtFlags.SVC_FORWARD | CtFlags.SVC_REPLY)).sort()).toEqual(
+				[masquerade | CtFlags.SVC_FORWARD, masquerade | CtFlags.SVC_REPLY].sort(),
+			);
+			expect(await node.dataplane.entries('nat')).toHaveLength(1);
+		});
+
+		it('keeps the port for the packets after it', async () => {
+			const port = await open(x, o);
+			for (const flags of ['A', 'PA', 'FA']) {
+				const sent = fromClient(x, { ...o, flags });
+				const got = await xdp(sent);
+				expect(layerOf(expectSent(sent, got), o.proto)).toMatchObject({ sport: port, dport: backendPort(o) });
+				expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.pod3 });
+			}
+			expect(await node.flows()).toHaveLength(2);
+		});
+
+		it('sends the reply back as the service, by the routing table', async () => {
+			const port = await open(x, o);
+			const reply = replyTo(x, o, port);
+			const got = await xdp(reply);
+			const parsed = expectSent(reply, got, 4);
+			expect(macsOf(parsed)).toMatchObject({ src: UPLINK_MAC, dst: '02:00:00:00:50:fe' });
+			expect(ipOf(got.packet)).toEqual({ src: x.external, dst: x.world, ttl: 32 });
+			expect(layerOf(parsed, o.proto)).toMatchObject({ sport: o.dport, dport: o.sport });
+		});
+
+		it('shares its flows with tc, in both directions', async () => {
+			const port = await open(x, o);
+			const sent = fromClient(x, { ...o, flags: 'A' });
+			const forward = await node.fromUplink(sent);
+			expect(layerOf(expectVerdict(sent, forward, VERDICT.REDIRECT), o.proto)).toMatchObject({ sport: port });
+			const reply = replyTo(x, o, port);
+			const back = await node.fromUplink(reply);
+			expectVerdict(reply, back, VERDICT.REDIRECT);
+			expect(ipOf(back.packet)).toMatchObject({ src: x.external, dst: x.world });
+		});
+
+		it('goes on with flows that tc has opened', async () => {
+			const first = fromClient(x, { ...o, flags: 'S' });
+			const opened = await node.fromUplink(first);
+			const port = layerOf(expectVerdict(first, opened, VERDICT.REDIRECT), o.proto).sport;
+			const sent = fromClient(x, { ...o, flags: 'A' });
+			expect(layerOf(expectSent(sent, await xdp(sent)), o.proto)).toMatchObject({ sport: port });
+		});
+
+		it('leaves to tc what does not fit, has no hop left or goes through a tunnel', async () => {
+			await open(x, o);
+			const last = fromClient(x, { ...o, ttl: 1 });
+			const tunnel = fromClient(x, { ...service, sport: sportOf(x, service, AT.node2), flags: 'S' });
+			const local = fromClient(x, { ...service, sport: sportOf(x, service, AT.local), flags: 'S' });
+			const large = fromClient(x, { ...o, payload: 1480 });
+			for (const sent of [last, tunnel, local, large]) expectPassed(sent, await xdp(sent));
+			const reply = replyTo(x, o, SNAT.min, { ttl: 1 });
+			expectPassed(reply, await xdp(reply));
+		});
+
+		it('leaves replies of nobody to tc', async () => {
+			await open(x, o);
+			const strange = replyTo(x, o, SNAT.min, { src: x.pod2 });
+			expectPassed(strange, await xdp(strange));
+		});
+	});
+
+	it('serves a node port', async () => {
+		const o = { proto: 'tcp', dport: NODE_PORT, sport: 20_000, dst: x.node, flags: 'S' } as const;
+		// its backends: node 2 by tunnel in all slots, which is for tc
+		const sent = fromClient(x, o);
+		expectPassed(sent, await xdp(sent));
+		const direct = await node.dataplane.entries('xdp_nodes');
+		const row = direct.find(({ key }) => key[0] === 2);
+		if (!row) throw new Error('node 2 has no row');
+		await node.dataplane.set('xdp_nodes', row.key, XdpNode.encode({ ...XdpNode.decode(row.value), direct: 1 }));
+		try {
+			const got = await xdp(sent);
+			expectSent(sent, got);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.pod2 });
+		} finally {
+			await node.dataplane.set('xdp_nodes', row.key, row.value);
+		}
+	});
+
+	it('leaves the middle of an unknown connection to tc', async () => {
+		const sent = fromClient(x, { ...web, sport: sportOf(x, web, AT.node3), flags: 'A' });
+		expectPassed(sent, await xdp(sent));
+		expect(await node.flows()).toEqual([]);
+	});
+
+	it('leaves a flow to tc when no port is free, which counts it', async () => {
+		const ports: number[] = [];
+		for (let n = 0, sport = 20_000; n <= SNAT.max - SNAT.min + 1; n++, sport++) {
+			sport = sportFor(x, web, (slot) => slot % 3 === AT.node3, sport);
+			ports.push(sport);
+		}
+		const last = ports.pop() ?? 0;
+		for (const sport of ports) await open(x, { ...web, sport });
+		const sent = fromClient(x, { ...web, sport: last, flags: 'S' });
+		expectPassed(sent, await xdp(sent));
+		expect(await node.flows()).toHaveLength(2 * ports.length);
+		expectDrop(sent, await node.fromUplink(sent), DropReason.NAT_EXHAUSTED);
+	});
+
+	it.each(['local', 'affinity', 'nodeBackend'] as const)('leaves service %s to tc', async (name) => {
+		const sent = fromClient(x, { proto: 'tcp', dport: PORT[name], sport: 20_001, flags: 'S' });
+		expectPassed(sent, await xdp(sent));
+	});
+});
+
+describe('a UDP checksum of zero', () => {
+	it('stays zero', async () => {
+		const [x] = FAMILIES;
+		const sport = sportOf(x, dns, AT.node3);
+		const [header] = datagram(x, { ...dns, sport });
+		if (!header) throw new Error('no header');
+		const sent = uplinkFrame(header, udp({ sport, dport: PORT.dns, checksum: 0 }), raw(new Uint8Array(8)));
+		expect(layerOf(expectSent(sent, await xdp(sent)), 'udp').checksum).toBe(0);
+	});
+});
