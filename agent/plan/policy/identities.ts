@@ -64,6 +64,10 @@ export class NumberPool {
 	}
 }
 
+function identityKey(baseKey: string, prefix: Prefix | null): string {
+	return `${baseKey} ${prefix?.cidr ?? ''}`;
+}
+
 export class IdentityTable {
 	readonly #byKey = new Map<string, Identity>();
 	readonly #byNumber = new Map<number, Identity>();
@@ -84,13 +88,17 @@ export class IdentityTable {
 		return this.#byNumber.get(number);
 	}
 
+	find(baseKey: string, prefix: Prefix | null): Identity | undefined {
+		return this.#byKey.get(identityKey(baseKey, prefix));
+	}
+
 	/** @param wished  number it had in an earlier run of the agent */
 	acquire(
 		base: Base,
 		prefix: Prefix | null,
 		wished?: number,
 	): { readonly identity: Identity; readonly isNew: boolean } {
-		const key = `${base.key} ${prefix?.cidr ?? ''}`;
+		const key = identityKey(base.key, prefix);
 		const found = this.#byKey.get(key);
 		if (found !== undefined) {
 			found.refs++;

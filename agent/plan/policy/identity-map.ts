@@ -67,11 +67,11 @@ export class IdentityMap {
 		this.table.free(number);
 	}
 
-	/** Identities of an address that nobody is known to have. */
+	/** Identity of an address that nobody is known to have. */
 	strangerAt(bits: Bits): Identity | undefined {
 		const spec = this.#book.specOfStranger(bits);
 		const prefix = this.#matchers.prefixes.find(bits);
-		return [...(this.#bases.get(spec.key)?.identities ?? [])].find((each) => each.prefix === prefix);
+		return this.table.find(spec.key, prefix);
 	}
 
 	/** Brings everything that changed up to date. */

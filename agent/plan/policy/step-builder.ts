@@ -97,7 +97,8 @@ export class StepBuilder {
 			if (rows.slice(before).some(({ peer }) => !created.has(peer >>> 2))) addAll(bump, set.pods);
 		}
 		const sets = this.#changedSets(bump);
-		for (const move of resolved.moves) this.#bumpMoved(move, bump);
+		const seen = new Set<string>();
+		for (const move of resolved.moves) this.#bumpMoved(move, bump, seen);
 		const pods = this.#changedPods(bump);
 		const step: PolicyStep = {
 			rows,
@@ -234,15 +235,19 @@ export class StepBuilder {
 	}
 
 	/** Flows with the address may be judged otherwise now: whose rows for old and new identity differ must look again. */
-	#bumpMoved({ entry, before, after }: IdentityMove, bump: Set<string>): void {
+	#bumpMoved({ entry, before, after }: IdentityMove, bump: Set<string>, seen: Set<string>): void {
 		const { table } = this.#parts.identities;
-		const stranger = this.#parts.identities.strangerAt(entry.bits) ?? table.byNumber(WellKnown.UNKNOWN_POD);
-		const old = before ?? stranger ?? null;
-		const now = after ?? stranger ?? null;
-		if (old === now) return;
+		const stranger = (): Identity | null =>
+			this.#parts.identities.strangerAt(entry.bits) ?? table.byNumber(WellKnown.UNKNOWN_POD) ?? null;
+		const old = before ?? stranger();
+		const now = after ?? stranger();
+		const pair = `${old?.number} ${now?.number}`;
+		if (old === now || seen.has(pair)) return;
+		seen.add(pair);
 		const sameDefaults = old !== null && now !== null && isPodIdentity(old.number) === isPodIdentity(now.number);
 		const sets = sameDefaults ? new Set([...old.sets, ...now.sets]) : this.#parts.sets();
 		for (const set of sets) {
+			if (set.pods.size === 0) continue;
 			if (differs(set, old, now, 'ingress') || differs(set, old, now, 'egress')) addAll(bump, set.pods);
 		}
 	}
