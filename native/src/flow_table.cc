@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -25,14 +26,14 @@ FlowTable::FlowTable(const Fields &fields) : maps_(fields.Maps("maps")), prefix_
 
 bool FlowTable::Owns(const Address &address) const
 {
-	return memcmp(address.data(), prefix_.data(), prefix_.size()) == 0;
+	return std::equal(prefix_.begin(), prefix_.end(), address.begin());
 }
 
 Address FlowTable::Widen(const uint8_t *part) const
 {
 	Address address;
-	memcpy(address.data(), prefix_.data(), prefix_.size());
-	memcpy(address.data() + prefix_.size(), part, address_size());
+	auto rest = std::copy(prefix_.begin(), prefix_.end(), address.begin());
+	std::copy_n(part, address_size(), rest);
 	return address;
 }
 
