@@ -94,18 +94,21 @@ describe('PolicyReconciler', () => {
 			for (let n = 0; n < 30; n++) {
 				const op = maker.op();
 				const flows = Array.from({ length: 8 }, () => maker.flow(world)).filter(({ from, to }) => from !== to);
-				const before = flows.map((flow) => ({ judged: judged(world, flow), verdict: simulateFlow(world, flow) }));
+				const state = () => flows.map((flow) => ({ judged: judged(world, flow), verdict: simulateFlow(world, flow) }));
+				const before = state();
 				applyOp(world, op);
+				const after = state();
+				const asked = flows.map((flow) => !isMixed(world, op, flow));
 				const wrong: string[] = [];
 				look = () => {
 					for (const [i, flow] of flows.entries()) {
-						if (isMixed(world, op, flow)) continue;
+						if (!asked[i]) continue;
 						const got = rowFlow(kernel, flow, OWN);
-						const later = simulateFlow(world, flow);
-						for (const direction of judged(world, flow)) {
+						for (const direction of after[i]!.judged) {
 							if (!before[i]!.judged.includes(direction)) continue;
 							const { allowed } = got[direction];
-							if (allowed === later[direction].allowed || allowed === before[i]!.verdict[direction].allowed) continue;
+							if (allowed === after[i]!.verdict[direction].allowed || allowed === before[i]!.verdict[direction].allowed)
+								continue;
 							wrong.push(`${direction} ${JSON.stringify(flow)} ${allowed}`);
 						}
 					}

@@ -179,7 +179,7 @@ export class StepBuilder {
 
 	#someRows(set: PolicySet, identity: Identity, out: RowChange[]): void {
 		const self = hasClusterRules(set) && this.#selves(set).has(identity);
-		for (const [peer, row] of this.#wanted(set, stateOf(set.programs), identity, self)) {
+		for (const [peer, row] of this.#wanted(set, set.state, identity, self)) {
 			if (set.rows.get(peer)?.key === row?.key) continue;
 			out.push({ set: set.number, peer, row });
 			if (row === null) set.rows.delete(peer);
