@@ -1,0 +1,155 @@
+/**
+ * Services that change while they are used. Objects come from an API server, as changes follow each other there as fast as an
+ * agent takes them.
+ */
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { useCluster } from '../lib/cluster/use.ts';
+import { type Cluster, eventually, type Family, Place, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
+import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
+import { ServiceWatch } from '../lib/service-watch.ts';
+
+const REPLACEMENTS = 1000;
+const NODE_PORT = 31_500;
+const VIP = { IPv4: '10.96.2.1', IPv6: 'fd00:96::201' } as const satisfies Record<Family, string>;
+const SERVICE = {
+	name: 'changing',
+	type: 'NodePort' as const,
+	clusterIPs: [VIP.IPv4, VIP.IPv6],
+	ports: [
+		{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' as const, nodePort: NODE_PORT },
+		{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' as const, nodePort: NODE_PORT },
+	],
+};
+
+/** A pod as it is while it ends: no new connections, but it still serves. */
+const draining = (pod: Pod) => ({
+	name: pod.name,
+	nodeName: pod.node.name,
+	addresses: pod.addresses,
+	terminating: true,
+});
+const unready = (pod: Pod) => ({ name: pod.name, nodeName: pod.node.name, addresses: pod.addresses, ready: false });
+
+describe('a service that changes under traffic', () => {
+	let pods: { hooked: Pod; plain: Pod; b1: Pod; b2: Pod };
+	/** The pod `plain` as programs see it that the socket hook does not: every packet is translated. */
+	let plain: Place;
+	let watch: ServiceWatch;
+	const cluster = useCluster({ routing: 'vxlan', source: 'kubernetes' }, async (made) => {
+		const [first, second] = [made.node(1), made.node(2)];
+		const [hooked, packets, b1, b2] = await Promise.all([
+			made.createPod({ node: first, name: 'hooked' }),
+			made.createPod({ node: first, name: 'plain' }),
+			made.createPod({ node: first, name: 'b1' }),
+			made.createPod({ node: second, name: 'b2' }),
+		]);
+		pods = { hooked, plain: packets, b1, b2 };
+		plain = new Place({
+			name: 'packets',
+			netns: packets.netns,
+			cgroup: join(first.nodeCgroup, '..', 'client'),
+			dir: join(packets.dir, 'packets'),
+		});
+		await Promise.all([b1.startEcho(), b2.startEcho()]);
+		made.publish(SERVICE, [b1, b2]);
+		for (const place of [hooked, b2]) await awaitBackends(place, VIP.IPv4, 80, ['b1', 'b2']);
+		watch = new ServiceWatch(made.nodes, VIP.IPv4, 80, 'TCP');
+	});
+	afterAll(() => watch?.close());
+
+	/** New connections and sockets over every path. */
+	function hammer(made: Cluster): Record<string, Traffic> {
+		const intervalMs = 2;
+		const tcp = { mode: 'tcp', port: 80, intervalMs } as const;
+		const udp = { mode: 'udp', port: 53, intervalMs } as const;
+		const outside = { host: made.node(1).addresses.v4, port: NODE_PORT, intervalMs } as const;
+		return {
+			'connections of a pod': startTraffic(pods.hooked, 'tcp', { ...tcp, host: VIP.IPv4 }),
+			'datagrams of a pod': startTraffic(pods.hooked, 'udp', { ...udp, host: VIP.IPv6 }),
+			'connections past the socket hook': startTraffic(plain, 'tcp', { ...tcp, host: VIP.IPv6 }),
+			'datagrams past the socket hook': startTraffic(plain, 'udp', { ...udp, host: VIP.IPv4 }),
+			'connections from outside': startTraffic(made.client, 'tcp', { ...outside, mode: 'tcp' }),
+			'datagrams from outside': startTraffic(made.client, 'udp', { ...outside, mode: 'udp' }),
+		};
+	}
+
+	async function expectNoErrors(traffic: Record<string, Traffic>, servers: readonly string[]): Promise<void> {
+		for (const [name, one] of Object.entries(traffic)) {
+			const report = await one.stop();
+			expect(report.errors, name).toEqual({});
+			expect(report.ok, name).toBeGreaterThan(50);
+			expect(Object.keys(report.servers).sort(), name).toEqual(servers);
+		}
+	}
+
+	it(`loses no new connection while all ready endpoints are replaced ${REPLACEMENTS} times`, async () => {
+		const traffic = hammer(cluster());
+		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
+		const { b1, b2 } = pods;
+		for (let i = 0; i < REPLACEMENTS; i++) {
+			const [ready, other] = i % 2 === 0 ? [b1, b2] : [b2, b1];
+			await watch.after(() => cluster().publishEndpoints(SERVICE, [ready, draining(other)]));
+		}
+		await expectNoErrors(traffic, ['b1', 'b2']);
+	});
+
+	it('keeps a TCP connection and re-chooses for datagrams when packets of both lose their backend', async () => {
+		const { b1, b2 } = pods;
+		await watch.after(() => cluster().publishEndpoints(SERVICE, [b1]));
+		const intervalMs = 5;
+		const tcp = startTraffic(plain, 'kept', { mode: 'stream', host: VIP.IPv4, port: 80, intervalMs });
+		const udp = startTraffic(plain, 're-chosen', { mode: 'udp-stream', host: VIP.IPv6, port: 53, intervalMs });
+		const fresh = startTraffic(plain, 'fresh', { mode: 'tcp', host: VIP.IPv6, port: 80, intervalMs });
+		await Promise.all([tcp.flowing(), udp.flowing(), fresh.flowing()]);
+		for (let i = 0; i < 50; i++) {
+			await watch.after(() => cluster().publishEndpoints(SERVICE, [i % 2 === 0 ? b2 : b1]));
+		}
+		await expectNoErrors({ tcp }, ['b1']);
+		await expectNoErrors({ udp, fresh }, ['b1', 'b2']);
+	});
+
+	it('serves without one error while its pods are replaced one after the other', async () => {
+		const made = cluster();
+		await watch.after(() => made.publishEndpoints(SERVICE, [pods.b1, pods.b2]));
+		const traffic = hammer(made);
+		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
+		let current = [pods.b1, pods.b2];
+		const names = ['b1', 'b2'];
+		for (let round = 1; round <= 2; round++) {
+			for (const old of [...current]) {
+				const name = `${old.name.slice(0, 2)}-${round}`;
+				const next = await made.createPod({ node: old.node, name });
+				await next.startEcho();
+				const others = current.filter((pod) => pod !== old);
+				await watch.after(() => made.publishEndpoints(SERVICE, [...others, next, old]));
+				await watch.after(() => made.publishEndpoints(SERVICE, [...others, next, draining(old)]));
+				await idle(old);
+				made.publishEndpoints(SERVICE, [...others, next]);
+				await made.deletePod(old);
+				current = [...others, next];
+				names.push(name);
+			}
+		}
+		await expectNoErrors(traffic, names.sort());
+		pods = { ...pods, b1: current[0] ?? pods.b1, b2: current[1] ?? pods.b2 };
+	});
+
+	/** Waits until nobody is connected to a pod's server: what a grace period is for. */
+	async function idle(pod: Pod): Promise<void> {
+		await eventually(`${pod.name} has no connection left`, async () => {
+			const { stdout } = await pod.run(['ss', '-Htn', 'state', 'established', `sport = :${ECHO_PORT}`]);
+			if (stdout.trim() !== '') throw new Error(stdout);
+		});
+	}
+
+	it('keeps a TCP connection past the socket hook to an endpoint that is not ready any more', async () => {
+		const { b1, b2 } = pods;
+		await watch.after(() => cluster().publishEndpoints(SERVICE, [b1]));
+		const stream = startTraffic(plain, 'unready', { mode: 'stream', host: VIP.IPv4, port: 80, intervalMs: 5 });
+		await stream.flowing();
+		await watch.after(() => cluster().publishEndpoints(SERVICE, [unready(b1), b2]));
+		await awaitBackends(plain, VIP.IPv4, 80, [b2.name]);
+		await expectNoErrors({ stream }, [b1.name]);
+	});
+});
