@@ -46,11 +46,12 @@ function ofFile({ file, line, object, path, message, keptLastGood }: FileProblem
 }
 
 function kubernetesSource({ config, store, log, onProblems }: SourceOptions): Source {
-	const { nodeName, kubeconfig, k8sApiServer, allPods, stateDir } = config;
+	const { nodeName, serviceProxyName, kubeconfig, k8sApiServer, allPods, stateDir } = config;
 	let said = new Set<string>();
 	return new KubernetesSource({
 		store,
 		nodeName,
+		serviceProxyName,
 		kubeconfig,
 		servers: k8sApiServer,
 		rememberedFile: join(stateDir, 'api-servers.json'),

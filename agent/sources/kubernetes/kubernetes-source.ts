@@ -19,6 +19,8 @@ export interface KubernetesSourceOptions {
 	readonly store: ClusterStore;
 	/** Own Node. */
 	readonly nodeName: string;
+	/** Services with this label are followed; absent = those without the label. */
+	readonly serviceProxyName?: string;
 	/** Path; '' = service account of the pod. */
 	readonly kubeconfig: string;
 	/** URLs that are used instead of the one in the kubeconfig or the environment of the pod; empty = that one. */
@@ -79,7 +81,7 @@ export class KubernetesSource {
 			servers: (configured) => this.#listServers(configured, readServers(rememberedFile)),
 			...(limits && { limits }),
 		});
-		const resources = watchedResources(options.nodeName);
+		const resources = watchedResources(options.nodeName, options.serviceProxyName);
 		this.#awaited = new Set(resources.map(({ kind }) => kind));
 		this.#reflectors = new Map(resources.map((resource) => [resource.kind, this.#createReflector(resource)]));
 	}

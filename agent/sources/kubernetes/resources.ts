@@ -15,21 +15,32 @@ export interface WatchedResource {
 	readonly optional: boolean;
 }
 
-/** Other proxies serve these, or nobody (P/server of kube-proxy filters both kinds of objects alike). */
-const PROXIED = '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name';
+/**
+ * Others are served by other proxies, or by nobody (P/server of kube-proxy filters both kinds of objects alike; slices have
+ * the labels of their service).
+ */
+function proxiedBy(proxyName: string): string {
+	const label = 'service.kubernetes.io/service-proxy-name';
+	return `!service.kubernetes.io/headless,${proxyName === '' ? `!${label}` : `${label}=${proxyName}`}`;
+}
 
 function resource(kind: Kind, group: string, plural: string, over: Partial<WatchedResource> = {}): WatchedResource {
 	const path = group === 'v1' ? `/api/v1/${plural}` : `/apis/${group}/${plural}`;
 	return { kind, apiVersion: group, path, labelSelector: '', fieldSelector: '', optional: false, ...over };
 }
 
-/** Everything a node needs. @param nodeName  own Node */
-export function watchedResources(nodeName: string): readonly WatchedResource[] {
+/**
+ * Everything a node needs.
+ * @param nodeName   own Node
+ * @param proxyName  services with this label are ours; '' = those without the label
+ */
+export function watchedResources(nodeName: string, proxyName = ''): readonly WatchedResource[] {
+	const labelSelector = proxiedBy(proxyName);
 	return [
 		resource('Node', 'v1', 'nodes'),
 		resource('Namespace', 'v1', 'namespaces'),
-		resource('Service', 'v1', 'services', { labelSelector: PROXIED }),
-		resource('EndpointSlice', 'discovery.k8s.io/v1', 'endpointslices', { labelSelector: PROXIED }),
+		resource('Service', 'v1', 'services', { labelSelector }),
+		resource('EndpointSlice', 'discovery.k8s.io/v1', 'endpointslices', { labelSelector }),
 		resource('NetworkPolicy', 'networking.k8s.io/v1', 'networkpolicies'),
 		resource('ClusterNetworkPolicy', 'policy.networking.k8s.io/v1alpha2', 'clusternetworkpolicies', { optional: true }),
 		resource('Pod', 'v1', 'pods', { fieldSelector: ownPods(nodeName) }),
