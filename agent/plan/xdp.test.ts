@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nextHopTo, planXdpNodes, type XdpMachine, xdpObstacle } from './xdp.ts';
+import { nextHopTo, planXdpNodes, type XdpMachine, xdpDoubt, xdpObstacle } from './xdp.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const GATEWAY_MAC = Uint8Array.of(2, 0, 0, 0, 0, 0xfe);
@@ -8,6 +8,7 @@ const REACHABLE = 2;
 const FAILED = 0x20;
 
 const machine: XdpMachine = {
+	devices: [2],
 	addresses: ['192.168.0.1', 'fd00:192::1'],
 	links: [
 		{ ifindex: 2, mtu: 1500, mac: MAC, kind: '', type: 1 },
@@ -76,7 +77,7 @@ describe('rows for XDP', () => {
 		expect(plan.unresolved).toEqual([{ ifindex: 2, address: '192.168.0.254' }]);
 	});
 
-	it('leave nodes behind devices without XDP to tc', () => {
+	it('leave nodes behind other devices to tc, which need not take what XDP sends', () => {
 		expect(planXdpNodes([{ ...target, tunnel: '10.9.1.1' }], machine)).toEqual({ rows: [], unresolved: [] });
 	});
 });
@@ -90,5 +91,10 @@ describe('a device', () => {
 		['layer 3', { kind: 'tun', type: 65534 }, 'it has no Ethernet header'],
 	])('that is %s can have XDP, or says why not', (_what, link, expected) => {
 		expect(xdpObstacle(link)).toBe(expected);
+	});
+
+	it('that is a veth has XDP only when somebody says that its far end has it too', () => {
+		expect(xdpDoubt({ kind: '' })).toBeUndefined();
+		expect(xdpDoubt({ kind: 'veth' })).toContain('far end');
 	});
 });

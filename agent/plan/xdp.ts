@@ -44,6 +44,8 @@ export interface XdpMachine {
 	readonly links: readonly XdpLink[];
 	readonly routes: readonly XdpRoute[];
 	readonly neighbours: readonly XdpNeighbour[];
+	/** Devices with XDP: only to them it may send. */
+	readonly devices: readonly number[];
 	/** Node addresses, at most one per family. */
 	readonly addresses: readonly Address[];
 }
@@ -86,6 +88,12 @@ export function xdpObstacle(link: Pick<XdpLink, 'kind' | 'type'>): string | unde
 	return UPPER_KINDS.has(link.kind) ? `it is a ${link.kind} device` : undefined;
 }
 
+/** Why `auto` leaves a device alone that could have XDP; undefined = it does not. */
+export function xdpDoubt(link: Pick<XdpLink, 'kind'>): string | undefined {
+	if (link.kind !== 'veth') return undefined;
+	return 'a veth loses what XDP sends unless its far end runs XDP too; set xdp: native if it does';
+}
+
 /** Where a packet to `address` goes next by the main table; undefined = nowhere. */
 export function nextHopTo(address: Address, routes: readonly XdpRoute[]): NextHop | undefined {
 	const best = routes
@@ -112,7 +120,8 @@ export function planXdpNodes(targets: readonly XdpTarget[], machine: XdpMachine)
 		const source = machine.addresses.find((each) => familyOf(each) === familyOf(tunnel));
 		const next = nextHopTo(tunnel, machine.routes);
 		const link = next && links.get(next.ifindex);
-		if (source === undefined || next === undefined || link === undefined || xdpObstacle(link) !== undefined) continue;
+		if (source === undefined || next === undefined || link === undefined) continue;
+		if (!machine.devices.includes(next.ifindex)) continue;
 		const dstMac = macs.get(`${next.ifindex} ${next.address}`);
 		if (dstMac === undefined) {
 			unresolved.set(`${next.ifindex} ${next.address}`, next);

@@ -9,7 +9,7 @@ import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { type Netlink, replaceNeighbour } from '../kernel/netlink.ts';
 import type { Address } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
-import { planXdpNodes, xdpObstacle } from '../plan/xdp.ts';
+import { planXdpNodes, xdpDoubt, xdpObstacle } from '../plan/xdp.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import { XDP_TRUST_S, XdpNodes, xdpTargets } from '../reconcile/xdp-nodes.ts';
 
@@ -32,6 +32,7 @@ export class Xdp {
 	readonly #nodes: XdpNodes;
 	#state = 'not attached yet';
 	#attached = false;
+	#device = 0;
 	#wanted: 'native' | 'generic' | undefined;
 	#refreshing: Promise<void> = Promise.resolve();
 	#addresses: readonly Address[] = [];
@@ -51,11 +52,13 @@ export class Xdp {
 	async modeFor(ifindex: number): Promise<'native' | 'generic' | undefined> {
 		const { mode, netlink } = this.#options;
 		const link = await netlink.link({ ifindex });
-		const obstacle = link === undefined ? 'it is gone' : xdpObstacle(link);
+		const obstacle =
+			link === undefined ? 'it is gone' : (xdpObstacle(link) ?? (mode === 'auto' ? xdpDoubt(link) : undefined));
 		this.#wanted = mode === 'auto' ? 'native' : mode;
+		this.#device = ifindex;
 		if (obstacle === undefined || mode === 'generic') return this.#wanted;
 		this.#attached = false;
-		this.#state = `off: tc serves ${link?.name ?? `interface ${ifindex}`} alone, because ${obstacle}`;
+		this.#state = `off: tc serves ${link?.name ?? `interface ${ifindex}`} alone: ${obstacle}`;
 		this.#wanted = undefined;
 		return undefined;
 	}
@@ -92,6 +95,7 @@ export class Xdp {
 		const { kernel, netlink, clock, log } = this.#options;
 		const machine = {
 			addresses,
+			devices: [this.#device],
 			links: await netlink.links(),
 			routes: [...(await netlink.routes(4)), ...(await netlink.routes(6))],
 			neighbours: [...(await netlink.neighbours(4)), ...(await netlink.neighbours(6))],

@@ -275,7 +275,8 @@ NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 	entry = ct_lookup(p);
 	if (!entry || ct_direction(entry, p) != CT_DIR_REPLY || !(entry->flags & CT_FLAG_SVC_REPLY) ||
 	    (entry->peer[0].kind != PEER_KIND_WORLD && entry->peer[0].kind != PEER_KIND_NATIVE) ||
-	    !snat_node_of(entry->peer[1], 0) || snat_route(ctx, x, &p->xlate, &client, &fib))
+	    !snat_node_of(entry->peer[1], 0) || snat_route(ctx, x, &p->xlate, &client, &fib) ||
+	    fib.ifindex != ctx->ingress_ifindex) /* other devices need not take what XDP sends */
 		return XDP_PASS;
 	if (now - nat->last_seen >= cfg_hz)
 		nat->last_seen = now;
@@ -290,5 +291,5 @@ NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 	__builtin_memcpy(data, fib.dmac, 6);
 	__builtin_memcpy(data + 6, fib.smac, 6);
 	count(METRIC_FORWARDED_PACKETS);
-	return fib.ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(fib.ifindex, 0);
+	return XDP_TX;
 }

@@ -37,6 +37,7 @@ let node: TestNode;
 
 beforeAll(async () => {
 	node = await TestNode.start(xdpWorld(MODE.snat), ['pod', 'node', 'xdp_lb', 'clock']);
+	await node.dataplane.attachXdp('xdp_lb', 'uplink');
 }, 120_000);
 
 beforeEach(() => node.reset());
@@ -95,11 +96,16 @@ describe.each(FAMILIES)('XDP with the node as source over IPv$family', (x) => {
 		it('sends the reply back as the service, by the routing table', async () => {
 			const port = await open(x, o);
 			const reply = replyTo(x, o, port);
-			const got = await xdp(reply);
-			const parsed = expectSent(reply, got, 4);
+			const got = await node.dataplane.run('xdp_lb', reply, { device: 'uplink' });
+			const parsed = expectSent(reply, got);
 			expect(macsOf(parsed)).toMatchObject({ src: UPLINK_MAC, dst: '02:00:00:00:50:fe' });
 			expect(ipOf(got.packet)).toEqual({ src: x.external, dst: x.world, ttl: 32 });
 			expect(layerOf(parsed, o.proto)).toMatchObject({ sport: o.dport, dport: o.sport });
+		});
+
+		it('leaves a reply to tc whose way to the client is another device', async () => {
+			const reply = replyTo(x, o, await open(x, o));
+			expectPassed(reply, await xdp(reply));
 		});
 
 		it('shares its flows with tc, in both directions', async () => {

@@ -57,6 +57,11 @@ export class Dataplane {
 		return this.#process.call('delete', map, key);
 	}
 
+	/** Attaches an XDP program to a device, which test runs of XDP may then be on (RunOptions.device). */
+	attachXdp(program: string, device: string): Promise<void> {
+		return this.#process.call('attachXdp', program, device);
+	}
+
 	/** Puts a program into a PROG_ARRAY. */
 	setProgram(map: string, index: number, program: string): Promise<void> {
 		return this.#process.call('setProgram', map, index, program);

@@ -3,7 +3,7 @@
  * parent process (../dataplane.ts) over the IPC channel; ends when the channel closes.
  */
 import { DropCounter } from '../../../native/abi/generated.ts';
-import { RingBuffer } from '../../../native/index.ts';
+import { BpfLink, RingBuffer } from '../../../native/index.ts';
 import { serve } from '../netns-process.ts';
 import { makeDevices } from './devices.ts';
 import { Objects } from './objects.ts';
@@ -14,6 +14,8 @@ import type { Row, RunOptions, RunResult, WorldFixture } from './types.ts';
 const SKB_SIZE = 192;
 /** BPF_PROG_TYPE_XDP */
 const XDP_PROGRAM = 6;
+/** struct xdp_md */
+const XDP_MD_SIZE = 24;
 /** An Ethernet and an IPv6 header: shorter frames are refused by BPF_PROG_TEST_RUN of newer kernels. */
 const LONG_ENOUGH = 54;
 /** Offsets in struct __sk_buff (include/uapi/linux/bpf.h); BPF_PROG_TEST_RUN lets these be set. */
@@ -33,6 +35,7 @@ export class Server {
 	readonly #objects: Objects;
 	readonly #ring: RingBuffer | undefined;
 	#events: Uint8Array[] = [];
+	readonly #xdpLinks: BpfLink[] = [];
 	readonly #dropped = new Map<number, number>();
 	#lastDrops = Buffer.alloc(0);
 
@@ -129,6 +132,21 @@ export class Server {
 		return out;
 	}
 
+	/** struct xdp_md. Without one a run is on the loopback device, the only one whose queue XDP knows unless attachXdp() was called. */
+	#xdpContext(length: number, device: string): Uint8Array {
+		const md = new Uint8Array(XDP_MD_SIZE);
+		const view = new DataView(md.buffer);
+		view.setUint32(4, length, true);
+		view.setUint32(12, ifindexOf(this.#devices, device), true);
+		return md;
+	}
+
+	/** Attaches an XDP program, so that runs may be on this device. */
+	attachXdp(program: string, device: string): void {
+		const ifindex = ifindexOf(this.#devices, device);
+		this.#xdpLinks.push(BpfLink.attachXdp(this.#objects.program(program), ifindex, 'native'));
+	}
+
 	#context(o: RunOptions): Uint8Array {
 		const ctx = new Uint8Array(SKB_SIZE);
 		const view = new DataView(ctx.buffer);
@@ -143,8 +161,8 @@ export class Server {
 	run(program: string, packet: Uint8Array, o: RunOptions): RunResult {
 		this.#newDrops();
 		if (this.#objects.program(program).type === XDP_PROGRAM) {
-			// Without a context: on the loopback device, the only one whose receive queue is known to XDP here.
-			const { retval, data } = this.#objects.program(program).testRun({ data: packet });
+			const ctx = o.device ? this.#xdpContext(packet.length, o.device) : undefined;
+			const { retval, data } = this.#objects.program(program).testRun({ data: packet, ...(ctx && { ctx }) });
 			return { verdict: retval, packet: data, mark: 0, drops: this.#newDrops() };
 		}
 		const result = this.#objects.program(program).testRun({ data: packet, ctx: this.#context(o) });
@@ -169,6 +187,7 @@ export class Server {
 	}
 
 	close(): void {
+		for (const link of this.#xdpLinks) link.close();
 		this.#ring?.close();
 		this.#objects.close();
 	}
