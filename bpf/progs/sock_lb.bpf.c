@@ -104,12 +104,17 @@ NOINLINE void sock_report_refused(struct bpf_sock_addr *ctx, const addr_t *vip, 
 	event_submit(event);
 }
 
-/* No usable endpoint: the caller gets ECONNREFUSED at once; before kernel 5.18 the packet path answers. */
+/*
+ * No usable endpoint: the caller gets ECONNREFUSED at once; before kernel 5.18 the packet path answers. A process of the node outside
+ * the source ranges gets EPERM: the packet path sees nothing of what the node sends to an external address.
+ */
 INLINE int sock_refuse(struct bpf_sock_addr *ctx, const addr_t *vip, int reason)
 {
-	if (reason != -DROP_REASON_NO_BACKEND && reason != -DROP_REASON_UNDEFINED_PORT)
+	int forbidden = reason == -DROP_REASON_SOURCE_RANGE;
+
+	if (!forbidden && reason != -DROP_REASON_NO_BACKEND && reason != -DROP_REASON_UNDEFINED_PORT)
 		return SOCK_ALLOW; /* the packet path drops and counts */
-	if (!cfg_has_set_retval)
+	if (!forbidden && !cfg_has_set_retval)
 		return SOCK_ALLOW;
 	__u32 key = -reason;
 	struct drop_counter *counter = bpf_map_lookup_elem(&fl_drops_1, &key);
@@ -117,7 +122,8 @@ INLINE int sock_refuse(struct bpf_sock_addr *ctx, const addr_t *vip, int reason)
 	if (counter)
 		counter->packets++;
 	sock_report_refused(ctx, vip, key);
-	bpf_set_retval(-ECONNREFUSED);
+	if (!forbidden)
+		bpf_set_retval(-ECONNREFUSED);
 	return SOCK_DENY;
 }
 

@@ -1,10 +1,19 @@
 /** Services at the socket: TCP and UDP, connected or not, both families, refusals. Real sockets. */
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AffinityKey, Backend, DropReason, EventType, FlowEvent, Hook, SvcFlags } from '../../native/abi/generated.ts';
+import {
+	AffinityKey,
+	Backend,
+	DropReason,
+	EventType,
+	FlowEvent,
+	Hook,
+	SourceKey,
+	SvcFlags,
+} from '../../native/abi/generated.ts';
 import type { Row, ServiceFixture } from '../lib/dataplane.ts';
 import { NetnsProcess } from '../lib/netns-process.ts';
-import { addressText } from '../lib/packet.ts';
+import { address16, addressText } from '../lib/packet.ts';
 import type { Seen } from './socket-worker.ts';
 import { PROTO, V4, V6, WORLD } from './world.ts';
 
@@ -21,6 +30,7 @@ const PORT = {
 	undefined: 99,
 	nodePort: 30080,
 	sticky: 83,
+	ranges: 84,
 } as const;
 const BACKEND_PORT = 8080;
 
@@ -35,6 +45,7 @@ function services(x: (typeof FAMILIES)[number]): ServiceFixture[] {
 		{ ...tcp, port: PORT.one, backends: [one] },
 		{ ...tcp, port: PORT.both, backends: [one, two] },
 		{ ...tcp, port: PORT.sticky, flags: SvcFlags.AFFINITY, affinityTimeoutS: 60, backends: [one, two] },
+		{ ...tcp, port: PORT.ranges, sourceSet: 7, backends: [one] },
 		{ ...tcp, port: PORT.empty, backends: [] },
 		{ ...udp, port: PORT.dns, backends: [one] },
 		{ ...udp, port: PORT.emptyUdp, backends: [] },
@@ -70,6 +81,13 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 			addressText(AffinityKey.decode(key).client),
 		);
 		expect(clients).toContain(x.node);
+	});
+
+	it('is forbidden what the source ranges of a service do not allow the node', async () => {
+		expect(await tcp(x.vip, PORT.ranges)).toEqual({ error: 'EPERM' });
+		const set = SourceKey.encode({ prefixLen: 32 + 128, set: 7, addr: address16(x.node) });
+		await worker.call('set', 'sources', set, new Uint8Array(4));
+		expect(await tcp(x.vip, PORT.ranges)).toMatchObject({ text: `${x.one} ${BACKEND_PORT}` });
 	});
 
 	it('reaches all backends in turn', async () => {
