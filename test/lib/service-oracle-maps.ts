@@ -43,7 +43,6 @@ export class ServiceMaps {
 	readonly #ipcache = new Map<string, PeerRef>();
 	readonly #cidrs: Prefix[] = [];
 	readonly #sources = new Map<number, { length: number; address: bigint }[]>();
-	readonly #affinity = new Map<string, AffinityRow>();
 	/** Frontends at addresses of this node; 0 lets packets to the node pass without a look-up. */
 	readonly externalPorts: number;
 
@@ -64,10 +63,6 @@ export class ServiceMaps {
 		for (const [key] of kernel.mapEntries('sources')) {
 			const { prefixLen, set, addr } = SourceKey.decode(key);
 			this.#sources.set(set, [...(this.#sources.get(set) ?? []), { length: prefixLen - 32, address: wide(addr) }]);
-		}
-		for (const [key, value] of kernel.mapEntries('affinity')) {
-			const { client, svcId } = AffinityKey.decode(key);
-			this.#affinity.set(`${addressOfBytes(client)} ${svcId}`, AffinityEntry.decode(value));
 		}
 		const runtime = kernel.mapGet('runtime', new Uint8Array(4));
 		this.externalPorts = runtime === undefined ? 0 : RuntimeState.decode(runtime).externalPorts;
@@ -100,8 +95,20 @@ export class ServiceMaps {
 		return row;
 	}
 
+	/** The row in use of an address and port that belongs to this service port. */
+	rowOf(svcId: number, address: string, port: number): number | undefined {
+		for (let index = 1; index < this.#kernel.mapCapacity('backends'); index++) {
+			const row = this.backend(index);
+			if (row.svcId !== svcId || row.flags === 0) continue;
+			if (row.port === port && addressOfBytes(row.addr) === address) return index;
+		}
+		return undefined;
+	}
+
+	/** Read anew at every call: programs write it. */
 	affinity(client: string, svcId: number): AffinityRow | undefined {
-		return this.#affinity.get(`${client} ${svcId}`);
+		const value = this.#kernel.mapGet('affinity', AffinityKey.encode({ client: addressBytes(client), svcId }));
+		return value && AffinityEntry.decode(value);
 	}
 
 	inSources(set: number, address: string): boolean {

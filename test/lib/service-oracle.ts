@@ -39,7 +39,7 @@ export function simulate(maps: ServiceMaps, node: SimulatedNode, probe: Probe, o
 	}
 	const unique = [...new Set(list)];
 	for (const index of unique) checkRow(maps, entry, index, local);
-	const sticky = stickyBackend(maps, entry, probe, unique, o);
+	const sticky = stickyBackend(maps, entry, probe, local, o);
 	const chosen = sticky === undefined ? unique : [sticky];
 	return answered(chosen.map((index) => answerOf(maps, node, probe, index)));
 }
@@ -96,18 +96,23 @@ function checkRow(maps: ServiceMaps, entry: SvcEntry, index: number, local: bool
 	}
 }
 
-/** The backend of an earlier connection: of this list, the same row as then, and not too long ago. */
+/**
+ * The backend of an earlier connection: still wanted on this path, the same row as then, and not too long ago. It need not
+ * be in the very list: where the lists of ClusterIPs and external addresses differ, either is good enough.
+ */
 function stickyBackend(
 	maps: ServiceMaps,
 	entry: SvcEntry,
 	{ client }: Probe,
-	list: readonly number[],
+	local: boolean,
 	{ now = 0, hz = 250 }: SimulationOptions,
 ): number | undefined {
 	if ((entry.flags & SvcFlags.AFFINITY) === 0) return undefined;
 	const row = maps.affinity(client.address, entry.id);
-	if (row === undefined || !list.includes(row.backend)) return undefined;
-	if (maps.backend(row.backend).generation !== row.generation) return undefined;
+	if (row === undefined) return undefined;
+	const { flags, generation } = maps.backend(row.backend);
+	const wanted = local ? BackendFlags.LOCAL : BackendFlags.LIVE;
+	if (generation !== row.generation || (flags & wanted) === 0) return undefined;
 	const idleS = ((now - row.lastUsed) >>> 0) / hz;
 	return idleS > entry.affinityTimeoutS ? undefined : row.backend;
 }
@@ -136,6 +141,10 @@ function answerOf(maps: ServiceMaps, node: SimulatedNode, probe: Probe, index: n
 	const place = placeOf(maps, peer);
 	if (place === 'nowhere') return { address, port: row.port, place, source: '' };
 	const own = node.addresses.find((a) => familyOf(a) === familyOf(address)) ?? '';
+	// Both ends have the node's address: the answer is only seen here if it goes to the service's.
+	if (probe.client.kind === 'node' && probe.path === 'packet' && place === 'this node') {
+		return { address, port: row.port, place, source: probe.address };
+	}
 	const source = needsNodeAddress(probe, place, peer, address) ? own : probe.client.address;
 	return { address, port: row.port, place, source };
 }

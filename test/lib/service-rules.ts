@@ -13,10 +13,14 @@ import { canonical, familyOfText, within } from './service-rules-objects.ts';
 export const CHOICES = {
 	keepSource:
 		'the client keeps its address unless the backend is on another node and the client outside: replies find back without',
+	hostLoop:
+		'to a process of its own node, a process that the socket programs missed appears as the service: the answer must come by us',
 	socketHairpin:
 		'a process that reaches its own pod through the socket path keeps its address: no packet is translated',
 	maglevIgnoresHints:
 		'where external addresses are balanced by Maglev, hints do not apply to them: all nodes must choose alike',
+	affinityOutranksHints:
+		'a client that has met a backend at an external address balanced by Maglev stays with it at the ClusterIP, hints or not',
 	spoofed: 'packets from outside with the source of this node, of its pods or of a ClusterIP are dropped',
 } as const;
 
@@ -78,12 +82,14 @@ export function expectedOutcome(world: RulesWorld, probe: Probe, options: RulesO
 	);
 	if (endpoints.length === 0) return { kind: 'rejected', why: 'no endpoint', by: rejectionOf(probe) };
 	const local = usesLocalList(match, probe);
-	const hints = !(options.rules === 'fairlead' && match.via !== 'cluster IP' && externalMaglev(world, match.service));
+	const everywhere = options.rules === 'fairlead' && isExternalMaglev(world, match, family);
+	const hints = !(everywhere && match.via !== 'cluster IP');
 	const list = local ? localList(world, endpoints) : clusterList(world, endpoints, hints);
 	if (list.length === 0) return { kind: 'dropped', why: 'no local endpoint' };
+	const kept = everywhere && !local ? clusterList(world, endpoints, false) : list;
 	const sticky =
 		match.service.spec.sessionAffinity === 'ClientIP'
-			? list.filter((e) => `${e.address} ${e.port}` === options.remembered)
+			? kept.filter((e) => `${e.address} ${e.port}` === options.remembered)
 			: [];
 	return answered((sticky.length > 0 ? sticky : list).map((e) => answerOf(world, probe, match, local, e, options)));
 }
@@ -248,11 +254,20 @@ function usesLocalList({ service, via }: Match, { client }: Probe): boolean {
 
 const ALGORITHM = 'fairlead.dev/lb-algorithm';
 
-/** Are the external addresses of a service balanced by Maglev? */
-function externalMaglev(world: RulesWorld, { metadata }: RawService): boolean {
-	const own = metadata.annotations?.[ALGORITHM]?.trim() ?? '';
+/** Has the service port external addresses of the family, and are they balanced by Maglev? */
+function isExternalMaglev(world: RulesWorld, { service, port }: Match, family: 4 | 6): boolean {
+	const opensNodePort = service.spec.type === 'NodePort' || service.spec.type === 'LoadBalancer';
+	const external = [
+		...balancerIps(service),
+		...(world.externalIps === false ? [] : (service.spec.externalIPs ?? []).map(canonical)),
+		...(opensNodePort && port.nodePort ? world.node.nodePortAddresses : []),
+	];
+	if (!external.some((address) => familyOfText(address) === family)) return false;
+	const own = service.metadata.annotations?.[ALGORITHM]?.trim() ?? '';
 	if (own === 'random' || own === 'maglev' || own === 'least-conn') return own === 'maglev';
-	return world.dsr === true || world.lbAlgorithm === 'maglev';
+	const { externalTrafficPolicy, sessionAffinity } = service.spec;
+	const stateless = externalTrafficPolicy !== 'Local' && sessionAffinity !== 'ClientIP';
+	return world.lbAlgorithm === 'maglev' || (world.dsr === true && stateless);
 }
 
 function placeOf(world: RulesWorld, address: string): Place {
@@ -279,6 +294,9 @@ function answerOf(
 	const { client } = probe;
 	const leavesCluster =
 		client.kind === 'pod' && place === 'outside' && !world.nonMasqueradeCidrs.some((cidr) => within(cidr, address));
+	if (rules === 'fairlead' && client.kind === 'node' && probe.path === 'packet' && place === 'this node') {
+		return { address, port, place, source: probe.address };
+	}
 	const masqueraded =
 		rules === 'kubernetes'
 			? masqueradedByKubeProxy(match, local, probe, address)

@@ -26,7 +26,7 @@ const SOME_DEVICES: WorldDevices = { uplink: 2, overlay: 9, pods: [11, 12] };
 
 /** Small, because every element of an array map is looked at. */
 export function smallKernel(): FakeKernel {
-	return new FakeKernel({ capacity: { nodes: 8, endpoints: 8, backends: 2048, slots: 4096 } });
+	return new FakeKernel({ capacity: { nodes: 8, endpoints: 8, backends: 512, slots: 4096, affinity: 1024 } });
 }
 
 function storeOf(world: RulesWorld): ClusterStore {

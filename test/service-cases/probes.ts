@@ -41,7 +41,7 @@ export function targetsOf(world: RulesWorld): Target[] {
 				if (nodePort) add(vip, nodePort, protocol, true);
 			}
 			for (const address of nodeAddresses) {
-				if (nodePort) add(address, nodePort, protocol);
+				if (nodePort) add(address, nodePort, protocol, !world.node.nodePortAddresses.includes(address));
 			}
 		}
 		for (const vip of clusterIps) add(vip, 0, familyOfText(vip) === 4 ? 'ICMP' : 'ICMPV6', true);

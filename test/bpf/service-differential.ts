@@ -1,0 +1,152 @@
+/** One probe as a packet through the real programs, and what is wrong with what they made of it. */
+import { DropReason, DropReasonName } from '../../native/abi/generated.ts';
+import { explain, type RunResult, VERDICT } from '../lib/dataplane.ts';
+import type { Layer } from '../lib/packet.ts';
+import { echo, ip, type Parsed, parse, sctp, tcp, udp } from '../lib/packet.ts';
+import type { Answer, DropWhy, Outcome, Probe } from '../lib/service-oracle-probe.ts';
+import { ipOf, POD_A, POD_B, podFrame, type TestNode, uplinkFrame } from './world.ts';
+
+/** Ports at the node's address for masquerading. */
+export const SNAT_PORTS = { min: 61_000, max: 64_000 } as const;
+
+const REASONS: Readonly<Record<Exclude<DropWhy, 'unassigned address'>, number>> = {
+	'no local endpoint': DropReason.NO_LOCAL_BACKEND,
+	'source not allowed': DropReason.SOURCE_RANGE,
+	'spoofed source': DropReason.SPOOFED_LOCAL,
+};
+
+function layersOf({ client, address, port, protocol }: Probe, sport: number): Layer[] {
+	const header = ip(client.address, address);
+	switch (protocol) {
+		case 'TCP':
+			return [header, tcp({ sport, dport: port, flags: 'S' })];
+		case 'UDP':
+			return [header, udp({ sport, dport: port })];
+		case 'SCTP':
+			return [header, sctp({ sport, dport: port })];
+		default:
+			return [header, echo(protocol === 'ICMP' ? 4 : 6, { id: sport, seq: 1 })];
+	}
+}
+
+/** Sends the first packet of the connection where it comes in. */
+export async function send(node: TestNode, probe: Probe, sport: number): Promise<{ sent: Uint8Array; got: RunResult }> {
+	const layers = layersOf(probe, sport);
+	switch (probe.client.kind) {
+		case 'pod': {
+			const pod =
+				[POD_A, POD_B].find(({ ipv4, ipv6 }) => [ipv4, ipv6].includes(probe.client.address as never)) ?? POD_A;
+			const sent = podFrame(pod, ...layers);
+			return { sent, got: await node.fromPod(pod, sent) };
+		}
+		case 'node': {
+			const sent = uplinkFrame(...layers);
+			return { sent, got: await node.fromHost(sent) };
+		}
+		case 'outside': {
+			const sent = uplinkFrame(...layers);
+			return { sent, got: await node.fromUplink(sent) };
+		}
+	}
+}
+
+/** @returns undefined when the programs did what the outcome says, else why not */
+export function judge(
+	probe: Probe,
+	sport: number,
+	outcome: Outcome,
+	sent: Uint8Array,
+	got: RunResult,
+): string | undefined {
+	const fault = judgeOutcome(probe, sport, outcome, got);
+	return fault === undefined ? undefined : `${fault}\n${explain(sent, got)}`;
+}
+
+function judgeOutcome(probe: Probe, sport: number, outcome: Outcome, got: RunResult): string | undefined {
+	switch (outcome.kind) {
+		case 'answered':
+			return judgeAnswer(probe, sport, outcome.answers, got);
+		case 'rejected':
+			return judgeRejection(
+				probe,
+				outcome.why === 'no endpoint' ? DropReason.NO_BACKEND : DropReason.UNDEFINED_PORT,
+				got,
+			);
+		case 'dropped':
+			if (outcome.why !== 'unassigned address') return judgeDrop(REASONS[outcome.why], got);
+			// From outside: the stack routes it into the host device, where nobody has it either.
+			return probe.client.kind === 'outside' ? judgeUntouched(probe, got) : judgeDrop(DropReason.NO_ROUTE, got);
+		case 'not a service':
+			return judgeUntouched(probe, got);
+	}
+}
+
+function dropsText(got: RunResult): string {
+	return Object.keys(got.drops)
+		.map((reason) => DropReasonName(Number(reason)))
+		.join(', ');
+}
+
+function judgeDrop(reason: number, got: RunResult): string | undefined {
+	const good = got.verdict === VERDICT.DROP && Object.keys(got.drops).join() === String(reason);
+	return good ? undefined : `is not dropped for ${DropReasonName(reason)}: verdict ${got.verdict}, ${dropsText(got)}`;
+}
+
+/** Translated by nobody; masqueraded it may be. */
+function judgeUntouched(probe: Probe, got: RunResult): string | undefined {
+	if (got.verdict === VERDICT.DROP) return `is dropped for ${dropsText(got)}`;
+	const { dst } = ipOf(got.packet);
+	return dst === probe.address ? undefined : `is translated to ${dst}`;
+}
+
+function judgeRejection(probe: Probe, reason: number, got: RunResult): string | undefined {
+	if (got.verdict !== VERDICT.REDIRECT) return `is not answered: verdict ${got.verdict}, ${dropsText(got)}`;
+	if (Object.keys(got.drops).join() !== String(reason)) return `is counted for ${dropsText(got)}`;
+	const parsed = parse(got.packet);
+	if (parsed.problems.length > 0) return `is answered wrongly: ${parsed.problems.join('; ')}`;
+	const { src, dst } = ipOf(got.packet);
+	if (src !== probe.address || dst !== probe.client.address) return `is answered by ${src} to ${dst}`;
+	const kinds = parsed.layers.map(({ kind }) => kind);
+	const wanted = probe.protocol === 'TCP' ? 'tcp' : probe.address.includes(':') ? 'icmpv6' : 'icmp';
+	if (!kinds.includes(wanted)) return `is answered with ${kinds.join(' ')}`;
+	return isRejection(parsed) ? undefined : 'is answered, but not with a rejection';
+}
+
+function isRejection(parsed: Parsed): boolean {
+	return parsed.layers.some((layer) => {
+		if (layer.kind === 'tcp') return layer.flags.includes('R');
+		if (layer.kind === 'icmp') return layer.type === 3 && layer.code === 3;
+		return layer.kind === 'icmpv6' && layer.type === 1 && layer.code === 4;
+	});
+}
+
+interface Ports {
+	readonly sport: number;
+	readonly dport: number;
+}
+
+function portsOf(parsed: Parsed): Ports | undefined {
+	return parsed.layers.find((l) => l.kind === 'tcp' || l.kind === 'udp' || l.kind === 'sctp') as Ports | undefined;
+}
+
+function judgeAnswer(probe: Probe, sport: number, answers: readonly Answer[], got: RunResult): string | undefined {
+	const nowhere = answers.some(({ place }) => place === 'nowhere');
+	if (got.verdict === VERDICT.DROP && nowhere) return judgeDrop(DropReason.NO_ROUTE, got);
+	if (got.verdict === VERDICT.DROP) return `is dropped for ${dropsText(got)}`;
+	if (Object.keys(got.drops).length > 0) return `is counted as dropped for ${dropsText(got)}`;
+	const parsed = parse(got.packet);
+	if (parsed.problems.length > 0) return `is forwarded with ${parsed.problems.join('; ')}`;
+	const { src, dst } = ipOf(got.packet);
+	const ports = portsOf(parsed);
+	const answer = answers.find(({ address, port }) => address === dst && port === ports?.dport);
+	if (answer === undefined || answer.place === 'nowhere') return `goes to ${dst} port ${ports?.dport}`;
+	if (src !== answer.source) return `goes to ${dst} as ${src} instead of ${answer.source}`;
+	if (src === probe.client.address && probe.client.kind !== 'node' && ports?.sport !== sport) {
+		return `keeps its address but not its port: ${ports?.sport}`;
+	}
+	const toStack = answer.place === 'this node' || answer.place === 'outside';
+	if (got.verdict !== VERDICT.REDIRECT && !(toStack && got.verdict === VERDICT.NEXT)) {
+		return `goes to ${dst} with verdict ${got.verdict}`;
+	}
+	return undefined;
+}
