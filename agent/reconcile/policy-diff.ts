@@ -25,7 +25,7 @@ export class PolicyDiff {
 	/** Everything a step wants, in its order: rows, sets, who is who, pods, generations. */
 	addStep(step: PolicyStep): void {
 		for (const { set, peer, row } of step.rows) {
-			if (this.#state.closed.has(set)) continue;
+			if (!this.#hasElement(set) || this.#state.closed.has(set)) continue;
 			if (row !== null) this.#wantRow(set, peer, row);
 			else this.#dropRow(set, peer, step);
 		}
@@ -45,6 +45,7 @@ export class PolicyDiff {
 
 	/** Tries to program a closed set completely. @returns false when there is still no room */
 	reopen(set: number, state: SetState, rows: ReadonlyMap<number, Row>): boolean {
+		if (!this.#hasElement(set)) return false;
 		const missing = [...rows.keys()].filter((peer) => !this.#state.rows.has(rowKey(set, peer))).length;
 		if (this.#state.rows.size + missing > this.#state.rowCapacity) return false;
 		this.#state.closed.delete(set);
@@ -139,7 +140,7 @@ export class PolicyDiff {
 
 	#wantSet(number: number, wanted: SetState): void {
 		const state = this.#state;
-		if (state.closed.has(number)) return;
+		if (!this.#hasElement(number) || state.closed.has(number)) return;
 		state.retiredSets.delete(number);
 		// Rows that wait for their end follow the default that they stand for.
 		for (const key of [...(state.bySet.get(number) ?? [])]) {
@@ -166,7 +167,16 @@ export class PolicyDiff {
 		return true;
 	}
 
+	/** A number beyond the table needs nothing written: programs find no element and deny. */
+	#hasElement(set: number): boolean {
+		const { setCapacity, closed } = this.#state;
+		if (set < setCapacity) return true;
+		closed.set(set, `map policyset: no room for another set, all ${setCapacity - 1} used`);
+		return false;
+	}
+
 	#setFlags(number: number, flags: number): void {
+		if (number >= this.#state.setCapacity) return;
 		const set = this.#state.set(number);
 		if (set.flags === flags) return;
 		set.flags = flags;

@@ -52,10 +52,13 @@ export class PolicyState {
 	readonly closed = new Map<number, string>();
 	readonly ranges: ExtentAllocator;
 	readonly rowCapacity: number;
+	/** Set numbers from here on have no element: programs deny their pods. */
+	readonly setCapacity: number;
 	readonly #contents = new Map<string, StoredRow>();
 
-	constructor(rowCapacity: number, rangeCapacity: number) {
+	constructor(rowCapacity: number, rangeCapacity: number, setCapacity: number) {
 		this.rowCapacity = rowCapacity;
+		this.setCapacity = setCapacity;
 		this.ranges = new ExtentAllocator({ name: 'map ranges', capacity: rangeCapacity, first: 0 });
 	}
 
@@ -137,7 +140,8 @@ export function defaultName(who: 'pods' | 'others', direction: Direction): strin
 
 /** Reads the maps. What contradicts itself is left out, so that it is written anew. */
 export function readPolicyState(kernel: PolicyKernel, memory: PolicyMemory): PolicyState {
-	const state = new PolicyState(kernel.mapCapacity('policy'), memory.ranges.length / 2);
+	const setCapacity = Math.floor((memory.setFlags.length * 4) / PolicySet.size);
+	const state = new PolicyState(kernel.mapCapacity('policy'), memory.ranges.length / 2, setCapacity);
 	const found: { key: RowKey; extent: Extent }[] = [];
 	for (const [keyBytes, valueBytes] of kernel.mapEntries('policy')) {
 		const { set, peer } = PolicyKey.decode(keyBytes);

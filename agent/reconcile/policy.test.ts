@@ -232,6 +232,26 @@ describe('PolicyReconciler', () => {
 		expect(all.reconciler.closed()).toEqual([{ policies: ['NetworkPolicy x/p'], pods: ['x/a'], reason }]);
 	});
 
+	it('denies the pods of a set that has no place in the table, until they get another set', () => {
+		const world = usualWorld();
+		const all = setup(new FakePolicyKernel({ sets: 3 }));
+		for (const ns of ['x', 'y', 'z']) setNetworkPolicy(world, `${ns}/p`, { podSelector: {}, ingress: [{}] });
+		const { problems } = follow(all, world, everything(world));
+		expect(problems).toEqual([
+			'policies NetworkPolicy z/p deny everything to 3 pods: map policyset: no room for another set, all 2 used',
+		]);
+		const verdict = (to: string) =>
+			rowFlow(all.kernel, { from: '10.244.2.2', to, proto: 6, port: 80 }, OWN).ingress.allowed;
+		expect([verdict('10.244.1.1'), verdict('10.244.3.1')]).toEqual([true, false]);
+		world.networkPolicies.delete('x/p');
+		follow(all, world, { networkPolicies: new Map([['x/p', null]]) });
+		all.reconciler.reclaim();
+		// The pods get a set with a number that is free when something about them changes.
+		setNetworkPolicy(world, 'z/q', { podSelector: {}, ingress: [{}] });
+		const again = follow(all, world, { networkPolicies: new Map([['z/q', world.networkPolicies.get('z/q')!]]) });
+		expect([again.problems, verdict('10.244.3.1')]).toEqual([[], true]);
+	});
+
 	it('changes one row per policy set that knows the pod when a pod elsewhere is relabelled', () => {
 		const world = usualWorld();
 		const ops: PolicyOp[] = [];

@@ -39,6 +39,7 @@ export interface FakePolicyCall {
 interface FakeOptions {
 	readonly rows?: number;
 	readonly ranges?: number;
+	readonly sets?: number;
 	readonly fault?: (call: FakePolicyCall) => string | undefined;
 }
 
@@ -70,7 +71,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		this.#maps = { policy: new Map(), ipcache: new Map(), cidrs: new Map(), endpoints: new Map() };
 		const memory = (bytes: number): DataView => new DataView(new ArrayBuffer(bytes));
 		this.#shared = {
-			policyset: memory(SETS * PolicySet.size),
+			policyset: memory((options.sets ?? SETS) * PolicySet.size),
 			ranges: memory((options.ranges ?? 4096) * PolicyRange.size),
 			policygen: memory(ENDPOINTS * PolicyGeneration.size),
 		};
@@ -228,8 +229,9 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		return Endpoint.decode(this.mapGet('endpoints', indexKey(peer.index)) as Uint8Array).policySet;
 	}
 
-	set(number: number): SetView {
+	set(number: number): SetView | undefined {
 		const view = this.#shared.policyset;
+		if ((number + 1) * PolicySet.size > view.byteLength) return undefined;
 		const { pods, others, flags } = PolicySet.decode(new Uint8Array(view.buffer), number * PolicySet.size);
 		const of = (extents: readonly { base: number; count: number }[]): SetView['pods'] => ({
 			ingress: this.#ranges(extents[0]),
