@@ -69,6 +69,8 @@ function measureChange(): Figure {
 		const { user, system } = process.threadCpuUsage(cpuBefore);
 		cpu.push((user + system) / 1000);
 		most = Math.max(most, ops);
+		// As the agent does when nothing else is due.
+		if (n % 100 === 99) reconciler.reclaim();
 	}
 	const p99Of = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length * 0.99)] ?? 0;
 	const p99 = p99Of(took);

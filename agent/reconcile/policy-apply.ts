@@ -21,6 +21,11 @@ import type { Extent, PeerReferences, PolicyKernel, PolicyOp } from './policy-ke
 
 const SET_WORDS = PolicySet.size / 8;
 const SET_FLAGS_AT = 32;
+/** Calls are synchronous and copy: one key and one row are enough for all. */
+const KEY_BYTES = new Uint8Array(PolicyKey.size);
+const KEY_VIEW = new DataView(KEY_BYTES.buffer);
+const ROW_BYTES = new Uint8Array(PolicyRow.size);
+const ROW_VIEW = new DataView(ROW_BYTES.buffer);
 const NO_REFERENCE = { index: 0, gen: 0 };
 
 /** The shared arrays in the forms that make single stores. */
@@ -50,7 +55,9 @@ export function applyPolicyOp(op: PolicyOp, kernel: PolicyKernel, memory: Policy
 			return;
 		case 'row-set': {
 			const key = { set: op.set, peer: op.peer };
-			kernel.mapSet('policy', PolicyKey.encode(key), PolicyRow.encode({ key, ranges: op.extent }));
+			PolicyKey.encodeInto(key, KEY_VIEW, 0);
+			PolicyRow.encodeInto({ key, ranges: op.extent }, ROW_VIEW, 0);
+			kernel.mapSet('policy', KEY_BYTES, ROW_BYTES);
 			return;
 		}
 		case 'row-delete':

@@ -94,7 +94,7 @@ export class StepBuilder {
 			if (dirty === 'all') this.#allRows(set, rows);
 			else for (const identity of dirty) this.#someRows(set, identity, rows);
 			if (this.#fresh.has(set)) continue;
-			if (rows.slice(before).some(({ peer }) => !created.has(peer >>> 2))) addAll(bump, set.pods);
+			if (namesOther(rows, before, created)) addAll(bump, set.pods);
 		}
 		const sets = this.#changedSets(bump);
 		const seen = new Set<string>();
@@ -163,6 +163,17 @@ export class StepBuilder {
 		return found;
 	}
 
+	/** Has a pod of the set the identity? */
+	#isSelf(set: PolicySet, identity: Identity): boolean {
+		if (identity.base.kind !== 'pod') return false;
+		for (const key of set.pods) {
+			for (const address of this.#parts.book.pod(key)?.addresses ?? []) {
+				if (this.#parts.book.entries.get(address)?.identity === identity) return true;
+			}
+		}
+		return false;
+	}
+
 	/** The rows that differ from the set's defaults. */
 	#wanted(set: PolicySet, state: SetState, identity: Identity, self: boolean): [number, Row | null][] {
 		const wanted: [number, Row | null][] = [];
@@ -170,7 +181,8 @@ export class StepBuilder {
 		for (const direction of DIRECTIONS) {
 			const program = set.programs[direction];
 			const row = program.open ? null : rowFor(program, identity);
-			wanted.push([peerWord(identity.number, direction), row?.key === defaults[direction].key ? null : row]);
+			const same = row === defaults[direction] || row?.key === defaults[direction].key;
+			wanted.push([peerWord(identity.number, direction), same ? null : row]);
 			const own = self && program.clusterRules ? rowFor(program, identity, true) : null;
 			wanted.push([peerWord(identity.number, direction, true), own]);
 		}
@@ -178,9 +190,10 @@ export class StepBuilder {
 	}
 
 	#someRows(set: PolicySet, identity: Identity, out: RowChange[]): void {
-		const self = hasClusterRules(set) && this.#selves(set).has(identity);
+		const self = hasClusterRules(set) && this.#isSelf(set, identity);
 		for (const [peer, row] of this.#wanted(set, set.state, identity, self)) {
-			if (set.rows.get(peer)?.key === row?.key) continue;
+			const old = set.rows.get(peer);
+			if (old === (row ?? undefined) || old?.key === row?.key) continue;
 			out.push({ set: set.number, peer, row });
 			if (row === null) set.rows.delete(peer);
 			else set.rows.set(peer, row);
@@ -190,7 +203,8 @@ export class StepBuilder {
 
 	#remember(set: PolicySet, identity: Identity): void {
 		const word = (identity.number << 2) >>> 0;
-		if ([0, 1, 2, 3].some((low) => set.rows.has(word + low))) identity.sets.add(set);
+		const { rows } = set;
+		if (rows.has(word) || rows.has(word + 1) || rows.has(word + 2) || rows.has(word + 3)) identity.sets.add(set);
 		else identity.sets.delete(set);
 	}
 
@@ -285,6 +299,12 @@ export class StepBuilder {
 		}
 		return numbers;
 	}
+}
+
+/** Is any row from `start` on about an identity that was there before? */
+function namesOther(rows: readonly RowChange[], start: number, created: ReadonlySet<number>): boolean {
+	for (let i = start; i < rows.length; i++) if (!created.has((rows[i]?.peer ?? 0) >>> 2)) return true;
+	return false;
 }
 
 function hasClusterRules(set: PolicySet): boolean {
