@@ -115,6 +115,7 @@ function manyServices(): ClusterView {
 		namespaces: new Map(),
 		networkPolicies: new Map(),
 		clusterNetworkPolicies: new Map(),
+		serviceCidrs: new Map(),
 		slicesOf: (service) => slices.get(service) ?? [],
 	};
 }

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import type { HostPort } from '../agent/model/host-port.ts';
 import type { NodeFacts } from '../agent/model/node-facts.ts';
+import { allServiceCidrs } from '../agent/model/service-cidr.ts';
 import { planPeers } from '../agent/plan/peers.ts';
 import type { RoutingSettings } from '../agent/plan/routing.ts';
 import { planRouting } from '../agent/plan/routing.ts';
@@ -83,11 +84,12 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 		if (text === undefined) continue;
 		ops = [];
 		const store = storeOf(text);
-		const routing = planRouting(store.nodes.values(), facts, settings);
+		const serviceCidrs = allServiceCidrs(settings.serviceCidrs, store.serviceCidrs.values());
+		const routing = planRouting(store.nodes.values(), facts, { ...settings, serviceCidrs });
 		const cidrs = {
 			clusterCidrs: options.clusterCidrs ?? [],
 			nonMasqueradeCidrs: options.nonMasqueradeCidrs ?? [],
-			serviceCidrs: settings.serviceCidrs,
+			serviceCidrs,
 		};
 		const calls = kernel.log.length;
 		const peersPlan = planPeers(routing.peers, facts, cidrs);

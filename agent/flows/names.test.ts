@@ -47,6 +47,7 @@ function viewOf(pods: ReturnType<typeof podOf>[]): ClusterView {
 		namespaces: new Map(),
 		networkPolicies: new Map(),
 		clusterNetworkPolicies: new Map(),
+		serviceCidrs: new Map(),
 		slicesOf: () => [],
 	};
 }

@@ -7,6 +7,7 @@ import type { NetworkPolicy } from './network-policy.ts';
 import type { Namespace, Node } from './node.ts';
 import type { Pod } from './pod.ts';
 import type { Service } from './service.ts';
+import type { ServiceCidr } from './service-cidr.ts';
 
 /** Kinds a source may deliver, with their value type. */
 export interface ObjectsByKind {
@@ -17,6 +18,7 @@ export interface ObjectsByKind {
 	Namespace: Namespace;
 	NetworkPolicy: NetworkPolicy;
 	ClusterNetworkPolicy: ClusterNetworkPolicy;
+	ServiceCIDR: ServiceCidr;
 }
 
 export type Kind = keyof ObjectsByKind;
@@ -36,6 +38,8 @@ export interface ClusterView {
 	readonly networkPolicies: ReadonlyMap<string, NetworkPolicy>;
 	/** By name. */
 	readonly clusterNetworkPolicies: ReadonlyMap<string, ClusterNetworkPolicy>;
+	/** By name. */
+	readonly serviceCidrs: ReadonlyMap<string, ServiceCidr>;
 	/** Slices of a service ('namespace/name') sorted by name; empty when there are none. */
 	slicesOf(service: string): readonly EndpointSlice[];
 }
@@ -49,4 +53,5 @@ export interface ClusterChange {
 	readonly namespaces: ReadonlySet<string>;
 	readonly networkPolicies: ReadonlySet<string>;
 	readonly clusterNetworkPolicies: ReadonlySet<string>;
+	readonly serviceCidrs: ReadonlySet<string>;
 }

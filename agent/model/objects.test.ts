@@ -3,6 +3,7 @@ import { parseEndpointSlice } from './endpoint-slice.ts';
 import { parseNamespace, parseNode } from './node.ts';
 import { parsePod } from './pod.ts';
 import { parseService } from './service.ts';
+import { allServiceCidrs, parseServiceCidr } from './service-cidr.ts';
 
 /** The value, or the problems as text so that a failure shows them. */
 function parsedValue<T>(
@@ -201,5 +202,22 @@ describe('parseNode, parsePod and parseNamespace', () => {
 			name: 'shop',
 			labels: { team: 'x' },
 		});
+	});
+});
+
+describe('parseServiceCidr', () => {
+	it('reads prefixes leniently and joins them with those of the configuration', () => {
+		const cidr = (name: string, cidrs: string[]) => {
+			const parsed = parseServiceCidr({ metadata: { name }, spec: { cidrs } });
+			if (!parsed.ok) throw new Error(JSON.stringify(parsed.issues));
+			return parsed.value;
+		};
+		const objects = [cidr('b', ['10.97.0.0/16']), cidr('a', ['fd00:96::1/108', '10.96.0.0/16'])];
+		expect(allServiceCidrs(['10.96.0.0/16'], objects)).toEqual(['10.96.0.0/16', 'fd00:96::/108', '10.97.0.0/16']);
+	});
+
+	it('names what is no prefix', () => {
+		const parsed = parseServiceCidr({ metadata: { name: 'a' }, spec: { cidrs: ['10.96.0.0/16', 'x'] } });
+		expect(parsed).toMatchObject({ ok: false, issues: [{ path: 'spec.cidrs[1]' }] });
 	});
 });

@@ -10,6 +10,7 @@ import { parseNetworkPolicy } from '../model/network-policy.ts';
 import { parseNamespace, parseNode } from '../model/node.ts';
 import { parsePod } from '../model/pod.ts';
 import { parseService } from '../model/service.ts';
+import { parseServiceCidr } from '../model/service-cidr.ts';
 
 /** A value with its kind and its key in the ClusterView. */
 export type KubernetesObject = {
@@ -37,9 +38,10 @@ const API_VERSION: Readonly<Record<Kind, string>> = {
 	Namespace: 'v1',
 	NetworkPolicy: 'networking.k8s.io/v1',
 	ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
+	ServiceCIDR: 'networking.k8s.io/v1',
 };
 
-const CLUSTER_SCOPED: readonly Kind[] = ['Node', 'Namespace', 'ClusterNetworkPolicy'];
+const CLUSTER_SCOPED: readonly Kind[] = ['Node', 'Namespace', 'ClusterNetworkPolicy', 'ServiceCIDR'];
 
 /** Text by which an object is one and the same over its versions: 'Service default/web'. */
 export function identityOf(kind: Kind, key: string): string {
@@ -96,6 +98,8 @@ function parseKind(kind: Kind, raw: unknown): Parsed<ObjectsByKind[Kind]> {
 			return parseNetworkPolicy(raw);
 		case 'ClusterNetworkPolicy':
 			return parseClusterNetworkPolicy(raw);
+		case 'ServiceCIDR':
+			return parseServiceCidr(raw);
 	}
 }
 

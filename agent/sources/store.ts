@@ -11,6 +11,7 @@ import type { NetworkPolicy } from '../model/network-policy.ts';
 import type { Namespace, Node } from '../model/node.ts';
 import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
+import type { ServiceCidr } from '../model/service-cidr.ts';
 
 export type ChangeListener = (change: ClusterChange) => void;
 
@@ -21,6 +22,7 @@ interface PendingChange {
 	readonly namespaces: Set<string>;
 	readonly networkPolicies: Set<string>;
 	readonly clusterNetworkPolicies: Set<string>;
+	readonly serviceCidrs: Set<string>;
 }
 
 const NO_SLICES: readonly EndpointSlice[] = [];
@@ -33,6 +35,7 @@ export class ClusterStore implements ClusterView {
 	readonly namespaces = new Map<string, Namespace>();
 	readonly networkPolicies = new Map<string, NetworkPolicy>();
 	readonly clusterNetworkPolicies = new Map<string, ClusterNetworkPolicy>();
+	readonly serviceCidrs = new Map<string, ServiceCidr>();
 	/** Slices by service, sorted by name. */
 	readonly #slices = new Map<string, readonly EndpointSlice[]>();
 	readonly #listeners = new Set<ChangeListener>();
@@ -95,6 +98,7 @@ export class ClusterStore implements ClusterView {
 			Namespace: this.namespaces,
 			NetworkPolicy: this.networkPolicies,
 			ClusterNetworkPolicy: this.clusterNetworkPolicies,
+			ServiceCIDR: this.serviceCidrs,
 		};
 		return maps[kind];
 	}
@@ -112,7 +116,8 @@ export class ClusterStore implements ClusterView {
 		else if (kind === 'Node') this.#pending.nodes.add(key);
 		else if (kind === 'Namespace') this.#pending.namespaces.add(key);
 		else if (kind === 'NetworkPolicy') this.#pending.networkPolicies.add(key);
-		else this.#pending.clusterNetworkPolicies.add(key);
+		else if (kind === 'ClusterNetworkPolicy') this.#pending.clusterNetworkPolicies.add(key);
+		else this.#pending.serviceCidrs.add(key);
 		this.#schedule();
 	}
 
@@ -155,5 +160,6 @@ function emptyChange(): PendingChange {
 		namespaces: new Set(),
 		networkPolicies: new Set(),
 		clusterNetworkPolicies: new Set(),
+		serviceCidrs: new Set(),
 	};
 }

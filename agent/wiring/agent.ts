@@ -317,7 +317,7 @@ export class Agent {
 	#follow({ dataplane, services, pods, collector }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
 		dataplane.onPeers = (change) => services.onPeers(change);
-		const identity = () => nodeIdentity(this.#config.values, dataplane.facts);
+		const identity = () => nodeIdentity(this.#config.values, dataplane.facts, this.#store);
 		this.#nameKeeper = new NameKeeper({ names: this.#names, view: this.#store, identity });
 		this.#store.onChange((change) => this.#onChange(change, services));
 		this.#onChange(missed, services);
@@ -356,7 +356,7 @@ export class Agent {
 	#onChange(change: ClusterChange, services: ServicePlanner): void {
 		this.#health.onChange(change.services);
 		services.onChange(change);
-		if (change.nodes.size > 0) this.#nodeLoop.request();
+		if (change.nodes.size + change.serviceCidrs.size > 0) this.#nodeLoop.request();
 		this.#nameKeeper?.onChange(change);
 	}
 

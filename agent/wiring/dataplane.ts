@@ -22,6 +22,7 @@ import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import { FairleadError } from '../model/errors.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
+import { allServiceCidrs } from '../model/service-cidr.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
@@ -156,7 +157,7 @@ export class Dataplane {
 			sysctl: new Sysctl(),
 			managedNeighbours: features.version[0] > 5 || (features.version[0] === 5 && features.version[1] >= 16),
 		});
-		const routing = planRouting(options.view.nodes.values(), facts, routingSettings(config));
+		const routing = planRouting(options.view.nodes.values(), facts, routingSettings(config, options.view));
 		executor.enableForwarding(facts.uplink.name);
 		const devices = await executor.ensureDevices({ overlay: routing.plan.overlay, hostMtu: routing.plan.podMtu });
 		const settings = datapathSettings(config, facts, routing, devices);
@@ -209,7 +210,9 @@ export class Dataplane {
 
 	/** Writes the peer tables. @returns problems */
 	reconcilePeers(): readonly string[] {
-		const plan = planPeers(this.#routing.peers, this.#facts, this.#options.config);
+		const { config, view } = this.#options;
+		const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
+		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs });
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
 		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel);
 		this.onPeers(this.peers.setNodes(plan, assignments));
@@ -257,7 +260,7 @@ export class Dataplane {
 	/** Makes plan, devices and loaded programs those of the facts and the view. @returns whether programs were loaded anew */
 	async #prepare(): Promise<boolean> {
 		const { config, view } = this.#options;
-		this.#routing = planRouting(view.nodes.values(), this.#facts, routingSettings(config));
+		this.#routing = planRouting(view.nodes.values(), this.#facts, routingSettings(config, view));
 		const { overlay, podMtu } = this.#routing.plan;
 		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
 		const settings = datapathSettings(config, this.#facts, this.#routing, this.#devices);
@@ -308,8 +311,9 @@ function gracePeriods({ runDir, expediteAttach }: Config, log: Logger): { graceP
 	return {};
 }
 
-function routingSettings(config: Config) {
-	const { routing, vni, vxlanPort, mtu, serviceCidrs } = config;
+function routingSettings(config: Config, view: ClusterView) {
+	const { routing, vni, vxlanPort, mtu } = config;
+	const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 	return { mode: routing, vni, vxlanPort, mtu, serviceCidrs };
 }
 

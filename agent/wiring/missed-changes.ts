@@ -13,6 +13,7 @@ export function gatherChanges(store: Pick<ClusterStore, 'onChange'>): () => Clus
 		namespaces: new Set(),
 		networkPolicies: new Set(),
 		clusterNetworkPolicies: new Set(),
+		serviceCidrs: new Set(),
 	};
 	const stop = store.onChange((change) => {
 		for (const [name, keys] of Object.entries(gathered)) {

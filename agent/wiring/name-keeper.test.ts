@@ -10,6 +10,7 @@ const change = (over: Partial<Record<keyof ClusterChange, Set<string>>>): Cluste
 	namespaces: new Set(),
 	networkPolicies: new Set(),
 	clusterNetworkPolicies: new Set(),
+	serviceCidrs: new Set(),
 	...over,
 });
 

@@ -7,6 +7,7 @@ import type { NameTable, NodeIdentity } from '../flows/names.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import type { Service } from '../model/service.ts';
+import { allServiceCidrs } from '../model/service-cidr.ts';
 
 export interface NameKeeperOptions {
 	readonly names: Pick<NameTable, 'update'>;
@@ -21,8 +22,9 @@ export interface NameKeeperOptions {
 const PAUSE_FACTOR = 20;
 
 /** What the own node is to names. */
-export function nodeIdentity(config: Config, { localAddresses }: NodeFacts): NodeIdentity {
-	const { clusterCidrs, serviceCidrs, nodeName } = config;
+export function nodeIdentity(config: Config, { localAddresses }: NodeFacts, view: ClusterView): NodeIdentity {
+	const { clusterCidrs, nodeName } = config;
+	const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 	return { nodeName, localAddresses, clusterCidrs: [...clusterCidrs, ...serviceCidrs] };
 }
 
@@ -51,8 +53,8 @@ export class NameKeeper {
 		this.#notBefore = end + (end - start) * PAUSE_FACTOR;
 	}
 
-	onChange({ services, pods, nodes }: ClusterChange): void {
-		if (pods.size === 0 && nodes.size === 0 && !this.#anyChanged(services)) return;
+	onChange({ services, pods, nodes, serviceCidrs }: ClusterChange): void {
+		if (pods.size + nodes.size + serviceCidrs.size === 0 && !this.#anyChanged(services)) return;
 		if (this.#timer !== undefined) return;
 		const wait = this.#notBefore - this.#options.now();
 		if (wait <= 0) this.update();

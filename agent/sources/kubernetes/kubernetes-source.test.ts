@@ -11,6 +11,10 @@ import { ClusterStore } from '../store.ts';
 import type { AccessLoader } from './access.ts';
 import { loadAccess } from './cluster-access.ts';
 import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
+import { watchedResources } from './resources.ts';
+
+/** How many kinds are followed. */
+const KINDS = watchedResources('').length;
 
 let tls: TlsFiles;
 let directory = '';
@@ -188,7 +192,7 @@ describe('KubernetesSource', () => {
 		service(first.server, 'a');
 		const { source, store, seen, services } = create(first.url);
 		await source.start();
-		await until('all watch', () => Object.keys(first.server.watchCounts()).length === 7);
+		await until('all watch', () => Object.keys(first.server.watchCounts()).length === KINDS);
 		// bookmarks carry all kinds to the last version
 		await sleep(120);
 		await first.server.close();
@@ -220,14 +224,14 @@ describe('KubernetesSource', () => {
 		const { server, url } = await serve();
 		const { source, services, store } = create(url);
 		await source.start();
-		await until('all watch', () => Object.keys(server.watchCounts()).length === 7);
+		await until('all watch', () => Object.keys(server.watchCounts()).length === KINDS);
 		const before = server.seen.length;
 		server.faults.watches = { duplicate: true, delayMs: { services: 20 } };
 		for (let round = 0; round < 3; round++) {
 			service(server, `s${round}`);
 			server.cutWatches({ midLine: true });
 			await until('it is there', () => services().includes(`s${round}`));
-			await until('all watch', () => Object.keys(server.watchCounts()).length === 7);
+			await until('all watch', () => Object.keys(server.watchCounts()).length === KINDS);
 		}
 		expect(store.services.size).toBe(3);
 		const lists = server.seen.slice(before).filter(({ verb, query }) => verb === 'list' && query.limit === '500');
@@ -241,7 +245,7 @@ describe('KubernetesSource', () => {
 			service(server, 'b');
 			const { source, services } = create(url);
 			await source.start();
-			await until('all watch', () => Object.keys(server.watchCounts()).length === 7);
+			await until('all watch', () => Object.keys(server.watchCounts()).length === KINDS);
 			server.faults.add({ verb: 'watch', resource: 'services', times: 1, action: { type: 'status', code: 500 } });
 			server.cutWatches({ resource: 'services' });
 			remove(server, 'v1', 'Service', 'default/a');
@@ -254,7 +258,7 @@ describe('KubernetesSource', () => {
 		const { server, url } = await serve();
 		const { source, services } = create(url);
 		await source.start();
-		await until('all watch', () => Object.keys(server.watchCounts()).length === 7);
+		await until('all watch', () => Object.keys(server.watchCounts()).length === KINDS);
 		server.faults.watches = { silent: true };
 		service(server, 'unheard');
 		await sleep(50);

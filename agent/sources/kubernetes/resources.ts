@@ -43,6 +43,7 @@ export function watchedResources(nodeName: string, proxyName = ''): readonly Wat
 		resource('EndpointSlice', 'discovery.k8s.io/v1', 'endpointslices', { labelSelector }),
 		resource('NetworkPolicy', 'networking.k8s.io/v1', 'networkpolicies'),
 		resource('ClusterNetworkPolicy', 'policy.networking.k8s.io/v1alpha2', 'clusternetworkpolicies', { optional: true }),
+		resource('ServiceCIDR', 'networking.k8s.io/v1', 'servicecidrs', { optional: true }),
 		resource('Pod', 'v1', 'pods', { fieldSelector: ownPods(nodeName) }),
 	];
 }
