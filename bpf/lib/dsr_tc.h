@@ -6,6 +6,7 @@
 #pragma once
 #include "dsr.h"
 #include "forward.h"
+#include "related.h"
 
 enum dsr_tc_limits {
 	DSR_SCAN_SLOTS = 128, /* of a table that are searched for a backend of this node */
@@ -195,6 +196,26 @@ INLINE void dsr_make_key(const struct pkt *p, struct ct_key *key)
 }
 
 /*
+ * An ICMP error from outside to a service address belongs to the backend whose answer it quotes: scratch->inner becomes the client's
+ * packet that the answer was for. 0 = so it is.
+ */
+NOINLINE int dsr_read_quote(struct __sk_buff *skb, struct scratch *scratch)
+{
+	struct pkt *p = &scratch->pkt, *client = &scratch->inner;
+	struct quoted q = {};
+
+	if (related_parse(skb, p, &q) || !addr_equal(&q.pkt.src, &p->dst))
+		return 1;
+	__builtin_memset(client, 0, sizeof(*client));
+	client->src = q.pkt.dst;
+	client->dst = q.pkt.src;
+	client->sport = q.pkt.dport;
+	client->dport = q.pkt.sport;
+	client->proto = q.pkt.proto;
+	return 0;
+}
+
+/*
  * A packet from outside to a service address: to another node in an envelope, or on with scratch->dsr.backend as the choice.
  * DSR_GO_ON or a verdict.
  */
@@ -206,7 +227,8 @@ GLOBAL int dsr_dispatch(void)
 		return DSR_GO_ON;
 	struct ct_key key __attribute__((aligned(8))) = {};
 	struct dsr_packet *in = &scratch->dsr;
-	struct pkt *p = &scratch->pkt;
+	__u32 is_error = scratch->pkt.flags & PKT_ICMP_ERROR;
+	struct pkt *p = is_error ? &scratch->inner : &scratch->pkt;
 	struct svc_entry *svc = dsr_service(p);
 	struct dsr_choice choice;
 	struct backend *backend;
@@ -225,8 +247,11 @@ GLOBAL int dsr_dispatch(void)
 	in->backend = choice.backend;
 	in->alternative = choice.alternative;
 	dsr_target_of(choice.backend, &in->target);
-	if (addr_is_zero(&in->target))
+	if (addr_is_zero(&in->target)) {
+		if (is_error)
+			in->backend = 0; /* it is no packet of the flow */
 		return DSR_GO_ON;
+	}
 	backend = dsr_backend(choice.backend);
 	in->tag = backend ? dsr_tag(backend) : 0;
 	dsr_target_of(choice.alternative, &in->hint);

@@ -125,7 +125,10 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 	if (!replied && !ingress_is_ours(p))
 		return VERDICT_NEXT;
 	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir);
-	if (dsr_on() && (scratch->dsr.received || scratch->dsr.backend)) {
+	if (dsr_on() && (p->flags & PKT_ICMP_ERROR)) {
+		if (scratch->dsr.received && !replied)
+			return drop(skb, p, DROP_REASON_DSR_NOT_OURS, hook);
+	} else if (dsr_on() && (scratch->dsr.received || scratch->dsr.backend)) {
 		if (entry && entry->peer[1].kind != PEER_KIND_LOCAL_POD)
 			entry = 0; /* of a time when the service was served in another way */
 		err = entry ? DSR_GO_ON : dsr_settle(skb);

@@ -105,6 +105,16 @@ NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct 
 	return related_store(skb, p, q->l4_off + (echo ? 4 : side == REWRITE_SOURCE ? 0 : 2), &old, &port, 2);
 }
 
+/* An error about what a pod of this node sent as the service: to the pod, which must find its own address in the quote. */
+NOINLINE int related_to_backend(struct __sk_buff *skb, struct pkt *p, struct quoted *q, const struct ct_entry *entry)
+{
+	addr_t backend = q->pkt.xlate;
+	int err;
+
+	err = related_rewrite(skb, p, q, &backend, (__u32)entry->xlate_port << 16 | REWRITE_SOURCE);
+	return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &backend, 0);
+}
+
 /*
  * Translates an ICMP error about a packet that left this node translated, and gives it the initiator as destination.
  * 0 = translated, 1 = not about such a flow, negative reason.
@@ -137,6 +147,9 @@ NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
 	}
 	struct ct_entry *entry = ct_lookup(&q.pkt);
 
+	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && !(entry->flags & CT_FLAG_MASQUERADE) &&
+	    ct_direction(entry, &q.pkt) == CT_DIR_REPLY)
+		return related_to_backend(skb, p, &q, entry);
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;
 	addr_t vip = q.pkt.xlate;

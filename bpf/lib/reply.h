@@ -51,7 +51,8 @@ NOINLINE int answer_send(struct __sk_buff *skb, enum answer_route route)
 	}
 	if (route == ANSWER_PEER)
 		return bpf_redirect_peer(skb->ifindex, 0);
-	if (cfg_north_south != NORTH_SOUTH_SNAT) /* the frame may have come from a node that is not the sender's way back */
+	if (cfg_north_south !=
+	    NORTH_SOUTH_SNAT) /* the frame may have come from a node that is not the sender's way back */
 		return bpf_redirect_neigh(skb->ifindex, 0, 0, 0);
 	return bpf_redirect(skb->ifindex, 0);
 }

@@ -52,7 +52,7 @@ int from_uplink(struct __sk_buff *skb)
 	if (ingress_is_spoofed(p))
 		return drop(skb, p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
 	if (dsr_on() && !scratch->dsr.received && lb_maybe_vip(&p->dst)) {
-		err = dsr_dispatch();
+		err = p->flags & PKT_ICMP_ERROR && dsr_read_quote(skb, scratch) ? DSR_GO_ON : dsr_dispatch();
 		if (err != DSR_GO_ON)
 			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
 	}

@@ -52,6 +52,8 @@ int from_overlay(struct __sk_buff *skb)
 	if (!scratch)
 		return VERDICT_DROP;
 	p = &scratch->pkt;
+	if (dsr_on()) /* of the last packet that came by the uplink */
+		__builtin_memset(&scratch->dsr, 0, sizeof(scratch->dsr));
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
 		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_OVERLAY);

@@ -5,7 +5,7 @@ import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import { backendTag } from '../lib/flow-hash.ts';
 import type { Layer } from '../lib/packet.ts';
-import { build, eth, get16, ip, ipv4, ipv6, layerOf, parse, raw, tcp } from '../lib/packet.ts';
+import { build, eth, get16, icmp, icmpv6, ip, ipv4, ipv6, layerOf, parse, raw, tcp } from '../lib/packet.ts';
 import {
 	type Addresses,
 	BACKEND_PORT,
@@ -276,6 +276,62 @@ describe.each(FAMILIES)('what XDP leaves to tc over IPv$family', (x) => {
 		const got = await node.fromUplink(sent);
 		expectVerdict(sent, got, VERDICT.REDIRECT);
 		expect(ipOf(got.packet)).toMatchObject({ src: x.node });
+	});
+});
+
+describe.each(FAMILIES)('an ICMP error about an answer of a service over IPv$family', (x) => {
+	const router = x.family === 4 ? '203.0.113.254' : '2001:db8:7::fe';
+	const tooBig = (quote: Layer[]): Layer[] => [
+		ip(router, x.external),
+		x.family === 4 ? icmp({ type: 3, code: 4, rest: 1400 }) : icmpv6({ type: 2, code: 0, rest: 1400 }),
+		raw(build(...quote)),
+	];
+	const answer = (sport: number): Layer[] =>
+		datagram(x, { proto: 'tcp', src: x.external, dst: x.world, sport: PORT.web, dport: sport, payload: 8 });
+
+	it('goes to the node of the backend that sent it', async () => {
+		for (const [position, target] of [
+			[AT.node2, V4.node2],
+			[AT.node3, V4.node3],
+		] as const) {
+			const sent = uplinkFrame(...tooBig(answer(sportOf(x, web, position))));
+			expectPassed(sent, await xdp(sent));
+			const parsed = expectVerdict(sent, await node.fromUplink(sent), VERDICT.REDIRECT);
+			expect(addressesOf(parsed, 0)).toMatchObject({ src: V4.node, dst: target });
+			expect(addressesOf(parsed, 1)).toMatchObject({ src: router, dst: x.external });
+		}
+	});
+
+	it('reaches the pod with its own address in the quote', async () => {
+		const sport = sportOf(x, web, AT.local);
+		await receive(envelope(V4, x, { ...web, sport, flags: 'S' }));
+		const enveloped = uplinkFrame(outer(V4, x.family), ...tooBig(answer(sport)));
+		for (const [sent, got] of [
+			[enveloped, await receive(enveloped)],
+			[uplinkFrame(...tooBig(answer(sport))), await node.fromUplink(uplinkFrame(...tooBig(answer(sport))))],
+		] as const) {
+			const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
+			expect(ipOf(got.packet)).toMatchObject({ src: router, dst: x.b });
+			const { quoted } = parsed;
+			if (!quoted) throw new Error('nothing is quoted');
+			expect(addressesOf(quoted, 0)).toMatchObject({ src: x.b, dst: x.world });
+			expect(layerOf(quoted, 'tcp')).toMatchObject({ sport: BACKEND_PORT.web, dport: sport });
+		}
+	});
+
+	it('is dropped when no flow here sent the answer', async () => {
+		const sent = uplinkFrame(outer(V4, x.family), ...tooBig(answer(sportOf(x, web, AT.local))));
+		expectDrop(sent, await receive(sent), DropReason.DSR_NOT_OURS);
+	});
+});
+
+describe('a packet that comes by the overlay after one in an envelope', () => {
+	it('is judged by itself', async () => {
+		await receive(envelope(V4, V4, { ...web, sport: sportOf(V4, web, AT.local), flags: 'S' }));
+		const sent = uplinkFrame(...datagram(V4, { proto: 'tcp', src: V4.pod2, dst: V4.b, sport: 40_000, dport: 80 }));
+		// a test run has no tunnel key, which is what is looked at first
+		const got = await node.dataplane.run('from_overlay', sent, { device: 'overlay', ingressDevice: 'overlay' });
+		expectDrop(sent, got, DropReason.TUNNEL_KEY);
 	});
 });
 
