@@ -82,6 +82,18 @@ describe('conntrack garbage collection', () => {
 		['a half-closed TCP flow', L4Proto.TCP, CtFlags.FIN_FORWARD, DEFAULT_CT_TIMEOUTS.tcpHalfClosed],
 		['a TCP flow without an answer', L4Proto.TCP, 0, DEFAULT_CT_TIMEOUTS.tcpOpening],
 		['a TCP service flow without an answer', L4Proto.TCP, CtFlags.SVC_FORWARD, DEFAULT_CT_TIMEOUTS.tcpOpening],
+		[
+			'a TCP flow of the node to itself',
+			L4Proto.TCP,
+			CtFlags.SVC_FORWARD | CtFlags.HOST_LOOP,
+			DEFAULT_CT_TIMEOUTS.tcpEstablished,
+		],
+		[
+			'a UDP flow of the node to itself',
+			L4Proto.UDP,
+			CtFlags.SVC_FORWARD | CtFlags.HOST_LOOP,
+			DEFAULT_CT_TIMEOUTS.udpReplied,
+		],
 		['an answered UDP flow', L4Proto.UDP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.udpReplied],
 		['an unanswered UDP flow', L4Proto.UDP, 0, DEFAULT_CT_TIMEOUTS.udpUnreplied],
 		['ICMPv6', L4Proto.ICMPV6, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.icmp],

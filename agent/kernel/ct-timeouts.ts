@@ -48,7 +48,7 @@ export function ctTimeoutsOf(given: { readonly [K in keyof CtTimeouts]?: number 
 /** @param hz  jiffies per second. @returns the first rule that matches decides */
 export function idleRules(timeouts: CtTimeouts, hz: number): readonly IdleRule[] {
 	const { TCP, UDP, SCTP, ICMP, ICMPV6 } = L4Proto;
-	const { CLOSING, FIN_FORWARD, FIN_REPLY, ESTABLISHED } = CtFlags;
+	const { CLOSING, FIN_FORWARD, FIN_REPLY, ESTABLISHED, HOST_LOOP } = CtFlags;
 	const rule = (proto: number, flag: number, seconds: number): IdleRule => {
 		return { proto, mask: flag, value: flag, limit: Math.round(seconds * hz) };
 	};
@@ -57,8 +57,11 @@ export function idleRules(timeouts: CtTimeouts, hz: number): readonly IdleRule[]
 		rule(TCP, FIN_FORWARD, timeouts.tcpHalfClosed),
 		rule(TCP, FIN_REPLY, timeouts.tcpHalfClosed),
 		rule(TCP, ESTABLISHED, timeouts.tcpEstablished),
+		// The entries of a node that talks to itself do not find each other, and one of them sees no answers.
+		rule(TCP, HOST_LOOP, timeouts.tcpEstablished),
 		rule(TCP, 0, timeouts.tcpOpening),
 		rule(UDP, ESTABLISHED, timeouts.udpReplied),
+		rule(UDP, HOST_LOOP, timeouts.udpReplied),
 		rule(UDP, 0, timeouts.udpUnreplied),
 		rule(SCTP, ESTABLISHED, timeouts.sctpEstablished),
 		rule(SCTP, 0, timeouts.sctpOpening),

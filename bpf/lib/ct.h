@@ -219,7 +219,37 @@ INLINE void ct_count_connection(const struct ct_entry *entry, int by)
 		__sync_fetch_and_add(open, by);
 }
 
-/* Follows FIN and RST. A flow is closing after a RST or a FIN of each side. */
+/*
+ * The other entry of the service flow whose entry `p` has found; NULL = there is none. Of a node that talks to itself it is not
+ * looked for.
+ */
+INLINE struct ct_entry *ct_partner(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	struct pkt other = {.dst = p->xlate, .dport = entry->xlate_port, .proto = p->proto, .family = p->family};
+	__u32 flags = entry->flags, wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD;
+
+	if ((flags & (wanted | CT_FLAG_HOST_LOOP)) != wanted)
+		return 0;
+	other.src = dir == CT_DIR_REPLY ? p->dst : p->src;
+	other.sport = dir == CT_DIR_REPLY ? p->dport : p->sport;
+	if (entry->snat_port && !(flags & CT_FLAG_MASQUERADE))
+		other.sport = entry->snat_port;
+	return ct_lookup(&other);
+}
+
+/* An entry whose flags become these. The last of them takes an open connection off its backend. */
+INLINE void ct_set_flags(struct ct_entry *entry, __u16 flags)
+{
+	if ((flags & CT_FLAG_FIN_FORWARD) && (flags & CT_FLAG_FIN_REPLY))
+		flags |= CT_FLAG_CLOSING;
+	if ((flags & CT_FLAG_COUNTED) && (flags & CT_FLAG_CLOSING)) {
+		ct_count_connection(entry, -1);
+		flags &= ~CT_FLAG_COUNTED;
+	}
+	entry->flags = flags;
+}
+
+/* Follows FIN and RST. A flow is closing after a RST or a FIN of each side; of a service flow each entry sees one side. */
 NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 {
 	__u16 flags = entry->flags;
@@ -234,11 +264,12 @@ NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 di
 		return;
 	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
 		ct_report_close(p, entry, dir);
-	if (flags & CT_FLAG_COUNTED) { /* this entry sees only the backend's side: its FIN is the end */
-		ct_count_connection(entry, -1);
-		flags &= ~CT_FLAG_COUNTED;
-	}
-	entry->flags = flags;
+	ct_set_flags(entry, flags);
+	struct ct_entry *partner = ct_partner(p, entry, dir);
+
+	if (partner)
+		ct_set_flags(partner,
+			     partner->flags | (flags & (CT_FLAG_CLOSING | CT_FLAG_FIN_FORWARD | CT_FLAG_FIN_REPLY)));
 }
 
 /* Would a SYN in this direction begin another connection? The forward entry of a service flow never sees replies. */

@@ -227,15 +227,19 @@ describe.each(FAMILIES)('services of IPv$family', (x) => {
 			const toLight = got.filter((port) => port === BACKEND.port).length;
 			expect(toLight).toBeGreaterThan(20);
 			expect([await open(light), await open(heavy)]).toEqual([toLight, 1000 + 40 - toLight]);
-			const sport = 45_000 + got.indexOf(BACKEND.port);
-			const fin = podFrame(
-				POD_B,
-				ip(x.b, x.a),
-				tcp({ sport: BACKEND.port, dport: sport, flags: 'FA', seq: 1, ack: 2 }),
-			);
-			await node.fromPod(POD_B, fin);
-			await node.fromPod(POD_B, fin);
+			const [first = 0, second = 0] = got.flatMap((port, i) => (port === BACKEND.port ? [45_000 + i] : []));
+			const fromClient = (sport: number, flags: string) =>
+				podFrame(POD_A, ip(x.a, x.vip), tcp({ sport, dport: PORT.least, flags, seq: 2, ack: 2 }));
+			const fromBackend = (dport: number, flags: string) =>
+				podFrame(POD_B, ip(x.b, x.a), tcp({ sport: BACKEND.port, dport, flags, seq: 1, ack: 2 }));
+			await node.fromPod(POD_B, fromBackend(first, 'FA'));
+			expect(await open(light)).toBe(toLight);
+			await node.fromPod(POD_A, fromClient(first, 'FA'));
+			await node.fromPod(POD_A, fromClient(first, 'FA'));
 			expect(await open(light)).toBe(toLight - 1);
+			await node.fromPod(POD_A, fromClient(second, 'R'));
+			await node.fromPod(POD_A, fromClient(second, 'R'));
+			expect(await open(light)).toBe(toLight - 2);
 		});
 	});
 });

@@ -273,7 +273,7 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 			it('is closing after a RST', async () => {
 				await open(x, SERVICE.web);
 				await node.fromPod(POD_B, reply('RA'));
-				expect(await closing()).toContain(true);
+				expect(await closing()).toEqual([true, true]);
 			});
 
 			it('is closing after a FIN of each side, not of one', async () => {
@@ -297,10 +297,15 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 			});
 
 			it('of a service is closing after a FIN of each side, and still translates the last packets', async () => {
+				await node.dataplane.events();
 				await open(x, SERVICE.web);
 				await node.fromPod(POD_B, reply('SA'));
 				await node.fromPod(POD_A, forward('FA'));
+				expect(await closing()).toEqual([false, false]);
 				await node.fromPod(POD_B, reply('FA'));
+				expect(await closing()).toEqual([true, true]);
+				const events = (await node.dataplane.events()).map((bytes) => FlowEvent.decode(bytes));
+				expect(events.map((e) => e.type)).toEqual([EventType.FLOW_NEW, EventType.FLOW_CLOSE]);
 				const last = await node.fromPod(POD_A, forward('A'));
 				expect(ipOf(last.packet).dst).toBe(x.b);
 				const lastReply = await node.fromPod(POD_B, reply('A'));
