@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, it, vi } from 'vitest';
-import { SocketEnder } from './socket-ender.ts';
+import { delayOf, SocketEnder } from './socket-ender.ts';
 
 const QUIET = pino({ level: 'silent' });
 
@@ -64,6 +64,12 @@ it('looks once for all backends that go together, in the namespaces that are sti
 		[OWN, 4],
 	]);
 	await ender.close();
+});
+
+it('waits longer after a look that took long', () => {
+	expect(delayOf(1000, { endedMs: 900, tookMs: 5 })).toBe(50);
+	expect(delayOf(1000, { endedMs: 990, tookMs: 40 })).toBe(350);
+	expect(delayOf(9000, { endedMs: 990, tookMs: 40 })).toBe(50);
 });
 
 it('says so and leaves all alone where the kernel cannot end sockets', async () => {

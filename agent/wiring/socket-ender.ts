@@ -21,6 +21,19 @@ export interface SocketEnderOptions {
 }
 
 const DELAY_MS = 50;
+/** Looking may take a tenth of one CPU at most: it costs a visit to every namespace, and large clusters change all the time. */
+const PAUSE_PER_LOOK = 9;
+
+/** What is known of the last look. */
+export interface LastLook {
+	readonly endedMs: number;
+	readonly tookMs: number;
+}
+
+/** How long backends that go now wait for others. */
+export function delayOf(nowMs: number, last: LastLook, leastMs = DELAY_MS): number {
+	return Math.max(leastMs, last.endedMs + PAUSE_PER_LOOK * last.tookMs - nowMs);
+}
 
 export class SocketEnder {
 	readonly #options: SocketEnderOptions;
@@ -29,6 +42,7 @@ export class SocketEnder {
 	#waiting = new Map<string, GoneBackend>();
 	#timer: NodeJS.Timeout | undefined;
 	#running: Promise<void> = Promise.resolve();
+	#last: LastLook = { endedMs: 0, tookMs: 0 };
 	#closed = false;
 
 	private constructor(options: SocketEnderOptions, unable: string) {
@@ -56,12 +70,15 @@ export class SocketEnder {
 			this.#waiting.set(key, { ...each, frontends: [...known, ...each.frontends] });
 		}
 		if (this.#waiting.size === 0) return;
-		this.#timer ??= setTimeout(() => {
-			this.#timer = undefined;
-			const batch = [...this.#waiting.values()];
-			this.#waiting = new Map();
-			this.#running = this.#running.then(() => this.#end(batch));
-		}, this.#options.delayMs ?? DELAY_MS);
+		this.#timer ??= setTimeout(
+			() => {
+				this.#timer = undefined;
+				const batch = [...this.#waiting.values()];
+				this.#waiting = new Map();
+				this.#running = this.#running.then(() => this.#end(batch));
+			},
+			delayOf(performance.now(), this.#last, this.#options.delayMs),
+		);
 	}
 
 	async close(): Promise<void> {
@@ -72,12 +89,15 @@ export class SocketEnder {
 
 	async #end(batch: readonly GoneBackend[]): Promise<void> {
 		const { request, kernel, namespaces, onEnded, log } = this.#options;
+		const beganMs = performance.now();
 		const { destroyed, problems } = await destroySockets(batch, {
 			request,
 			lookUp: (key) => kernel.mapGet('sock_rev', key),
 			remove: (key) => void kernel.mapDelete('sock_rev', key),
 			namespaces: () => [...namespaces()].filter(isSame).map(({ path }) => path),
 		});
+		const endedMs = performance.now();
+		this.#last = { endedMs, tookMs: endedMs - beganMs };
 		onEnded(destroyed);
 		if (destroyed > 0) log.info({ sockets: destroyed, backends: batch.length }, 'sockets of removed backends ended');
 		if (problems.length > 0) log.warn({ problems: problems.slice(0, 10) }, 'sockets of removed backends not ended');
