@@ -142,6 +142,9 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 	result = sock_choose(ctx, addr, ctx->user_port, seed, choice);
 	if (result == LB_NOT_A_SERVICE || result == LB_PACKET_PATH)
 		return 0;
+	/* It may be an answer: a process of this node serves another one, which appears as the service's address. */
+	if (result == -DROP_REASON_UNDEFINED_PORT && !is_connect)
+		return 0;
 	if (result < 0) {
 		*verdict = sock_refuse(ctx, addr, result);
 		return 0;
