@@ -151,24 +151,24 @@ describe('a cluster whose objects come from an API server', () => {
 
 	it('follows the pod CIDRs of its own Node', async () => {
 		const node = cluster().node(2);
-		const podCIDRs = ['10.244.2.0/24', 'fd00:244:2::/64'];
-		const patch = (cidrs: string[]) =>
-			cluster().api.patch('Node', node.name, { spec: { podCIDR: cidrs[0], podCIDRs: cidrs } });
-		patch(['10.244.77.0/24', podCIDRs[1] as string]);
+		const podCIDRs = ['10.244.77.0/24', node.addresses.podCidr6];
+		cluster().api.patch('Node', node.name, { spec: { podCIDR: podCIDRs[0], podCIDRs } });
 		let tries = 0;
-		const pod = await eventually('a new pod gets its address from the new CIDR', async () => {
-			const made = await cluster().createPod({ node, name: `moved-${tries++}` });
-			if (made.addresses.IPv4?.startsWith('10.244.77.')) return made;
-			await cluster().deletePod(made);
-			throw new Error(`it has ${made.addresses.IPv4}`);
-		});
+		// the CIDR is a constant of the programs: all of them are loaded anew
+		const pod = await eventually(
+			'a new pod gets its address from the new CIDR',
+			async () => {
+				const made = await cluster().createPod({ node, name: `moved-${tries++}` });
+				if (made.addresses.IPv4?.startsWith('10.244.77.')) return made;
+				await cluster().deletePod(made);
+				throw new Error(`it has ${made.addresses.IPv4}`);
+			},
+			{ timeoutMs: 60_000, intervalMs: 500 },
+		);
 		await pod.startEcho();
 		await eventually('it is reached from the other node', async () => {
-			const { ok } = await ask(pods.a1, { mode: 'tcp', host: pod.address('IPv4'), port: ECHO_PORT, timeoutMs: 500 });
+			const { ok } = await ask(pods.a1, { mode: 'tcp', host: pod.address('IPv4'), port: ECHO_PORT, timeoutMs: 300 });
 			if (ok !== 1) throw new Error('no answer');
 		});
-		await cluster().deletePod(pod);
-		patch(podCIDRs);
-		await eventually('the pods of before are reached again', () => reaches(['a2', 'b1']));
 	});
 });
