@@ -34,7 +34,7 @@ const BPF_F_NO_PREALLOC = 1;
 
 describe('memory of maps', () => {
 	it('estimates what the kernel charges for every preallocated map within a twentieth', async () => {
-		const object = BpfObject.open(join(BPF_OUTPUT, 'sock_lb.bpf.o'));
+		const object = BpfObject.open(join(BPF_OUTPUT, 'xdp_lb.bpf.o'));
 		try {
 			await object.load();
 			const actual = charged();

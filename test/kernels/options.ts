@@ -38,6 +38,7 @@ const OPTION_SETS: readonly OptionSet[] = [
 	{ title: 'no masquerade', settings: noMasquerade },
 	{ title: 'no tunnel', settings: noTunnel },
 	{ title: 'no events', settings: { events: 0 } },
+	{ title: 'direct server return', settings: { northSouth: 1 } },
 	{ title: 'IPv4 only', settings: noV6 },
 	{ title: 'IPv6 only', settings: noV4 },
 	{
@@ -87,6 +88,7 @@ async function tryOne(set: OptionSet, features: KernelFeatures): Promise<string>
 			mapSizes: SMALL,
 			features,
 			tc: set.tc ?? 'auto',
+			xdp: true,
 		});
 		try {
 			const { attached, failed } = await datapath.activate({
@@ -94,6 +96,7 @@ async function tryOne(set: OptionSet, features: KernelFeatures): Promise<string>
 				...(settings.overlayIfindex === 0 ? {} : { overlay: settings.overlayIfindex }),
 				...(settings.hostIfindex === 0 ? {} : { hostPeer: ifindexOf('host_peer') }),
 				endpoints: [{ ifindex: ifindexOf('pod'), pinName: 'pod' }],
+				xdp: 'native',
 			});
 			if (failed.length > 0) throw new Error(failed.map((each) => each.message).join('; '));
 			if (set.replace) await datapath.reload(settings);
