@@ -315,7 +315,7 @@ function compareWrites(
 	for (const step of compiled.plan(world)) {
 		compiled.maps.apply(step, () => {
 			for (const flow of flows) {
-				if (found !== undefined || flow.from === flow.to || isMixed(world, op, flow)) continue;
+				if (found !== undefined || flow.from === flow.to) continue;
 				const now = compiled.verdict(world, flow);
 				for (const direction of ['egress', 'ingress'] as const) {
 					const [old, later] = [before.get(flow), after.get(flow)];
@@ -330,14 +330,6 @@ function compareWrites(
 		compiled.compiler.free({ sets: step.retiredSets, identities: step.retiredIdentities });
 	}
 	return found;
-}
-
-/** A changed namespace changes both ends of a flow inside it, one after the other. */
-export function isMixed(world: MutableWorld, op: FuzzOp, flow: PolicyFlow): boolean {
-	if (op.kind !== 'namespace') return false;
-	const inside = (address: Address): boolean =>
-		[...world.pods.values()].some(({ namespace, addresses }) => namespace === op.key && addresses.includes(address));
-	return inside(flow.from) && inside(flow.to);
 }
 
 export interface FuzzOptions {

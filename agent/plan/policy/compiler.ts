@@ -113,7 +113,11 @@ export class PolicyCompiler {
 		if (input.peerCidrs !== undefined) this.book.setPeers(input.peerCidrs);
 		if (input.ownAddresses !== undefined) this.book.setOwnAddresses(input.ownAddresses);
 		for (const [name, node] of input.nodes ?? []) this.book.setNode(name, node);
-		for (const [name, namespace] of input.namespaces ?? []) this.#setNamespace(name, namespace);
+		for (const [name, namespace] of input.namespaces ?? []) {
+			this.#setNamespace(name, namespace);
+			// One at a time, and before its pods: see #settle.
+			if (this.#started) this.#settle(steps);
+		}
 		for (const [key, pod] of input.pods ?? []) this.#setPod(key, pod);
 		// At first nothing is judged yet; identities wait for the prefixes of the rules, so that they find their old numbers.
 		if (this.#started) this.#flush(steps);
@@ -215,6 +219,11 @@ export class PolicyCompiler {
 			.map((set) => ({ set, programs: this.#programs.acquire(this.#entriesOf(set.policies), set.ports) }));
 		const fresh: PolicySet[] = [];
 		const moves = [...targets].map(([local, target]) => ({ local, set: target && this.#ensureSet(target, fresh) }));
+		// New labels of a namespace change whom rules mean and whom they are about. Sets that pods leave keep their rows until they have
+		// left; a set that one pod of the namespace joins is never one that another leaves.
+		const held = this.#build.hold(
+			new Set(moves.flatMap(({ local, set }) => (local.set !== set && local.set ? [local.set] : []))),
+		);
 		this.#followPrefixes();
 		this.#flush(steps);
 		for (const { set, programs } of changed) this.#switchPrograms(set, programs);
@@ -224,6 +233,8 @@ export class PolicyCompiler {
 			this.#build.touchSet(set);
 		}
 		for (const { local, set } of moves) this.#move(local, set);
+		this.#flush(steps);
+		this.#build.restore(held);
 		this.#flush(steps);
 		for (const { programs } of changed) this.#programs.release(programs);
 		for (const set of new Set([...this.#leftSets, ...replaced])) if (set.pods.size === 0) this.#retire(set);

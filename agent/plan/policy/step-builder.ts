@@ -80,6 +80,26 @@ export class StepBuilder {
 		this.#retiredSets.push(set.number);
 	}
 
+	/** Puts what is known of these sets aside, until restore(). */
+	hold(sets: ReadonlySet<PolicySet>): ReadonlyMap<PolicySet, 'all' | ReadonlySet<Identity>> {
+		const held = new Map<PolicySet, 'all' | ReadonlySet<Identity>>();
+		for (const set of sets) {
+			const dirty = this.#dirty.get(set);
+			if (dirty === undefined) continue;
+			held.set(set, dirty);
+			this.#dirty.delete(set);
+		}
+		return held;
+	}
+
+	restore(held: ReadonlyMap<PolicySet, 'all' | ReadonlySet<Identity>>): void {
+		for (const [set, dirty] of held) {
+			if (dirty === 'all') this.touchSet(set);
+			// An identity may have gone meanwhile.
+			else for (const identity of dirty) if (identity.refs > 0) this.#touch(set, identity);
+		}
+	}
+
 	/** The step of everything gathered; undefined = nothing to do. */
 	finish(): PolicyStep | undefined {
 		const resolved = this.#parts.identities.resolve();
