@@ -4,6 +4,7 @@ import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
 import { k8sSuite } from './k8s.ts';
 import { policySuite } from './policy.ts';
+import { servicesTrafficSuite } from './services-traffic.ts';
 import { syncSuite } from './sync.ts';
 import { tcSuite } from './tc.ts';
 import { trafficSuite } from './traffic.ts';
@@ -13,6 +14,7 @@ export const suites: readonly Suite[] = [
 	tcSuite,
 	xdpSuite,
 	trafficSuite,
+	servicesTrafficSuite,
 	cniSuite,
 	syncSuite,
 	agentSuite,

@@ -4,6 +4,8 @@
  *
  *   traffic server PORT                                 accepts on [::]:PORT, one thread each, sends back what it gets
  *   traffic rr ADDRESS PORT MS                          one byte to and fro; prints exchanges per second
+ *   traffic answer PORT                                 accepts on [::]:PORT, in one thread; answers REQUEST_LEN bytes
+ *   traffic requests ADDRESS PORT MS PARALLEL           a connection per request, PARALLEL at a time; prints requests/s
  *   traffic connect ADDRESS PORT ADDRESS PORT ROUNDS    connects to both in turn; prints the median ns of connect() to
  * each traffic time STDIN STDOUT COMMAND [ARGUMENT]...     prints the ns from fork to the end of the command; its exit
  * code
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -141,6 +144,120 @@ static int64_t connect_once(const struct sockaddr_storage *to, socklen_t len)
 	return took;
 }
 
+enum {
+	REQUEST_LEN = 64,
+	EVENTS = 256,
+};
+
+static void watch(int queue, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.fd = fd};
+
+	if (epoll_ctl(queue, EPOLL_CTL_ADD, fd, &event) < 0)
+		die("epoll_ctl");
+}
+
+/* One request per connection; the client ends it. */
+static void answer(int fd)
+{
+	char buffer[REQUEST_LEN];
+	ssize_t n = read(fd, buffer, sizeof(buffer));
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0 || write(fd, buffer, (size_t)n) != n)
+		close(fd);
+}
+
+static _Noreturn void run_answer(const char *port)
+{
+	struct sockaddr_storage at;
+	socklen_t len = parse_address("::", port, &at);
+	int one = 1, fd = open_socket(&at), queue = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event events[EVENTS];
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (queue < 0 || bind(fd, (struct sockaddr *)&at, len) < 0 || listen(fd, 4096) < 0)
+		die("listen");
+	watch(queue, fd, EPOLLIN);
+	for (;;) {
+		int n = epoll_wait(queue, events, EVENTS, -1);
+
+		for (int i = 0; i < n; i++) {
+			int client = events[i].data.fd;
+
+			if (client == fd) {
+				client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+				if (client >= 0)
+					watch(queue, client, EPOLLIN);
+			} else {
+				answer(client);
+			}
+		}
+	}
+}
+
+/* Begins a request: the connection is being made. */
+static void request_begin(int queue, const struct sockaddr_storage *to, socklen_t len)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+	int fd = open_socket(to);
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)); /* so that no port waits */
+	if (connect(fd, (const struct sockaddr *)to, len) < 0 && errno != EINPROGRESS)
+		die("connect");
+	watch(queue, fd, EPOLLOUT);
+}
+
+/* Goes on with a request. 1 = answered. */
+static int request_go_on(int queue, const struct epoll_event *event)
+{
+	char buffer[REQUEST_LEN] = {0};
+	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
+
+	if (event->events & (EPOLLERR | EPOLLHUP))
+		die("request");
+	if (event->events & EPOLLOUT) {
+		if (write(event->data.fd, buffer, sizeof(buffer)) != sizeof(buffer) ||
+		    epoll_ctl(queue, EPOLL_CTL_MOD, event->data.fd, &next) < 0)
+			die("write");
+		return 0;
+	}
+	if (read(event->data.fd, buffer, sizeof(buffer)) != sizeof(buffer))
+		die("read");
+	close(event->data.fd);
+	return 1;
+}
+
+static int run_requests(const char *address, const char *port, int64_t ms, int parallel)
+{
+	struct sockaddr_storage to;
+	socklen_t len = parse_address(address, port, &to);
+	int queue = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event events[EVENTS];
+	int64_t start = now_ns(), end = start + ms * 1000000, done = 0;
+
+	if (queue < 0)
+		die("epoll_create1");
+	for (int i = 0; i < parallel; i++)
+		request_begin(queue, &to, len);
+	while (now_ns() < end) {
+		int n = epoll_wait(queue, events, EVENTS, 5000);
+
+		if (n <= 0)
+			die("no answer");
+		for (int i = 0; i < n; i++) {
+			if (!request_go_on(queue, &events[i]))
+				continue;
+			done++;
+			request_begin(queue, &to, len);
+		}
+	}
+	printf("%.1f\n", (double)done * 1e9 / (double)(now_ns() - start));
+	return 0;
+}
+
 static int compare(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -200,11 +317,16 @@ int main(int argc, char **argv)
 		run_server(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "rr") == 0)
 		return run_rr(argv[2], argv[3], atoll(argv[4]));
+	if (argc == 3 && strcmp(argv[1], "answer") == 0)
+		run_answer(argv[2]);
+	if (argc == 6 && strcmp(argv[1], "requests") == 0)
+		return run_requests(argv[2], argv[3], atoll(argv[4]), atoi(argv[5]));
 	if (argc == 7 && strcmp(argv[1], "connect") == 0 && atoi(argv[6]) > 0)
 		return run_connect(argv + 2, atoi(argv[6]));
 	if (argc >= 5 && strcmp(argv[1], "time") == 0)
 		return run_time(argv[2], argv[3], argv + 4);
-	fprintf(stderr, "usage: traffic server PORT | rr ADDRESS PORT MS | connect ADDRESS PORT ADDRESS PORT ROUNDS | "
+	fprintf(stderr, "usage: traffic server PORT | rr ADDRESS PORT MS | answer PORT | "
+			"requests ADDRESS PORT MS PARALLEL | connect ADDRESS PORT ADDRESS PORT ROUNDS | "
 			"time STDIN STDOUT COMMAND [ARGUMENT]...\n");
 	return 2;
 }
