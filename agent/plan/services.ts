@@ -12,7 +12,7 @@ import type { HostPort } from '../model/host-port.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import type { Service, ServicePort } from '../model/service.ts';
 import { serviceKey } from '../model/service.ts';
-import type { Backend, EndpointChoice } from './endpoints.ts';
+import type { Backend } from './endpoints.ts';
 import { backendKey, chooseEndpoints } from './endpoints.ts';
 import { maglevSize } from './maglev.ts';
 import type { SourceSet } from './services-sources.ts';
@@ -240,7 +240,13 @@ function planPort(
 	return {
 		name: `${serviceKey(service)}:${port.name}/${port.protocol}/${family}`,
 		rank: rankOf(service),
-		frontends: frontendsOf(service, port, { ...addresses, node: nodeAddresses }, choice, cluster, outer, context),
+		frontends: frontendsOf(service, port, {
+			addresses: { ...addresses, node: nodeAddresses },
+			anyEndpoints: choice.anyEndpoints,
+			clusterFlags: cluster.flags,
+			externalFlags: outer.flags,
+			localAddresses: context.node.localAddresses,
+		}),
 		all: choice.all,
 		allTable: cluster.table,
 		external: hasExternal ? external : choice.all,
@@ -254,25 +260,27 @@ function planPort(
 
 const NO_BACKENDS: readonly Backend[] = [];
 
-function frontendsOf(
-	service: Service,
-	port: ServicePort,
-	addresses: FamilyAddresses,
-	choice: EndpointChoice,
-	cluster: Balancing,
-	outer: Balancing,
-	context: ServicesContext,
-): readonly Frontend[] {
+interface FrontendParts {
+	readonly addresses: FamilyAddresses;
+	readonly anyEndpoints: boolean;
+	/** Of the algorithms: enum svc_flags. */
+	readonly clusterFlags: number;
+	readonly externalFlags: number;
+	readonly localAddresses: readonly Address[];
+}
+
+function frontendsOf(service: Service, port: ServicePort, parts: FrontendParts): readonly Frontend[] {
+	const { addresses, anyEndpoints, localAddresses } = parts;
 	const common =
-		(choice.anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) | (service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
+		(anyEndpoints ? SvcFlags.ANY_ENDPOINTS : 0) | (service.affinityTimeoutS === null ? 0 : SvcFlags.AFFINITY);
 	// The internal policy is about ClusterIPs only, whoever the client is, and the external one about all others and
 	// outside clients: inside clients of an external address get the whole list whatever the policies say.
 	const localInternal = service.internalPolicy === 'Local' ? SvcFlags.LOCAL_INTERNAL | SvcFlags.LOCAL_EXTERNAL : 0;
 	const localExternal = service.externalPolicy === 'Local' ? SvcFlags.LOCAL_EXTERNAL : 0;
-	const clusterFlags = common | cluster.flags | localInternal;
-	const externalFlags = common | outer.flags | localExternal;
+	const clusterFlags = common | parts.clusterFlags | localInternal;
+	const externalFlags = common | parts.externalFlags | localExternal;
 	const proto = PROTOCOL_NUMBER[port.protocol];
-	const atNode = (a: Address): boolean => context.node.localAddresses.includes(a);
+	const atNode = (a: Address): boolean => localAddresses.includes(a);
 	const sourcesOf = (a: Address): SourceSet => (addresses.loadBalancer.has(a) ? addresses.sources : ANYBODY);
 	const frontends = addresses.cluster.map((a) => frontend(a, port.port, proto, SvcScope.CLUSTER, clusterFlags, false));
 	for (const a of addresses.external) {

@@ -76,7 +76,7 @@ export function moveTables(old: Tables | undefined, goal: TableGoal, clock: Tran
 	const { current, previous } = old;
 	if (!sameTable(current, target)) return started(old, goal, target, clock);
 	if (previous === null || clock.nowMs >= old.keepUntilMs) return settled(current);
-	return { ...old, previous: tableBefore(previous, current, current, goal.members, goal.serving, true), behind: false };
+	return { ...old, previous: tableBefore({ ...goal, previous, current, next: current, young: true }), behind: false };
 }
 
 function settled(current: Table): Tables {
@@ -92,7 +92,7 @@ export function resumeTables(current: Table, previous: Table, { nowMs, transitio
 /** A change: the table in force becomes the one before. */
 function started(old: Tables, goal: TableGoal, target: Table, clock: TransitionClock): Tables {
 	const { current, previous } = old;
-	const before = tableBefore(previous ?? current, current, target, goal.members, goal.serving, false);
+	const before = tableBefore({ ...goal, previous: previous ?? current, current, next: target, young: false });
 	return sameTable(before, target) ? settled(target) : resumeTables(target, before, clock);
 }
 
@@ -107,7 +107,7 @@ function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): 
 	const wanted = new Set(goal.members.map(({ row }) => row));
 	const disputed = (slot: number): boolean => previous[slot] !== old.current[slot];
 	const current = replaceRows(old.current, wanted, staying, (slot) => (disputed(slot) ? (previous[slot] ?? 0) : 0));
-	const before = tableBefore(previous, old.current, current, staying, goal.serving, true);
+	const before = tableBefore({ ...goal, previous, current: old.current, next: current, members: staying, young: true });
 	return { ...old, current, previous: before, behind: !sameTable(current, target) };
 }
 
@@ -115,16 +115,17 @@ function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): 
  * The table to have beside `next`, made of the two that were in force: the one before as long as its backends serve.
  * Where those two disagreed all flows are remembered, and that counts only while tables disagree: there it must not
  * say the same as `next`. Tables of different sizes cannot be compared slot by slot.
- * @param young  the transition between the two goes on: then `previous` stays the one before, else `current` becomes it
+ * `young`: the transition between the two goes on, and `previous` stays the one before; else `current` becomes it.
  */
-function tableBefore(
-	previous: Table,
-	current: Table,
-	next: Table,
-	members: readonly TableMember[],
-	serving: ReadonlySet<number>,
-	young: boolean,
-): Table {
+function tableBefore(parts: {
+	readonly previous: Table;
+	readonly current: Table;
+	readonly next: Table;
+	readonly members: readonly TableMember[];
+	readonly serving: ReadonlySet<number>;
+	readonly young: boolean;
+}): Table {
+	const { previous, current, next, members, serving, young } = parts;
 	const comparable = previous.length === current.length && next.length === current.length;
 	if (!comparable) return replaceRows(young ? previous : current, serving, members, () => 0);
 	const rows = [...members.map(({ row }) => row), ...serving];
