@@ -12,8 +12,8 @@ import { serviceHealthAnswer } from './service-health.ts';
 export const BIND_FAILED = 'FailedToStartServiceHealthcheck';
 
 export interface ServiceHealthOptions {
-	/** Whether the service maps follow the cluster; asked at every request. */
-	readonly proxyHealthy: () => boolean;
+	/** Whether the maps follow the cluster for a service ('namespace/name'); asked at every request. */
+	readonly proxyHealthy: (owner: string) => boolean;
 	/** Called with the problems whenever they change. */
 	readonly onProblems?: (problems: readonly string[]) => void;
 	/** Default: a real socket. */
@@ -106,7 +106,7 @@ export class ServiceHealthServers {
 	#answer(owner: string, key: string) {
 		const plan = this.#plans.get(owner)?.find((each) => each.key === key);
 		if (plan === undefined) return { status: 503, body: 'no longer served here\n' };
-		return serviceHealthAnswer(plan, this.#options.proxyHealthy());
+		return serviceHealthAnswer(plan, this.#options.proxyHealthy(owner));
 	}
 
 	#report(problems: readonly string[]): void {

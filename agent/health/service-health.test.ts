@@ -140,11 +140,11 @@ class FakeSockets {
 	};
 }
 
-function start(healthy = true) {
+function start(healthy: (owner: string) => boolean = () => true) {
 	const sockets = new FakeSockets();
 	const reported: (readonly string[])[] = [];
 	const servers = new ServiceHealthServers({
-		proxyHealthy: () => healthy,
+		proxyHealthy: healthy,
 		listen: sockets.listen,
 		onProblems: (problems) => reported.push(problems),
 	});
@@ -175,6 +175,14 @@ describe('ServiceHealthServers', () => {
 		await set('shop/web', { ...PLAN, localEndpoints: 0 });
 		expect(await sockets.open.get(PLAN.key)?.()).toMatchObject({ status: 503 });
 		expect(sockets.log).toEqual(['+192.168.0.1|32000']);
+	});
+
+	it('answer 503 for a service that is not in force although the node is well', async () => {
+		const { sockets, set } = start((owner) => owner !== 'shop/web');
+		await set('shop/web', PLAN);
+		await set('shop/zoo', { ...PLAN, key: '192.168.0.1|32001', port: 32001, name: 'zoo' });
+		expect(await sockets.open.get(PLAN.key)?.()).toMatchObject({ status: 503 });
+		expect(await sockets.open.get('192.168.0.1|32001')?.()).toMatchObject({ status: 200 });
 	});
 
 	it('name a port that cannot be opened as Kubernetes does, try it again at each sync and tell when it works', async () => {

@@ -3,7 +3,7 @@ import { clusterOf, endpoint, service, slice } from '../../test/lib/cluster-buil
 import { judgeProxyHealth } from './proxy-health.ts';
 import { SyncTracker } from './sync-tracker.ts';
 
-const DONE = { problems: [], full: false, tookMs: 1 };
+const DONE = { problems: [], refused: [], full: false, tookMs: 1 };
 
 /** A tracker with a clock that is set by hand, and what it has reported. */
 function tracked(families: readonly (4 | 6)[] = [4, 6]) {
@@ -95,6 +95,18 @@ describe('changes on their way into force', () => {
 		tracker.finished({ ...DONE, problems: ['map services: full'] });
 		const sync = tracker.families().get('IPv4');
 		expect(sync).toMatchObject({ serviceChanges: { pending: 1 }, lastUpdatedMs: 1_000_005, oldestQueuedMs: 1_000_005 });
+	});
+
+	it('are done when all that is left found no room: the node serves the others', () => {
+		const { store, tracker, pass } = synced();
+		store.delete('Service', 'default/old');
+		tracker.changed(['default/old'], store);
+		pass(5);
+		const refused = { ...DONE, problems: ['default/web: map services is full'], refused: ['default/web'] };
+		tracker.finished({ ...refused, problems: [...refused.problems, 'map slots: EPERM'] });
+		expect(tracker.families().get('IPv4')?.serviceChanges.pending).toBe(1);
+		tracker.finished(refused);
+		expect(tracker.families().get('IPv4')?.serviceChanges.pending).toBe(0);
 	});
 
 	it('cost a bounded memory while nothing can be programmed', () => {

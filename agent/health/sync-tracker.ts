@@ -14,6 +14,8 @@ import { familyName, judgeProxyHealth } from './proxy-health.ts';
 export interface SyncReport {
 	/** Empty = everything is in force. */
 	readonly problems: readonly string[];
+	/** Owners that found no room in a map, each with a problem of its own. Waiting does not help them, and all others are served. */
+	readonly refused: readonly string[];
 	/** The maps were compared as a whole. */
 	readonly full: boolean;
 	readonly tookMs: number;
@@ -142,7 +144,7 @@ export class SyncTracker {
 		for (const [family, state] of this.#families) {
 			const done = state.pending.filter(({ order }) => order <= began);
 			if (done.length > 0 || report.full) this.#observer.onSync(family, report.tookMs / 1000, report.full);
-			if (report.problems.length > 0) continue;
+			if (report.problems.length > report.refused.length) continue;
 			state.pending = state.pending.slice(done.length);
 			state.lastUpdatedMs = nowMs;
 			for (const triggeredMs of done.flatMap(({ triggersMs }) => triggersMs)) {

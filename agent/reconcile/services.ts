@@ -19,6 +19,8 @@ export interface ReconcileReport {
 	readonly ops: number;
 	/** What could not be done; empty = the maps are as wanted. */
 	readonly problems: readonly string[];
+	/** Owners that found no room; each has a problem too. All others are in force. */
+	readonly refused: readonly string[];
 	/** The maps were read and compared as a whole. */
 	readonly full: boolean;
 	readonly tookMs: number;
@@ -129,7 +131,7 @@ export class ServicesReconciler {
 			wanted = this.#plansOf(diff.refused.keys());
 		}
 		for (const [owner, reason] of this.#refused) problems.push(`${owner}: ${reason}`);
-		return { ops, problems, full, tookMs: this.#now() - start };
+		return { ops, problems, refused: [...this.#refused.keys()], full, tookMs: this.#now() - start };
 	}
 
 	#clock() {

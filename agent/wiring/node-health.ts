@@ -34,6 +34,8 @@ export class NodeHealth {
 	readonly #servers: readonly SteadyServer[];
 	readonly #services: ServiceHealthServers;
 	#context: HealthContext | undefined;
+	/** Services that found no room: nobody is to send their traffic here. */
+	#refused: ReadonlySet<string> = new Set();
 
 	/** @throws CONFIG_INVALID */
 	constructor(options: NodeHealthOptions) {
@@ -49,7 +51,7 @@ export class NodeHealth {
 			this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),
 		];
 		this.#services = new ServiceHealthServers({
-			proxyHealthy: () => this.tracker.health().healthy,
+			proxyHealthy: (owner) => this.tracker.health().healthy && !this.#refused.has(owner),
 			onProblems: (problems) => {
 				if (problems.length > 0) log.warn({ problems }, 'health checks of services not served');
 				else log.info('health checks of services served again');
@@ -87,6 +89,7 @@ export class NodeHealth {
 
 	/** A run of the services reconciler has ended. */
 	onSync(report: SyncReport): void {
+		this.#refused = new Set(report.refused);
 		this.tracker.finished(report);
 	}
 
