@@ -8,6 +8,7 @@ import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SockRevKey } from '../../native/abi/generated.ts';
 import { BpfLink, type CgroupAttachType, RingBuffer } from '../../native/index.ts';
 import { cgroupMount } from '../lib/cluster/scope.ts';
 import { makeDevices } from '../lib/dataplane/devices.ts';
@@ -15,6 +16,7 @@ import { Objects } from '../lib/dataplane/objects.ts';
 import { flat, worldConfig, worldRows } from '../lib/dataplane/rows.ts';
 import type { Row, WorldFixture } from '../lib/dataplane/types.ts';
 import { serve } from '../lib/netns-process.ts';
+import { addressText } from '../lib/packet.ts';
 
 /** What a client saw: who it believes it talks to, what it was told; or why it failed. */
 export interface Seen {
@@ -23,6 +25,19 @@ export interface Seen {
 	readonly error?: string;
 }
 
+/** tcp and udp connect, sendto does not. */
+export interface Attempt {
+	readonly mode: 'tcp' | 'udp' | 'sendto';
+}
+
+/** Neither = the destination was left as it is. */
+export interface Attempted {
+	readonly backend?: string;
+	readonly error?: string;
+}
+
+/** A refusal by the programs comes with the call itself. */
+const ATTEMPT_MS = 10;
 const HOOKS = ['connect', 'sendmsg', 'recvmsg', 'getpeername'] as const;
 const TIMEOUT_MS = 2000;
 
@@ -72,7 +87,10 @@ class Worker {
 
 	/** A TCP and a UDP server that answer with their own address and port. */
 	listen(address: string, port: number): Promise<void> {
-		const server = createServer((socket) => socket.end(peerText(socket.localAddress, socket.localPort)));
+		const server = createServer((socket) => {
+			socket.on('error', () => undefined); // the client may be gone already
+			socket.end(peerText(socket.localAddress, socket.localPort));
+		});
 		const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
 		udp.on('message', (_, from) => udp.send(peerText(address, port), from.port, from.address));
 		return new Promise((done) => {
@@ -125,6 +143,47 @@ class Worker {
 			}) as () => void);
 		});
 		return seen.finally(() => socket.close());
+	}
+
+	/** Makes one attempt and says what the programs did with it before any packet arrived anywhere. */
+	async attempt(mode: Attempt['mode'], address: string, port: number): Promise<Attempted> {
+		const before = new Set(this.#rememberedKeys());
+		const { socket, error } = await this.#open(mode, address, port);
+		const made = this.#rememberedKeys().find((key) => !before.has(key));
+		socket();
+		if (error !== undefined) return { error };
+		if (made === undefined) return {};
+		const { addr, port: backendPort } = SockRevKey.decode(new Uint8Array(Buffer.from(made, 'latin1')));
+		return { backend: peerText(addressText(addr), backendPort) };
+	}
+
+	#rememberedKeys(): string[] {
+		return this.entries('sock_rev').map(({ key }) => Buffer.from(key).toString('latin1'));
+	}
+
+	/** Returns when the call that the programs see has been made. */
+	#open(mode: Attempt['mode'], host: string, port: number): Promise<{ socket: () => void; error?: string }> {
+		return new Promise((done) => {
+			if (mode === 'tcp') {
+				const socket = connect({ host, port });
+				const close = (): void => void socket.destroy();
+				socket.on('error', (error: NodeJS.ErrnoException) => done({ socket: close, error: error.code ?? '' }));
+				socket.on('connect', () => done({ socket: close }));
+				setTimeout(() => done({ socket: close }), ATTEMPT_MS);
+				return;
+			}
+			const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+			const close = (): void => void socket.close();
+			const finish = (error?: NodeJS.ErrnoException | null): void =>
+				done({ socket: close, ...(error && { error: error.code ?? error.message }) });
+			socket.on('error', finish);
+			if (mode === 'udp') socket.connect(port, host, finish as () => void);
+			else socket.send('?', port, host, finish);
+		});
+	}
+
+	delete(map: string, key: Uint8Array): boolean {
+		return this.#objects.map(map).delete(key);
 	}
 
 	entries(map: string): Row[] {

@@ -19,7 +19,8 @@ const CLIENTS: readonly (readonly [ProbeClient['kind'], PlaceName])[] = [
 	['outside', 'pod3'],
 	['outside', 'gone'],
 ];
-const FEW_CLIENTS = CLIENTS.filter(([, place]) => place === 'podA' || place === 'world');
+const FEW: readonly PlaceName[] = ['podA', 'node', 'world'];
+const FEW_CLIENTS = CLIENTS.filter(([, place]) => FEW.includes(place));
 
 /** Destinations worth asking for. */
 export function targetsOf(world: RulesWorld): Target[] {
