@@ -9,6 +9,8 @@
 
 enum nat_limits {
 	NAT_PORT_TRIES = 64,
+	NAT_FREE_TRIES = 16, /* of these before ports of finished flows are taken */
+	NAT_GRACE_S = 2,     /* an entry is made a moment before its flow's */
 };
 
 INLINE addr_t node_addr(__u8 family)
@@ -35,8 +37,28 @@ INLINE void nat_key(const struct pkt *p, __be16 nat_port, struct ct_key *key)
 }
 
 /*
+ * Is the flow that holds a port to the destination of `p` over? Its entries say so until they are collected, or are gone. Echo
+ * identifiers are left to the collector.
+ */
+NOINLINE int nat_is_over(const struct pkt *p, const struct nat_entry *holder)
+{
+	struct pkt flow = {
+		.dst = p->dst, .sport = holder->port, .dport = p->dport, .proto = p->proto, .family = p->family};
+	struct ct_entry *entry;
+
+	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
+		return 0;
+	flow.src = *addr_of((void *)holder->addr);
+	entry = ct_lookup(&flow);
+	if (entry)
+		return !!(entry->flags & CT_FLAG_CLOSING);
+	return jiffies32() - holder->last_seen > NAT_GRACE_S * cfg_hz;
+}
+
+/*
  * Finds a free port for the flow in `p` (already with the backend as destination). Keeps the pod's own port where it is in
- * range. Returns the port in network order, or 0 when none of NAT_PORT_TRIES is free.
+ * range. Among many connections to one destination, those that are over give their ports to new ones. Returns the port in network
+ * order, or 0 when none of NAT_PORT_TRIES is to be had.
  */
 NOINLINE __u32 nat_allocate(const struct pkt *p)
 {
@@ -54,6 +76,14 @@ NOINLINE __u32 nat_allocate(const struct pkt *p)
 
 		nat_key(p, port, &key);
 		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) == 0) {
+			count(METRIC_NAT_CREATED);
+			return port;
+		}
+		if (i < NAT_FREE_TRIES)
+			continue;
+		struct nat_entry *holder = bpf_map_lookup_elem(&fl_nat_1, &key);
+
+		if (holder && nat_is_over(p, holder) && bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_ANY) == 0) {
 			count(METRIC_NAT_CREATED);
 			return port;
 		}

@@ -239,6 +239,20 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 		expectVerdict(other, await node.fromPod(POD_A, other), VERDICT.REDIRECT);
 	});
 
+	it('gives the port of a connection that is over to a new one when no other is left', async () => {
+		for (let i = 0; i <= SNAT.max - SNAT.min; i++) await node.fromPod(POD_A, world(x, 41000 + i));
+		const over = SNAT.min + 2;
+		const reset = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport: over, flags: 'RA', seq: 1, ack: 2 }));
+		expectVerdict(reset, await node.fromUplink(reset), VERDICT.REDIRECT);
+		const next = await node.fromPod(POD_A, world(x, 42000));
+		expect(await outPort(next)).toBe(over);
+		const late = world(x, 42001);
+		expectDrop(late, await node.fromPod(POD_A, late), DropReason.NAT_EXHAUSTED);
+		const answer = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport: over, flags: 'SA', seq: 1, ack: 2 }));
+		const got = expectVerdict(answer, await node.fromUplink(answer), VERDICT.REDIRECT);
+		expect(layerOf(got, 'tcp').dport).toBe(42_000);
+	});
+
 	it('keeps the pod address towards exempted networks, nodes and pods of other nodes', async () => {
 		for (const target of [x.native, x.pod2, x.pod3, x.node3]) {
 			const sent = world(x, 43000, 'S', target);
