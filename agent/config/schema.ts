@@ -121,7 +121,12 @@ export const CONFIG_KEYS = {
 		'snat',
 		"outside clients whose backend is on another node: the node's address as source, or direct server return",
 	),
-	dsr: key('text', z.enum(['ipip']), 'ipip', 'envelope of direct server return'),
+	dsr: key(
+		'text',
+		z.enum(['ipip', 'vxlan']),
+		'ipip',
+		'envelope of direct server return: IP in IP, or the VXLAN of routing vxlan',
+	),
 	masquerade: key('value', z.boolean(), true, "pods reach the outside with the node's address"),
 	socketLb: key('value', z.boolean(), true, 'translate services at connect() of every process of the node'),
 	nodePortAddresses: key(

@@ -47,6 +47,17 @@ export interface DataplaneOptions {
 	readonly clock: JiffiesClock;
 }
 
+/** How packets from outside get to backends on other nodes. */
+function northSouthOf({ northSouth, dsr, routing }: Config, devices: Devices): number {
+	if (northSouth === 'snat') return NorthSouth.SNAT;
+	if (dsr === 'ipip') return NorthSouth.IPIP;
+	if (devices.overlay !== null) return NorthSouth.VXLAN;
+	throw new FairleadError(
+		'CONFIG_CONFLICT',
+		`cannot return directly through VXLAN: routing ${routing} has no overlay device; set dsr: ipip`,
+	);
+}
+
 const NO_ADDRESS = new Uint8Array(16);
 const EVENTS_PER_SECOND = 100;
 
@@ -96,7 +107,7 @@ export function datapathSettings(
 		masquerade4: config.masquerade ? 1 : 0,
 		masquerade6: config.masquerade ? 1 : 0,
 		sockLb: config.socketLb ? 1 : 0,
-		northSouth: config.northSouth === 'dsr' ? NorthSouth.IPIP : NorthSouth.SNAT,
+		northSouth: northSouthOf(config, devices),
 		eventRate: EVENTS_PER_SECOND,
 	};
 }

@@ -135,6 +135,13 @@ INLINE __u32 dsr_envelope_len(const addr_t *target)
 	return addr_is_ipv4(target) ? IPV4_MIN_LEN : IPV6_LEN;
 }
 
+/* IP bytes that the way to a node takes. */
+INLINE __u32 dsr_outer_len(const addr_t *target)
+{
+	/* UDP and VXLAN header and the inner link header */
+	return dsr_envelope_len(target) + (cfg_north_south == NORTH_SOUTH_VXLAN ? 8 + 8 + ETH_LEN : 0);
+}
+
 /* The header that a packet has now, as the envelope's content. */
 INLINE void dsr_describe(struct __sk_buff *skb, const struct pkt *p, struct dsr_envelope *e)
 {
@@ -146,13 +153,26 @@ INLINE void dsr_describe(struct __sk_buff *skb, const struct pkt *p, struct dsr_
 	e->len = p->ip_len;
 }
 
+/* Through the overlay device; the tag goes into the source address. Returns a verdict. */
+INLINE int dsr_send_vxlan(struct __sk_buff *skb, struct pkt *p, const struct dsr_envelope *e)
+{
+	struct mac mac = mac_config(cfg_overlay_mac);
+	struct ethhdr from = {};
+
+	dsr_mark(&from, e->tag);
+	if (rewrite_macs(skb, mac.bytes, from.h_source) < 0 || forward_set_tunnel_to(skb, &e->target) < 0)
+		return drop(skb, p, DROP_REASON_TUNNEL_KEY, HOOK_FROM_UPLINK);
+	count(METRIC_FORWARDED_PACKETS);
+	return bpf_redirect(cfg_overlay_ifindex, 0);
+}
+
 /* In an envelope to scratch->dsr.target, which is told of scratch->dsr.hint unless that is zero. Returns a verdict. */
 NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 {
 	struct dsr_packet *in = &scratch->dsr;
 	struct pkt *p = &scratch->pkt;
 	struct dsr_envelope e;
-	__u32 len = dsr_envelope_len(&in->target);
+	__u32 len = dsr_outer_len(&in->target);
 
 	if (rewrite_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, HOOK_FROM_UPLINK);
@@ -167,6 +187,8 @@ NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 	}
 	e.target = in->target;
 	e.tag = in->tag;
+	if (cfg_north_south == NORTH_SOUTH_VXLAN)
+		return dsr_send_vxlan(skb, p, &e);
 	if (dsr_close(skb, &e, 1))
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, HOOK_FROM_UPLINK);
 	count(METRIC_FORWARDED_PACKETS);
@@ -177,8 +199,11 @@ NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 INLINE int dsr_forward(struct __sk_buff *skb, struct scratch *scratch)
 {
 	struct pkt *p = &scratch->pkt;
-	__u32 len = dsr_envelope_len(&scratch->dsr.target);
+	__u32 len = dsr_outer_len(&scratch->dsr.target);
 
+	if (skb->ifindex == cfg_overlay_ifindex && (p->ttl <= 1 || forward_wire_len(skb, p) + len > cfg_uplink_mtu))
+		return drop(skb, p, DROP_REASON_FRAG_NEEDED,
+			    HOOK_FROM_OVERLAY); /* was judged where it came from outside */
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(HOOK_FROM_UPLINK));
 	if (forward_wire_len(skb, p) + len > cfg_uplink_mtu)
@@ -323,9 +348,14 @@ GLOBAL int dsr_open(struct __sk_buff *skb)
 	family = dsr_family_inside(outer.proto);
 	if (dsr_read_header(skb, off + strip, family, &inner))
 		return 1;
-	in->tag = outer.tag & DSR_TAG_MASK;
-	in->final = !!(outer.tag & DSR_TAG_FINAL);
-	if (dsr_is_envelope(inner.proto)) {
+	if (in->received) { /* the overlay was the envelope: this is what names another backend */
+		in->hint = outer.dst;
+		in->hint_tag = outer.tag & DSR_TAG_MASK;
+	} else {
+		in->tag = outer.tag & DSR_TAG_MASK;
+		in->final = !!(outer.tag & DSR_TAG_FINAL);
+	}
+	if (!in->received && dsr_is_envelope(inner.proto)) {
 		in->hint = inner.dst;
 		in->hint_tag = inner.tag & DSR_TAG_MASK;
 		strip += inner.len;

@@ -100,10 +100,10 @@ INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_
 }
 
 /* Tells the overlay device where to send. The address is IPv4-mapped for an IPv4 underlay. */
-INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
+INLINE int forward_set_tunnel_to(struct __sk_buff *skb, const addr_t *target)
 {
 	struct bpf_tunnel_key key = {.tunnel_id = cfg_vni, .tunnel_ttl = 64};
-	addr_t outer = *addr_of((void *)node->tunnel);
+	addr_t outer = *target;
 
 	skb->mark = MARK_TUNNEL_KEY_SET;
 	if (addr_is_ipv4(&outer)) {
@@ -112,6 +112,11 @@ INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
 	}
 	__builtin_memcpy(key.remote_ipv6, &outer, 16);
 	return bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_TUNINFO_IPV6);
+}
+
+INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)
+{
+	return forward_set_tunnel_to(skb, addr_of((void *)node->tunnel));
 }
 
 /* To another node: through the overlay device, or over the shared link with the kernel's neighbour entry. */

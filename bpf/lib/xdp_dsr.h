@@ -26,8 +26,11 @@ INLINE struct xdp_node *xdp_node_of(const struct backend *backend)
 	return xdp_node_at(*(const volatile struct peer_ref *)&backend->peer);
 }
 
+/* IP bytes that the envelope takes; 0 = XDP has none for this node. */
 INLINE __u32 dsr_overhead(const struct xdp_node *node)
 {
+	if (cfg_north_south == NORTH_SOUTH_VXLAN)
+		return xdp_tunnel_is_ipv4(node) ? sizeof(struct xdp_vxlan) : 0;
 	return xdp_tunnel_is_ipv4(node) ? IPV4_MIN_LEN : IPV6_LEN;
 }
 
@@ -74,7 +77,7 @@ NOINLINE int dsr_push_alternative(struct xdp_md *ctx, struct xdp_pkt *p, __u32 a
 
 	if (!node)
 		return 1;
-	overhead = dsr_overhead(node);
+	overhead = xdp_tunnel_is_ipv4(node) ? IPV4_MIN_LEN : IPV6_LEN;
 	if (p->ip_len + overhead > room)
 		return 1;
 	if (xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, dsr_tag(backend)))
@@ -138,6 +141,7 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 	struct svc_entry *svc;
 	struct backend *backend;
 	struct xdp_node *node;
+	__u32 overhead;
 
 	*addr_of(key.addr) = p->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
@@ -149,12 +153,17 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 	if (!backend)
 		return XDP_PASS;
 	node = xdp_node_of(backend);
-	if (!node || p->ip_len + dsr_overhead(node) > node->mtu || xdp_take_hop(ctx, p->family))
+	if (!node)
+		return XDP_PASS;
+	overhead = dsr_overhead(node);
+	if (!overhead || p->ip_len + overhead > node->mtu || xdp_take_hop(ctx, p->family))
 		return XDP_PASS;
 	p->proto = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	if (choice.alternative)
-		dsr_push_alternative(ctx, p, choice.alternative, node->mtu - dsr_overhead(node));
-	if (xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, dsr_tag(backend)))
+		dsr_push_alternative(ctx, p, choice.alternative, node->mtu - overhead);
+	if (cfg_north_south == NORTH_SOUTH_VXLAN
+		    ? xdp_push_vxlan(ctx, node, p->tos, p->ip_len, dsr_tag(backend), p->sport ^ p->dport)
+		    : xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, dsr_tag(backend)))
 		return xdp_drop(ctx, p, DROP_REASON_REWRITE_FAILED); /* no headroom */
 	count(METRIC_FORWARDED_PACKETS);
 	return xdp_send(ctx, node);

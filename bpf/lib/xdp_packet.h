@@ -136,6 +136,49 @@ INLINE int xdp_push_ip(struct xdp_md *ctx, const struct xdp_node *node, __u8 pro
 	return 0;
 }
 
+/* What VXLAN over IPv4 puts in front of a frame. */
+struct xdp_vxlan {
+	struct ethhdr eth;
+	struct iphdr ip;
+	__be16 source;
+	__be16 dest;
+	__be16 len;
+	__sum16 check; /* 0 = none (RFC 7348 section 5) */
+	__be32 flags;
+	__be32 vni;
+} __attribute__((packed));
+_Static_assert(sizeof(struct xdp_vxlan) == 50, "RFC 7348 section 5");
+
+/*
+ * The frame as it is through the overlay of an IPv4 network. The tag goes into the inner source address (dsr_mark). `entropy` spreads flows
+ * over the network's paths. 0 or 1.
+ */
+INLINE int xdp_push_vxlan(struct xdp_md *ctx, const struct xdp_node *node, __u8 tos, __u16 len, __u16 tag,
+			  __u32 entropy)
+{
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct xdp_vxlan)) < 0)
+		return 1;
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct xdp_vxlan *outer = data;
+	struct ethhdr *inner = data + sizeof(*outer);
+	struct mac mac = mac_config(cfg_overlay_mac);
+
+	if ((void *)(inner + 1) > data_end)
+		return 1;
+	mac_copy(inner->h_dest, mac.bytes);
+	dsr_mark(inner, tag);
+	xdp_fill_macs(data, node, ETH_IPV4);
+	dsr_fill_ipv4(data + ETH_LEN, addr_ipv4(addr_of((void *)node->source)),
+		      addr_ipv4(addr_of((void *)node->tunnel)), L4_PROTO_UDP, tos, len + sizeof(*outer), 0);
+	outer->source = bpf_htons(0xc000 | (entropy & 0x3fff));
+	outer->dest = bpf_htons(cfg_vxlan_port);
+	outer->len = bpf_htons(len + sizeof(*outer) - IPV4_MIN_LEN);
+	outer->check = 0;
+	outer->flags = bpf_htonl(0x08000000);
+	outer->vni = bpf_htonl(cfg_vni << 8);
+	return 0;
+}
+
 /* Sends the frame by the node's device. */
 INLINE int xdp_send(struct xdp_md *ctx, const struct xdp_node *node)
 {

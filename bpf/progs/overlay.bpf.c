@@ -37,6 +37,10 @@ INLINE int check_overlay_sender(struct __sk_buff *skb, struct peer_ref from)
 	if (node && addr_equal(addr_of(node->tunnel), &outer))
 		return 0;
 	peer_resolve(&outer, &sender);
+	/* What another node balances comes from outside the cluster. */
+	if (cfg_north_south == NORTH_SOUTH_VXLAN && dsr_was_received() && sender.peer.kind == PEER_KIND_REMOTE_NODE &&
+	    (from.kind == PEER_KIND_WORLD || from.kind == PEER_KIND_NATIVE))
+		return 0;
 	return sender.peer.kind == PEER_KIND_REMOTE_NODE ? -DROP_REASON_TUNNEL_INNER_SOURCE
 							 : -DROP_REASON_TUNNEL_SOURCE;
 }
@@ -52,11 +56,18 @@ int from_overlay(struct __sk_buff *skb)
 	if (!scratch)
 		return VERDICT_DROP;
 	p = &scratch->pkt;
-	if (dsr_on()) /* of the last packet that came by the uplink */
-		__builtin_memset(&scratch->dsr, 0, sizeof(scratch->dsr));
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
 		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_OVERLAY);
+	if (dsr_on())
+		dsr_begin(skb, &scratch->dsr);
+	if (cfg_north_south == NORTH_SOUTH_VXLAN && !err && scratch->dsr.received && dsr_is_envelope(p->proto)) {
+		err = dsr_open(skb);
+		if (!err)
+			err = dsr_parse_content(skb, p);
+		if (err > 0)
+			err = -DROP_REASON_INVALID_PACKET;
+	}
 	if (err < 0)
 		return drop(skb, p, err, HOOK_FROM_OVERLAY);
 	bpf_skb_change_type(skb, TYPE_HOST);

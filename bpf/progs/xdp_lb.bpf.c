@@ -36,7 +36,7 @@ INLINE int has_snat(void)
 /* A packet to a service's own address. */
 INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p)
 {
-	if (cfg_north_south == NORTH_SOUTH_IPIP)
+	if (cfg_north_south == NORTH_SOUTH_IPIP || cfg_north_south == NORTH_SOUTH_VXLAN)
 		return dsr_forward(ctx, p);
 	return cfg_north_south == NORTH_SOUTH_SNAT && has_snat() ? snat_forward(ctx, p) : XDP_PASS;
 }

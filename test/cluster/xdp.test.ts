@@ -52,10 +52,14 @@ async function sentByXdp(node: ClusterNode): Promise<number> {
 	return [...stdout.matchAll(/rx_queue_\d+_xdp_tx: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
 }
 
-describe.each(['vxlan', 'direct'] as const)('an outside client, %s routing and direct server return', (routing) => {
+describe.each([
+	{ routing: 'vxlan', dsr: 'ipip' },
+	{ routing: 'direct', dsr: 'ipip' },
+	{ routing: 'vxlan', dsr: 'vxlan' },
+] as const)('an outside client, $routing routing and direct server return by $dsr', ({ routing, dsr }) => {
 	let backend: Pod;
 	const cluster = useCluster(
-		{ routing, withoutAgents: true, config: { northSouth: 'dsr', xdp: 'native' } },
+		{ routing, withoutAgents: true, config: { northSouth: 'dsr', dsr, xdp: 'native' } },
 		async (made) => {
 			await prepareNetwork(made);
 			await made.startAgents();
