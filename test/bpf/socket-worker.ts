@@ -74,6 +74,10 @@ class Worker {
 	static async start(world: WorldFixture, addresses: readonly string[]): Promise<Worker> {
 		const devices = makeDevices(world);
 		const lines = addresses.map((a) => `addr add ${a}/${a.includes(':') ? '128 nodad' : '32'} dev lo\n`);
+		// Nobody is there to say where other nodes are, and a connection to one must not end by that.
+		for (const address of world.nodes.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])) {
+			lines.push(`neigh add ${address} lladdr 02:00:00:00:60:01 dev uplink nud permanent\n`);
+		}
 		execFileSync('ip', ['-batch', '-'], { input: lines.join(''), timeout: 5000 });
 		const objects = await Objects.load({ objects: ['sock_lb'], config: worldConfig(world, devices) });
 		for (const [map, rows] of Object.entries(worldRows(world, devices))) {
