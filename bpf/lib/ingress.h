@@ -4,7 +4,7 @@
  * addresses, and packets to local pods. Everything else is left to the stack.
  */
 #pragma once
-#include "dsr_tc.h"
+#include "dsr_receive.h"
 #include "related.h"
 
 INLINE int in_pod_net(const addr_t *a, __u8 family)

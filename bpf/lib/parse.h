@@ -73,7 +73,7 @@ struct flow_origin {
  * The packet at hand and what its flow needs, per CPU: these programs run with softirqs off and do not nest. It is not on the
  * stack, because the verifier follows every value it knows there and would walk the programs once for each kind of packet.
  */
-/* What direct server return knows of the packet at hand; see dsr_tc.h. */
+/* What direct server return knows of the packet at hand; see dsr_receive.h. */
 struct dsr_packet {
 	addr_t target;     /* tunnel address of the node it is to be sent to */
 	addr_t hint;       /* tunnel address of another node that may have the flow; zero = none */
