@@ -91,7 +91,7 @@ INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir)
 
 /* Makes entries for a new flow from outside. FLOW_MADE, FLOW_NOT_OURS or a reason. */
 INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook,
-		       struct scratch *scratch)
+		       struct scratch *scratch, int related)
 {
 	struct flow_origin origin = {.hook = hook, .client = LB_CLIENT_OUTSIDE};
 	struct ipcache_entry from;
@@ -105,6 +105,12 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 	origin.identity = from.identity;
 	if (dsr_on())
 		origin.backend = scratch->dsr.backend;
+	if (related && !in_pod_net(&p->dst, p->family) && !is_node_addr(&p->dst, p->family)) {
+		origin.client = LB_CLIENT_INSIDE; /* to the world or another node, as the flow that it is about */
+		err = related_from_node(skb, p);
+		if (err)
+			return err;
+	}
 	return flow_create(skb, &origin, scratch);
 }
 
@@ -140,7 +146,7 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		if (err)
 			return drop(skb, p, err, hook);
 	} else {
-		err = ingress_new(skb, p, check, hook, scratch);
+		err = ingress_new(skb, p, check, hook, scratch, replied && (p->flags & PKT_ICMP_ERROR));
 		if (err == FLOW_NOT_OURS)
 			return VERDICT_NEXT;
 		if (err < 0)

@@ -105,14 +105,25 @@ NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct 
 	return related_store(skb, p, q->l4_off + (echo ? 4 : side == REWRITE_SOURCE ? 0 : 2), &old, &port, 2);
 }
 
-/* An error about what a pod of this node sent as the service: to the pod, which must find its own address in the quote. */
+/* An error about what a backend sent as the service: to the backend, which must find its own packet in the quote. */
 NOINLINE int related_to_backend(struct __sk_buff *skb, struct pkt *p, struct quoted *q, const struct ct_entry *entry)
 {
-	addr_t backend = q->pkt.xlate;
+	addr_t backend = q->pkt.xlate, client = entry->flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : q->pkt.dst;
+	__be16 port = entry->snat_port ? entry->snat_port : q->pkt.dport;
 	int err;
 
 	err = related_rewrite(skb, p, q, &backend, (__u32)entry->xlate_port << 16 | REWRITE_SOURCE);
+	if (!err)
+		err = related_rewrite(skb, p, q, &client, (__u32)port << 16 | REWRITE_DESTINATION);
 	return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &backend, 0);
+}
+
+/* A translated error that leaves this node again is the node's own: whoever made it may be nobody to the next hop. */
+NOINLINE int related_from_node(struct __sk_buff *skb, struct pkt *p)
+{
+	addr_t node = node_addr(p->family);
+
+	return rewrite(skb, p, REWRITE_SOURCE, &node, 0);
 }
 
 /*
@@ -147,8 +158,7 @@ NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
 	}
 	struct ct_entry *entry = ct_lookup(&q.pkt);
 
-	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && !(entry->flags & CT_FLAG_MASQUERADE) &&
-	    ct_direction(entry, &q.pkt) == CT_DIR_REPLY)
+	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q.pkt) == CT_DIR_REPLY)
 		return related_to_backend(skb, p, &q, entry);
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;

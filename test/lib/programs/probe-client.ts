@@ -5,7 +5,7 @@
  * Modes: `tcp` a new connection per request, `udp` a new connected socket per request, `sendto` an unconnected one.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { connect, isIPv6 } from 'node:net';
+import { connect, isIPv6, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 
 export interface ProbeRequest {
@@ -17,6 +17,8 @@ export interface ProbeRequest {
 	timeoutMs: number;
 	/** Source port of the first request, the next ones count up; default any. */
 	localPort?: number;
+	/** All requests from localPort, each as soon as the one before has ended; TCP connections end by a reset then. */
+	samePort?: boolean;
 	/** Bytes of the text that is echoed; default few. */
 	size?: number;
 }
@@ -78,8 +80,17 @@ async function askTcp(probe: ProbeRequest, sent: string, peers: Set<string>): Pr
 			});
 		});
 	} finally {
-		socket.destroy();
+		if (probe.samePort) await reset(socket);
+		else socket.destroy();
 	}
+}
+
+/** Ends a connection without the wait that keeps its port from being used again. */
+async function reset(socket: Socket): Promise<void> {
+	if (socket.destroyed) return;
+	const closed = new Promise((resolve) => socket.once('close', resolve));
+	socket.resetAndDestroy();
+	await closed;
 }
 
 function sendUdp(socket: UdpSocket, probe: ProbeRequest, sent: string, peers: Set<string>): void {
@@ -112,7 +123,7 @@ async function askUdp(probe: ProbeRequest, sent: string, peers: Set<string>): Pr
 			else sendUdp(socket, probe, sent, peers);
 		});
 	} finally {
-		socket.close();
+		await new Promise<void>((resolve) => socket.close(() => resolve()));
 	}
 }
 
@@ -121,7 +132,7 @@ async function run(probe: ProbeRequest, index: number): Promise<ProbeReport> {
 	const peers = new Set<string>();
 	for (let i = 0; i < probe.count; i++) {
 		const sent = `p${index}-${i}-${process.pid}`.padEnd(probe.size ?? 0, 'x');
-		const one = probe.localPort === undefined ? probe : { ...probe, localPort: probe.localPort + i };
+		const one = probe.localPort === undefined || probe.samePort ? probe : { ...probe, localPort: probe.localPort + i };
 		try {
 			const answer = await (probe.mode === 'tcp' ? askTcp : askUdp)(one, sent, peers);
 			outcomes.add(outcomeOf(answer, sent));
