@@ -28,7 +28,7 @@ import { ReconcileLoop } from '../reconcile/loop.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
 import { FlowCollector } from './collector.ts';
-import { Dataplane } from './dataplane.ts';
+import { Dataplane, mapSizesOf } from './dataplane.ts';
 import { tidyMemory } from './memory.ts';
 import { gatherChanges } from './missed-changes.ts';
 import { NameKeeper, nodeIdentity } from './name-keeper.ts';
@@ -244,7 +244,6 @@ export class Agent {
 		const report = await dataplane.activate(() => pods.attachments());
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
 		await dataplane.refreshXdp();
-		const sizes = { ct4: values.ctMaxEntries, ...values.maps } as Record<string, number>;
 		const collector = this.#collector(dataplane, clock);
 		this.#running = {
 			dataplane,
@@ -252,7 +251,7 @@ export class Agent {
 			pods,
 			clock,
 			collector,
-			memory: plannedMemory(sizes),
+			memory: plannedMemory(mapSizesOf(values, dataplane.facts.podCidrs)),
 			facts: this.#facts(dataplane),
 		};
 		this.#follow(this.#running, missed());

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../config/config.ts';
 import { addressOfBytes } from '../model/address.ts';
-import { podNet } from './dataplane.ts';
+import { mapSizesOf, podNet } from './dataplane.ts';
 import { cgroup2Mount } from './machine.ts';
 import { primaryAddresses } from './node-facts.ts';
 
@@ -19,6 +20,29 @@ describe('constants of the programs', () => {
 
 	it('leave a family without pod addresses at zero', () => {
 		expect(mask(['10.244.1.0/24'], 6)).toBe('00'.repeat(16));
+	});
+});
+
+describe('sizes of maps', () => {
+	const sizes = (file: string, podCidrs = ['10.244.1.0/24']) => {
+		const environment = { FAIRLEAD_CONFIG: '/config' };
+		const loaded = loadConfig({ args: [], environment, readFile: () => file, hostName: () => 'node-a' });
+		if ('exit' in loaded) throw new Error(loaded.text);
+		return mapSizesOf(loaded.values, podCidrs);
+	};
+
+	it.each([
+		['{}', { ct4: 262_144, ct6: 1024 }],
+		['ctMaxEntries: 4096', { ct4: 4096, ct6: 1024 }],
+		['maps: {backends: 200000}', { ct4: 262_144, ct6: 1024, backends: 200_000, conns: 200_000 }],
+		['northSouth: dsr', { ct4: 262_144, ct6: 1024, slots: 262_144 }],
+		['northSouth: dsr\nmaps: {slots: 4096}', { ct4: 262_144, ct6: 1024, slots: 4096 }],
+	])('follow %s', (file, wanted) => {
+		expect(sizes(file)).toEqual(wanted);
+	});
+
+	it('have room for IPv6 connections where pods have such addresses', () => {
+		expect(sizes('{}', ['10.244.1.0/24', 'fd00::/64']).ct6).toBe(262_144);
 	});
 });
 

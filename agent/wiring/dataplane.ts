@@ -172,7 +172,6 @@ export class Dataplane {
 		executor.enableForwarding(facts.uplink.name);
 		const devices = await executor.ensureDevices({ overlay: routing.plan.overlay, hostMtu: routing.plan.podMtu });
 		const settings = datapathSettings(config, facts, routing, devices);
-		const usesIpv6 = facts.podCidrs.some((cidr) => familyOf(cidr) === 6);
 		const datapath = await openDatapath({
 			objectDir: options.objectDir,
 			bpffsDir: config.bpffsDir,
@@ -181,7 +180,7 @@ export class Dataplane {
 			features,
 			xdp: config.xdp !== 'off',
 			...gracePeriods(config, options.log),
-			mapSizes: { ct4: config.ctMaxEntries, ct6: usesIpv6 ? config.ctMaxEntries : 1024, ...definedSizes(config.maps) },
+			mapSizes: mapSizesOf(config, facts.podCidrs),
 		});
 		return new Dataplane(options, { datapath, netlink, executor, facts, routing, devices, settings });
 	}
@@ -328,9 +327,20 @@ function routingSettings(config: Config, view: ClusterView) {
 	return { mode: routing, vni, vxlanPort, mtu, serviceCidrs };
 }
 
-/** Without the keys that are not set. */
-function definedSizes(sizes: Config['maps']): Record<string, number> {
-	const defined = Object.entries(sizes).filter((entry): entry is [string, number] => entry[1] !== undefined);
-	// Connections are counted by backend index: a backend beyond the end would look idle for ever.
-	return { ...(sizes.backends !== undefined && { conns: sizes.backends }), ...Object.fromEntries(defined) };
+/** Slots for 1,000 services of up to 10 backends with a Maglev table each, during transitions too: 16 MiB. */
+const DSR_SLOTS = 262_144;
+
+/** Sizes of maps that differ from the compiled ones; what is configured by name wins. */
+export function mapSizesOf(config: Config, podCidrs: readonly string[]): Record<string, number> {
+	const usesIpv6 = podCidrs.some((cidr) => familyOf(cidr) === 6);
+	const { backends } = config.maps;
+	const defined = Object.entries(config.maps).filter((entry): entry is [string, number] => entry[1] !== undefined);
+	return {
+		ct4: config.ctMaxEntries,
+		ct6: usesIpv6 ? config.ctMaxEntries : 1024,
+		...(config.northSouth === 'dsr' && { slots: DSR_SLOTS }),
+		// Connections are counted by backend index: a backend beyond the end would look idle for ever.
+		...(backends !== undefined && { conns: backends }),
+		...Object.fromEntries(defined),
+	};
 }
