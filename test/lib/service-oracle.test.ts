@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { addressBytes } from '../../agent/model/address.ts';
+import { SHARED_STRIDE } from '../../agent/reconcile/kernel.ts';
 import { serviceMemory, storeOwner } from '../../agent/reconcile/services-apply.ts';
 import { packPeer } from '../../agent/reconcile/services-peers.ts';
 import {
