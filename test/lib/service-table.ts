@@ -202,8 +202,6 @@ function casesOf(addresses: Addresses, group: string, rows: readonly ServiceRow[
 			const host = addresses.target(c, kind, numberOf(row), f);
 			const expected = expectation(addresses, row, c, kind, f);
 			for (const mode of MODES) {
-				// the socket hook refuses the server's datagrams to the service's address
-				if (mode === 'udp' && row.backends.some((b) => isWithinHost(b, c, kind))) continue;
 				const port = kind.startsWith('NodePort') ? nodePort(numberOf(row)) : PORT[mode];
 				const count = row.backends.length > 1 && expected !== 'dropped' ? 8 : undefined;
 				cases.push({ group, mode, host, port, about: `${row.name} by ${kind}`, expected, ...(count ? { count } : {}) });
