@@ -77,6 +77,15 @@ INLINE int forward_fits(struct __sk_buff *skb, const struct pkt *p, __u32 mtu)
 	return p->ip_len <= mtu || forward_wire_len(skb, p) <= mtu;
 }
 
+/*
+ * May the stack fragment a packet that is too large? Not if the sender forbids it, nor if the packet will have the node's own address as
+ * source: on its way in the stack takes such a packet for a forgery. The sender is told the size instead, and fragments itself.
+ */
+INLINE int forward_may_fragment(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	return !(p->flags & PKT_DONT_FRAGMENT) && !(dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_MASQUERADE));
+}
+
 /* Into a pod of this node, without passing the host's stack. */
 INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
@@ -131,7 +140,7 @@ INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct
 		return drop(skb, p, DROP_REASON_NO_ROUTE, hook);
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
-	if (!forward_fits(skb, p, node->mtu) && (p->flags & PKT_DONT_FRAGMENT))
+	if (!forward_fits(skb, p, node->mtu) && !forward_may_fragment(p, entry, dir))
 		return answer_too_big(skb, p, node->mtu, hook_route(hook));
 	err = forward_translate(skb, p, entry, dir);
 	if (!err && !forward_fits(skb, p, node->mtu))
@@ -204,7 +213,7 @@ INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct c
 
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
-	if (!forward_fits(skb, p, cfg_uplink_mtu) && (p->flags & PKT_DONT_FRAGMENT))
+	if (!forward_fits(skb, p, cfg_uplink_mtu) && !forward_may_fragment(p, entry, dir))
 		return answer_too_big(skb, p, cfg_uplink_mtu, hook_route(hook));
 	route = forward_route(skb, p, &dst, &next, &ifindex);
 	if (route < 0)

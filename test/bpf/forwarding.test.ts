@@ -33,6 +33,7 @@ import {
 	FAMILIES,
 	GATEWAY_MAC,
 	ipOf,
+	NODE_PORT,
 	POD_A,
 	podFrame,
 	SERVICE,
@@ -167,6 +168,18 @@ describe.each(FAMILIES)('MTU, IPv$family', (x) => {
 		it('leaves a too long packet without DF to the stack, which fragments it', async () => {
 			const sent = sized(x.pod2, 1451, false);
 			expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.NEXT);
+		});
+
+		it('tells the size even without DF where the source becomes the node, which the stack would not fragment', async () => {
+			const sent = uplinkFrame(
+				ip(x.world, x.node, { df: false }),
+				tcp({ sport: 50_000, dport: NODE_PORT.tunnel, flags: 'S' }),
+				bytes(1440),
+			);
+			const got = await node.fromUplink(sent);
+			const parsed = expectAnswer(sent, got, DropReason.FRAG_NEEDED);
+			expect(icmpOf(x, got)).toMatchObject({ type: 3, code: 4, rest: 1450 });
+			expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.world, dst: x.node });
 		});
 	}
 });

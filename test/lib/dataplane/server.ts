@@ -103,9 +103,14 @@ export class Server {
 		}
 	}
 
-	/** Records that have arrived since the last call, after one poll interval. */
+	/** Records that have arrived since the last call, when no more come for several poll intervals. */
 	async events(): Promise<Uint8Array[]> {
-		await new Promise((done) => setTimeout(done, 40));
+		let known = -1;
+		for (let quiet = 0; quiet < 2; quiet++) {
+			if (this.#events.length !== known) quiet = 0;
+			known = this.#events.length;
+			await new Promise((done) => setTimeout(done, 30));
+		}
 		const out = this.#events;
 		this.#events = [];
 		return out;
