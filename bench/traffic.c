@@ -216,8 +216,12 @@ static int request_go_on(int queue, const struct epoll_event *event)
 	char buffer[REQUEST_LEN] = {0};
 	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
 
-	if (event->events & (EPOLLERR | EPOLLHUP))
+	if (event->events & (EPOLLERR | EPOLLHUP)) {
+		socklen_t len = sizeof(errno);
+
+		getsockopt(event->data.fd, SOL_SOCKET, SO_ERROR, &errno, &len);
 		die("request");
+	}
 	if (event->events & EPOLLOUT) {
 		if (write(event->data.fd, buffer, sizeof(buffer)) != sizeof(buffer) ||
 		    epoll_ctl(queue, EPOLL_CTL_MOD, event->data.fd, &next) < 0)
