@@ -20,7 +20,7 @@ import type { Attempt, Attempted } from './socket-worker.ts';
 import { WORLD } from './world.ts';
 
 /** Of the peer tables the socket programs know nothing. */
-const ABSENT = ['ipcache', 'cidrs', 'endpoints', 'ifaces', 'nodes'];
+const ABSENT = ['ipcache', 'cidrs', 'endpoints', 'ifaces', 'nodes', 'ports'];
 
 /** Of random slices: 8080 or 9090, and one more for each port of the service. */
 const TARGET_PORTS = [8080, 8081, 8082, 9090, 9091, 9092];
@@ -130,8 +130,8 @@ describe.each(CLIENTS)('the socket programs, for a process of a $kind', ({ kind,
 	it('do with connections to random services what the maps say', async () => {
 		const seen = new Map<string, number>();
 		const property = fc.asyncProperty(fc.noBias(randomWorld), (world) => compare(sockets, world, seen));
-		await fc.assert(property, randomRuns(`maps against sockets of a ${kind}`, 10));
+		await fc.assert(property, randomRuns(`maps against sockets of a ${kind}`, 15));
 		console.info([...seen].map(([what, n]) => `${n} × ${what}`).join('\n'));
-		if (process.env.FAIRLEAD_TEST_PATH === undefined) expect(seen.size).toBeGreaterThan(3);
+		if (process.env.FAIRLEAD_TEST_PATH === undefined) expect(seen.size).toBeGreaterThan(2);
 	}, 300_000);
 });

@@ -29,6 +29,11 @@ function layersOf({ client, address, port, protocol }: Probe, sport: number): La
 	}
 }
 
+/** The first packet of a connection from outside. */
+export function outsideFrame(probe: Probe, sport: number): Uint8Array {
+	return uplinkFrame(...layersOf(probe, sport));
+}
+
 /** Sends the first packet of the connection where it comes in. */
 export async function send(node: TestNode, probe: Probe, sport: number): Promise<{ sent: Uint8Array; got: RunResult }> {
 	const layers = layersOf(probe, sport);
@@ -126,7 +131,8 @@ interface Ports {
 }
 
 function portsOf(parsed: Parsed): Ports | undefined {
-	return parsed.layers.find((l) => l.kind === 'tcp' || l.kind === 'udp' || l.kind === 'sctp') as Ports | undefined;
+	// The innermost ones: what goes through a tunnel has others before.
+	return parsed.layers.findLast((l) => l.kind === 'tcp' || l.kind === 'udp' || l.kind === 'sctp') as Ports | undefined;
 }
 
 function judgeAnswer(probe: Probe, sport: number, answers: readonly Answer[], got: RunResult): string | undefined {
