@@ -223,18 +223,21 @@ INLINE void ct_count_connection(const struct ct_entry *entry, int by)
  * The other entry of the service flow whose entry `p` has found; NULL = there is none. Of a node that talks to itself it is not
  * looked for.
  */
-INLINE struct ct_entry *ct_partner(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const struct ct_entry *entry, __u32 dir)
 {
-	struct pkt other = {.dst = p->xlate, .dport = entry->xlate_port, .proto = p->proto, .family = p->family};
 	__u32 flags = entry->flags, wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD;
 
 	if ((flags & (wanted | CT_FLAG_HOST_LOOP)) != wanted)
 		return 0;
-	other.src = dir == CT_DIR_REPLY ? p->dst : p->src;
-	other.sport = dir == CT_DIR_REPLY ? p->dport : p->sport;
+	other->family = p->family;
+	other->proto = p->proto;
+	other->src = dir == CT_DIR_REPLY ? p->dst : p->src;
+	other->sport = dir == CT_DIR_REPLY ? p->dport : p->sport;
 	if (entry->snat_port && !(flags & CT_FLAG_MASQUERADE))
-		other.sport = entry->snat_port;
-	return ct_lookup(&other);
+		other->sport = entry->snat_port;
+	other->dst = p->xlate;
+	other->dport = entry->xlate_port;
+	return ct_lookup(other);
 }
 
 /* An entry whose flags become these. The last of them takes an open connection off its backend. */
@@ -249,11 +252,23 @@ INLINE void ct_set_flags(struct ct_entry *entry, __u16 flags)
 	entry->flags = flags;
 }
 
-/* Follows FIN and RST. A flow is closing after a RST or a FIN of each side; of a service flow each entry sees one side. */
-NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 dir)
+/* ct_end of the packet in the scratch. */
+GLOBAL int ct_end_counted(void)
 {
-	__u16 flags = entry->flags;
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry, *partner;
+	__u16 flags;
+	__u32 dir;
 
+	if (!scratch)
+		return 0;
+	struct pkt *p = &scratch->pkt;
+
+	entry = ct_lookup(p);
+	if (!entry)
+		return 0;
+	dir = ct_direction(entry, p);
+	flags = entry->flags;
 	if (p->tcp_flags & TCP_RST)
 		flags |= CT_FLAG_CLOSING;
 	if (p->tcp_flags & TCP_FIN)
@@ -261,15 +276,29 @@ NOINLINE void ct_tcp_flags(const struct pkt *p, struct ct_entry *entry, __u32 di
 	if ((flags & CT_FLAG_FIN_FORWARD) && (flags & CT_FLAG_FIN_REPLY))
 		flags |= CT_FLAG_CLOSING;
 	if (flags == entry->flags)
-		return;
+		return 0;
 	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
 		ct_report_close(p, entry, dir);
 	ct_set_flags(entry, flags);
-	struct ct_entry *partner = ct_partner(p, entry, dir);
-
+	partner = ct_partner(p, &scratch->inner, entry, dir);
 	if (partner)
 		ct_set_flags(partner,
 			     partner->flags | (flags & (CT_FLAG_CLOSING | CT_FLAG_FIN_FORWARD | CT_FLAG_FIN_REPLY)));
+	return 0;
+}
+
+/*
+ * Follows FIN and RST. A flow is closing after a RST or a FIN of each side; of a service flow each entry sees one side. `p` is copied
+ * into the scratch, where it is already but for XDP.
+ */
+INLINE void ct_end(const struct pkt *p)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return;
+	scratch->pkt = *p;
+	ct_end_counted();
 }
 
 /* Would a SYN in this direction begin another connection? The forward entry of a service flow never sees replies. */
@@ -295,7 +324,8 @@ INLINE int ct_touch(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 	if (p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {
 		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && ct_is_over(entry, dir))
 			return 0;
-		ct_tcp_flags(p, entry, dir);
+		if (p->tcp_flags & (TCP_FIN | TCP_RST))
+			ct_end(p);
 	}
 	if (now - entry->last_seen >= cfg_hz)
 		entry->last_seen = now;

@@ -56,24 +56,33 @@ INLINE void event_submit(struct flow_event *event)
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* Counts and reports a drop. `reason` may be given negative, as parsers return it. Returns VERDICT_DROP. */
-NOINLINE int drop(struct __sk_buff *skb, const struct pkt *p, int reason, enum hook hook)
+/* drop() of the packet in the scratch. */
+GLOBAL int drop_counted(struct __sk_buff *skb, int reason, __u32 hook)
 {
 	__u32 key = reason < 0 ? -reason : reason;
 	struct drop_counter *counter = bpf_map_lookup_elem(&fl_drops_1, &key);
+	struct scratch *scratch = scratch_get();
 	struct flow_event *event;
 
 	if (counter) {
 		counter->packets++;
 		counter->bytes += skb->len;
 	}
-	if (!cfg_events || !event_allowed(key))
+	if (!cfg_events || !scratch || !event_allowed(key))
 		return VERDICT_DROP;
-	event = event_reserve(EVENT_TYPE_DROP, hook, p);
+	event = event_reserve(EVENT_TYPE_DROP, hook, &scratch->pkt);
 	if (!event)
 		return VERDICT_DROP;
 	event->reason = key;
 	event->ifindex = skb->ifindex;
 	event_submit(event);
+	return VERDICT_DROP;
+}
+
+/* Counts and reports a drop of `p`, which is scratch->pkt. `reason` may be given negative, as parsers return it. Returns VERDICT_DROP. */
+INLINE int drop(struct __sk_buff *skb, const struct pkt *p, int reason, enum hook hook)
+{
+	(void)p;
+	drop_counted(skb, reason, hook);
 	return VERDICT_DROP;
 }

@@ -234,15 +234,15 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 		entry->backend = ct_backend_word(choice->backend, choice->generation);
 }
 
-/* Port at the node's address, if the flow needs one. 0 or a reason. */
-INLINE int flow_masquerade(const struct pkt *p, const struct pkt *inner, struct ct_entry *entry)
+/* Port at the node's address for the flow of scratch->inner, if it needs one. 0 or a reason. */
+INLINE int flow_masquerade(const struct pkt *p, struct ct_entry *entry)
 {
 	entry->flags |= CT_FLAG_MASQUERADE;
 	if (p->flags & PKT_ICMP_ERROR)
 		return 0;
 	if (!nat_supported(p))
 		return -DROP_REASON_NO_ROUTE;
-	entry->snat_port = nat_allocate(inner);
+	entry->snat_port = nat_allocate();
 	return entry->snat_port ? 0 : -DROP_REASON_NAT_EXHAUSTED;
 }
 
@@ -296,7 +296,7 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	if (service == LB_CHOSEN && to.peer.kind == PEER_KIND_HOST)
 		flow_to_host_backend(p, inner, entry, origin);
 	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service)) {
-		err = flow_masquerade(p, inner, entry);
+		err = flow_masquerade(p, entry);
 		if (err)
 			return err;
 	}

@@ -8,54 +8,69 @@
 #include "flow.h"
 #include "reply.h"
 
+enum translate_args {
+	TRANSLATE_REPLY = 0x10000, /* beside enum ct_flags */
+};
+
 /* A client that talks to its own node: the backend sees the service's address, the client itself. 0 or a negative reason. */
-NOINLINE int forward_translate_loop(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+INLINE int translate_loop(struct __sk_buff *skb, struct pkt *p, __u32 flags, __be16 port, __be16 own_port)
 {
-	addr_t vip = dir == CT_DIR_REPLY ? p->xlate : p->dst, backend = p->xlate, node = node_addr(p->family);
-	__be16 port = entry->snat_port;
+	addr_t vip = flags & TRANSLATE_REPLY ? p->xlate : p->dst, backend = p->xlate, node = node_addr(p->family);
 	int err;
 
-	if (dir == CT_DIR_REPLY) {
-		err = rewrite(skb, p, REWRITE_SOURCE, &vip, entry->xlate_port);
-		return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &node, port ? port : p->dport);
+	if (flags & TRANSLATE_REPLY) {
+		err = rewrite(skb, p, REWRITE_SOURCE, &vip, port);
+		return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &node, own_port ? own_port : p->dport);
 	}
-	err = rewrite(skb, p, REWRITE_DESTINATION, &backend, entry->xlate_port);
-	return err ? err : rewrite(skb, p, REWRITE_SOURCE, &vip, port ? port : p->sport);
+	err = rewrite(skb, p, REWRITE_DESTINATION, &backend, port);
+	return err ? err : rewrite(skb, p, REWRITE_SOURCE, &vip, own_port ? own_port : p->sport);
 }
 
-/* What the entry says about addresses and ports. 0 or a negative reason. */
-INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+/*
+ * Translates the packet in the scratch. `flags`: those of its entry and TRANSLATE_REPLY; `ports`: xlate_port and, 16 bits higher,
+ * snat_port of the entry. 0 or a negative reason.
+ */
+GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 {
-	__u32 flags = entry->flags;
+	struct scratch *scratch = scratch_get();
+	__be16 port = ports, own_port = ports >> 16;
 	addr_t addr;
 	int err = 0;
 
-	if (flags & CT_FLAG_HOST_LOOP)
-		return forward_translate_loop(skb, p, entry, dir);
+	if (!scratch)
+		return -DROP_REASON_REWRITE_FAILED;
+	struct pkt *p = &scratch->pkt;
 
-	if (dir == CT_DIR_REPLY) {
-		if (!(flags & CT_FLAG_SVC_REPLY))
-			return 0;
-		addr = p->xlate;
-		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->xlate_port);
-		if (!err && entry->snat_port && !(flags & CT_FLAG_MASQUERADE)) {
-			addr = p->dst;
-			err = rewrite(skb, p, REWRITE_DESTINATION, &addr, entry->snat_port);
-		}
+	if (flags & CT_FLAG_HOST_LOOP)
+		return translate_loop(skb, p, flags, port, own_port);
+	addr = p->xlate;
+	if (flags & TRANSLATE_REPLY) {
+		err = rewrite(skb, p, REWRITE_SOURCE, &addr, port);
+		if (err || !own_port || (flags & CT_FLAG_MASQUERADE))
+			return err;
+		addr = p->dst;
+		return rewrite(skb, p, REWRITE_DESTINATION, &addr, own_port);
+	}
+	if (flags & CT_FLAG_SVC_FORWARD)
+		err = rewrite(skb, p, REWRITE_DESTINATION, &addr, port);
+	if (err || !(own_port || (flags & CT_FLAG_MASQUERADE))) /* an ICMP error is masqueraded without a port */
 		return err;
-	}
-	if (flags & CT_FLAG_SVC_FORWARD) {
-		addr = p->xlate;
-		err = rewrite(skb, p, REWRITE_DESTINATION, &addr, entry->xlate_port);
-	}
-	if (!err && (flags & CT_FLAG_MASQUERADE)) {
-		addr = node_addr(p->family);
-		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->snat_port);
-	} else if (!err && (flags & CT_FLAG_SVC_FORWARD) && entry->snat_port) {
-		addr = p->src;
-		err = rewrite(skb, p, REWRITE_SOURCE, &addr, entry->snat_port);
-	}
-	return err;
+	addr = flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : p->src;
+	return rewrite(skb, p, REWRITE_SOURCE, &addr, own_port);
+}
+
+/* What the entry says about addresses and ports, for `p`, which is scratch->pkt. 0 or a negative reason. */
+INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	__u32 flags = entry->flags;
+	__u32 wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE;
+
+	(void)p;
+	if (!(flags & wanted))
+		return 0;
+	if (dir == CT_DIR_REPLY)
+		flags |= TRANSLATE_REPLY;
+	return translate(skb, flags, (__u32)entry->snat_port << 16 | entry->xlate_port);
 }
 
 /* IP length of the packet on the wire: that of one segment for aggregates (GSO, GRO). */

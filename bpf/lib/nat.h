@@ -40,7 +40,7 @@ INLINE void nat_key(const struct pkt *p, __be16 nat_port, struct ct_key *key)
  * Is the flow that holds a port to the destination of `p` over? Its entries say so until they are collected, or are gone. Echo
  * identifiers are left to the collector.
  */
-NOINLINE int nat_is_over(const struct pkt *p, const struct nat_entry *holder)
+INLINE int nat_is_over(const struct pkt *p, const struct nat_entry *holder)
 {
 	struct pkt flow = {
 		.dst = p->dst, .sport = holder->port, .dport = p->dport, .proto = p->proto, .family = p->family};
@@ -56,19 +56,24 @@ NOINLINE int nat_is_over(const struct pkt *p, const struct nat_entry *holder)
 }
 
 /*
- * Finds a free port for the flow in `p` (already with the backend as destination). Keeps the pod's own port where it is in
+ * Finds a free port for the flow in scratch->inner (already with the backend as destination). Keeps the pod's own port where it is in
  * range. Among many connections to one destination, those that are over give their ports to new ones. Returns the port in network
  * order, or 0 when none of NAT_PORT_TRIES is to be had.
  */
-NOINLINE __u32 nat_allocate(const struct pkt *p)
+GLOBAL int nat_allocate(void)
 {
+	struct scratch *scratch = scratch_get();
 	struct ct_key key __attribute__((aligned(8)));
-	struct nat_entry entry __attribute__((aligned(8))) = {.port = p->sport, .last_seen = jiffies32()};
+	struct nat_entry entry __attribute__((aligned(8))) = {.last_seen = jiffies32()};
 	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1;
-	__u32 start, own = bpf_ntohs(p->sport);
+	__u32 start, own;
 
-	if (cfg_snat_port_max == 0 || range == 0)
+	if (cfg_snat_port_max == 0 || range == 0 || !scratch)
 		return 0;
+	struct pkt *p = &scratch->inner;
+
+	entry.port = p->sport;
+	own = bpf_ntohs(p->sport);
 	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
 	*addr_of(entry.addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
@@ -102,11 +107,16 @@ INLINE int nat_is_candidate(const struct pkt *p)
 }
 
 /* Gives a reply its initiator back as destination. 0 = done, 1 = not one of ours, negative reason. */
-NOINLINE int nat_reverse(struct __sk_buff *skb, struct pkt *p)
+GLOBAL int nat_reverse_here(struct __sk_buff *skb)
 {
+	struct scratch *scratch = scratch_get();
 	struct ct_key key __attribute__((aligned(8)));
 	struct nat_entry *entry;
 	__u32 now = jiffies32();
+
+	if (!scratch)
+		return 1;
+	struct pkt *p = &scratch->pkt;
 
 	ct_make_key(p, &key);
 	entry = bpf_map_lookup_elem(&fl_nat_1, &key);
@@ -120,4 +130,11 @@ NOINLINE int nat_reverse(struct __sk_buff *skb, struct pkt *p)
 	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
 		p->sport = port; /* both are the identifier; rewrite changes it once, as destination */
 	return rewrite(skb, p, REWRITE_DESTINATION, &pod, port);
+}
+
+/* nat_reverse_here of `p`, which is scratch->pkt. */
+INLINE int nat_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	(void)p;
+	return nat_reverse_here(skb);
 }

@@ -130,11 +130,16 @@ NOINLINE int related_from_node(struct __sk_buff *skb, struct pkt *p)
  * Translates an ICMP error about a packet that left this node translated, and gives it the initiator as destination.
  * 0 = translated, 1 = not about such a flow, negative reason.
  */
-NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
+GLOBAL int related_reverse_here(struct __sk_buff *skb)
 {
+	struct scratch *scratch = scratch_get();
 	struct quoted q = {};
 	struct ct_key key __attribute__((aligned(8)));
 	int found = 0, err;
+
+	if (!scratch)
+		return 1;
+	struct pkt *p = &scratch->pkt;
 
 	if (related_parse(skb, p, &q))
 		return 1;
@@ -165,4 +170,11 @@ NOINLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
 	addr_t vip = q.pkt.xlate;
 
 	return related_rewrite(skb, p, &q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
+}
+
+/* related_reverse_here of `p`, which is scratch->pkt. */
+INLINE int related_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	(void)p;
+	return related_reverse_here(skb);
 }

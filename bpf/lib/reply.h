@@ -228,44 +228,64 @@ NOINLINE int answer_rst(struct __sk_buff *skb, const struct pkt *p, enum answer_
 	return answer_send(skb, route);
 }
 
-/* "Connection refused" for every protocol: RST for TCP, port unreachable for the others. Counts the reason. */
-NOINLINE int answer_reject(struct __sk_buff *skb, const struct pkt *p, int reason, __u32 hook_route)
+enum answer_kind {
+	ANSWER_REJECT = 0,
+	ANSWER_TTL_EXCEEDED = 1,
+	ANSWER_TOO_BIG = 2,
+};
+
+/*
+ * Answers about the packet in the scratch. `info`: the reason of a reject, or an MTU in bytes. Counts the drop. Returns the verdict.
+ */
+GLOBAL int answer(struct __sk_buff *skb, __u32 kind, int info, __u32 hook_route)
 {
+	struct scratch *scratch = scratch_get();
 	struct icmp_error error = {.type = 3, .code = 3};
 	enum answer_route route = hook_route >> 8;
+	addr_t src;
 
-	drop(skb, p, reason, hook_route & 0xff);
-	if (p->proto == L4_PROTO_TCP)
-		return answer_rst(skb, p, route);
-	if (p->family == 6) {
-		error.type = 1;
-		error.code = 4;
+	if (!scratch)
+		return VERDICT_DROP;
+	struct pkt *p = &scratch->pkt;
+	int v6 = p->family == 6;
+
+	src = answer_source(p->family);
+	if (kind == ANSWER_REJECT) {
+		drop(skb, p, info, hook_route & 0xff);
+		if (p->proto == L4_PROTO_TCP)
+			return answer_rst(skb, p, route);
+		src = p->dst;
+		if (v6)
+			error = (struct icmp_error){.type = 1, .code = 4};
+	} else if (kind == ANSWER_TTL_EXCEEDED) {
+		drop(skb, p, DROP_REASON_TTL_EXCEEDED, hook_route & 0xff);
+		error = (struct icmp_error){.type = v6 ? 3 : 11};
+	} else {
+		drop(skb, p, DROP_REASON_FRAG_NEEDED, hook_route & 0xff);
+		error = (struct icmp_error){.type = v6 ? 2 : 3, .code = v6 ? 0 : 4, .info = bpf_htonl(info)};
 	}
-	return answer_icmp(skb, p, &error, &p->dst, route);
+	return answer_icmp(skb, p, &error, &src, route);
+}
+
+/* "Connection refused" for every protocol: RST for TCP, port unreachable for the others. `p` is scratch->pkt in all of these. */
+INLINE int answer_reject(struct __sk_buff *skb, const struct pkt *p, int reason, __u32 hook_route)
+{
+	(void)p;
+	return answer(skb, ANSWER_REJECT, reason, hook_route);
 }
 
 /* Hop limit used up. */
-NOINLINE int answer_ttl_exceeded(struct __sk_buff *skb, const struct pkt *p, __u32 hook_route)
+INLINE int answer_ttl_exceeded(struct __sk_buff *skb, const struct pkt *p, __u32 hook_route)
 {
-	struct icmp_error error = {.type = p->family == 4 ? 11 : 3};
-	addr_t src = answer_source(p->family);
-
-	drop(skb, p, DROP_REASON_TTL_EXCEEDED, hook_route & 0xff);
-	return answer_icmp(skb, p, &error, &src, hook_route >> 8);
+	(void)p;
+	return answer(skb, ANSWER_TTL_EXCEEDED, 0, hook_route);
 }
 
 /* Larger than the next hop takes: fragmentation needed (RFC 1191) or packet too big (RFC 8201). `mtu` in bytes. */
-NOINLINE int answer_too_big(struct __sk_buff *skb, const struct pkt *p, __u32 mtu, __u32 hook_route)
+INLINE int answer_too_big(struct __sk_buff *skb, const struct pkt *p, __u32 mtu, __u32 hook_route)
 {
-	struct icmp_error error = {.type = 3, .code = 4, .info = bpf_htonl(mtu)};
-	addr_t src = answer_source(p->family);
-
-	if (p->family == 6) {
-		error.type = 2;
-		error.code = 0;
-	}
-	drop(skb, p, DROP_REASON_FRAG_NEEDED, hook_route & 0xff);
-	return answer_icmp(skb, p, &error, &src, hook_route >> 8);
+	(void)p;
+	return answer(skb, ANSWER_TOO_BIG, mtu, hook_route);
 }
 
 /* Hook and route in one word, because a function of a BPF program takes five arguments. */

@@ -175,7 +175,7 @@ GLOBAL int snat_open(void)
 	scratch->origin = (struct flow_origin){
 		.peer = from.peer, .identity = from.identity, .hook = HOOK_XDP, .client = LB_CLIENT_OUTSIDE};
 	flow_fill(entry, p, &scratch->origin, choice->peer, choice);
-	if (flow_masquerade(p, inner, entry) || flow_insert_service(p, inner, entry, choice))
+	if (flow_masquerade(p, entry) || flow_insert_service(p, inner, entry, choice))
 		return 0;
 	snat_report_new(scratch);
 	return 1;
