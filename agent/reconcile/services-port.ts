@@ -22,6 +22,8 @@ export interface GoneBackend {
 	readonly proto: number;
 	/** Of the service port; see ServicesReconciler.serviceNames(). */
 	readonly svcId: number;
+	/** 'namespace/name' of the service; undefined = a service that went while no agent ran. */
+	readonly owner?: string;
 	/** Where clients reached it: what came by another address was not the service's. */
 	readonly frontends: readonly { readonly address: string; readonly port: number }[];
 }
@@ -162,7 +164,7 @@ function freeLost(work: PortWork, port: PortState, rows: readonly number[]): voi
 		const { address, port: number, proto } = backend;
 		const generation = backends.remove(index, address);
 		work.after.push({ kind: 'backend-free', index, row: { port: number, proto, flags: 0, generation } });
-		work.gone.push({ address, port: number, proto, svcId: port.id, frontends });
+		work.gone.push({ address, port: number, proto, svcId: port.id, owner: port.owner, frontends });
 	}
 }
 

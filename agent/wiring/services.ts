@@ -3,6 +3,7 @@
  */
 import type { Config } from '../config/schema.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
+import { PROTOCOL_NUMBER } from '../model/fields.ts';
 import type { HostPort } from '../model/host-port.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import {
@@ -36,6 +37,15 @@ export interface ServicePlannerOptions {
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
 }
 
+/**
+ * Connections to an endpoint that is only not ready any more go on, as they do past the socket programs: its pod may serve them still.
+ * Datagrams are sent elsewhere at once.
+ */
+export function isKept(view: Pick<ClusterView, 'slicesOf'>, { proto, owner, address }: GoneBackend): boolean {
+	if (proto !== PROTOCOL_NUMBER.TCP || owner === undefined) return false;
+	return view.slicesOf(owner).some(({ endpoints }) => endpoints.some((each) => each.address === address));
+}
+
 const NO_PLAN: OwnerPlan = { ports: [], problems: [] };
 
 export class ServicePlanner {
@@ -54,7 +64,9 @@ export class ServicePlanner {
 			kernel: options.kernel,
 			transitionMs: config.lbTransitionMs,
 			...(peers !== undefined && { peerOf: (address: string) => peers.of(address) }),
-			...(onBackendsGone !== undefined && { onBackendsGone }),
+			...(onBackendsGone !== undefined && {
+				onBackendsGone: (gone) => onBackendsGone(gone.filter((each) => !isKept(options.view, each))),
+			}),
 		});
 		this.#loop = new ServicesLoop({
 			reconciler: this.reconciler,

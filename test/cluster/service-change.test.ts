@@ -78,7 +78,7 @@ describe('a service that changes under traffic', () => {
 		for (const [name, one] of Object.entries(traffic)) {
 			const report = await one.stop();
 			expect(report.errors, name).toEqual({});
-			expect(report.ok, name).toBeGreaterThan(50);
+			expect(report.ok, name).toBeGreaterThan(10);
 			expect(Object.keys(report.servers).sort(), name).toEqual(servers);
 		}
 	}
@@ -143,13 +143,14 @@ describe('a service that changes under traffic', () => {
 		});
 	}
 
-	it('keeps a TCP connection past the socket hook to an endpoint that is not ready any more', async () => {
-		const { b1, b2 } = pods;
+	it('keeps TCP connections of both paths to an endpoint that is not ready any more', async () => {
+		const { b1, b2, hooked } = pods;
 		await watch.after(() => cluster().publishEndpoints(SERVICE, [b1]));
-		const stream = startTraffic(plain, 'unready', { mode: 'stream', host: VIP.IPv4, port: 80, intervalMs: 5 });
-		await stream.flowing();
+		const o = { mode: 'stream', host: VIP.IPv4, port: 80, intervalMs: 5 } as const;
+		const traffic = { packets: startTraffic(plain, 'unready', o), socket: startTraffic(hooked, 'unready', o) };
+		await Promise.all(Object.values(traffic).map((stream) => stream.flowing()));
 		await watch.after(() => cluster().publishEndpoints(SERVICE, [unready(b1), b2]));
 		await awaitBackends(plain, VIP.IPv4, 80, [b2.name]);
-		await expectNoErrors({ stream }, [b1.name]);
+		await expectNoErrors(traffic, [b1.name]);
 	});
 });
