@@ -165,7 +165,7 @@ describe('replacing the agent by another version', () => {
 	const conntrackPins = (): string[][] =>
 		cluster().nodes.map((node) =>
 			pins(node)
-				.filter((pin) => /^fl_(ct|nat)/.test(pin))
+				.filter((pin) => /^fl_(ct4|ct6|nat)_/.test(pin))
 				.sort(),
 		);
 
