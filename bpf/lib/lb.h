@@ -66,10 +66,12 @@ INLINE __u32 lb_slot(__u32 slot)
 /* A backend of the extent by the service's algorithm; 0 = none. */
 INLINE __u32 lb_pick(const struct lb_query *q, __u32 flags, __u32 base, __u32 len)
 {
-	__u32 seed = q->seed ? q->seed : bpf_get_prandom_u32(), index;
+	__u32 seed = q->seed, index;
 
 	if ((flags & SVC_FLAG_MAGLEV) && q->sport)
 		seed = flow_hash(&q->src, &q->dst, q->sport, q->dport, q->proto);
+	else if (!seed)
+		seed = bpf_get_prandom_u32();
 	index = lb_slot(base + flow_slot(seed, len));
 	if (flags & SVC_FLAG_LEAST_CONN) {
 		__u32 other = lb_slot(base + flow_slot(bpf_get_prandom_u32(), len));
