@@ -223,16 +223,17 @@ INLINE void dsr_make_key(const struct pkt *p, struct ct_key *key)
 NOINLINE int dsr_read_quote(struct __sk_buff *skb, struct scratch *scratch)
 {
 	struct pkt *p = &scratch->pkt, *client = &scratch->inner;
-	struct quoted q = {};
+	struct quoted *q = &scratch->quoted;
 
-	if (related_parse(skb, p, &q) || !addr_equal(&q.pkt.src, &p->dst))
+	__builtin_memset(q, 0, sizeof(*q));
+	if (related_parse(skb, p, q) || !addr_equal(&q->pkt.src, &p->dst))
 		return 1;
 	__builtin_memset(client, 0, sizeof(*client));
-	client->src = q.pkt.dst;
-	client->dst = q.pkt.src;
-	client->sport = q.pkt.dport;
-	client->dport = q.pkt.sport;
-	client->proto = q.pkt.proto;
+	client->src = q->pkt.dst;
+	client->dst = q->pkt.src;
+	client->sport = q->pkt.dport;
+	client->dport = q->pkt.sport;
+	client->proto = q->pkt.proto;
 	return 0;
 }
 

@@ -69,6 +69,18 @@ struct flow_origin {
 	__u32 backend; /* what direct server return has chosen; 0 = choose here */
 };
 
+/* What the verdicts of a flow depend on, and what they are; see judge.h. [0] is the initiator, [1] the responder after translation. */
+struct judged {
+	struct peer_ref peer[2];
+	__u32 identity[2];
+	__u32 port_proto; /* as policy_verdict() wants it */
+	__u16 gen[2];     /* of the policies that were asked */
+	__u16 rule[2];    /* cookies */
+	__u8 denied;      /* enum judged_side */
+	__u8 audited;     /* enum judged_side */
+	__u16 pad;
+};
+
 /*
  * The packet at hand and what its flow needs, per CPU: these programs run with softirqs off and do not nest. It is not on the
  * stack, because the verifier follows every value it knows there and would walk the programs once for each kind of packet.
@@ -86,6 +98,13 @@ struct dsr_packet {
 	__u16 pad;
 };
 
+/* A packet that an ICMP error quotes. */
+struct quoted {
+	struct pkt pkt; /* its tuple */
+	__u32 ip_off;   /* of its headers, from the start of the frame */
+	__u32 l4_off;
+};
+
 struct scratch {
 	struct pkt pkt;
 	struct ct_entry made; /* what the first packet of a flow needs for forward() */
@@ -93,7 +112,9 @@ struct scratch {
 	struct flow_origin origin;
 	struct lb_query query;
 	struct lb_choice choice;
+	struct judged judged;
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
+	struct quoted quoted;
 };
 
 struct {

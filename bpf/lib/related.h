@@ -6,13 +6,6 @@
 #pragma once
 #include "nat.h"
 
-/* Where the quoted packet's parts are, from the start of the frame. */
-struct quoted {
-	struct pkt pkt; /* the quoted packet's tuple */
-	__u32 ip_off;
-	__u32 l4_off;
-};
-
 INLINE int related_parse_ipv4(struct __sk_buff *skb, struct quoted *q)
 {
 	struct iphdr ip;
@@ -133,43 +126,44 @@ NOINLINE int related_from_node(struct __sk_buff *skb, struct pkt *p)
 GLOBAL int related_reverse_here(struct __sk_buff *skb)
 {
 	struct scratch *scratch = scratch_get();
-	struct quoted q = {};
 	struct ct_key key __attribute__((aligned(8)));
 	int found = 0, err;
 
 	if (!scratch)
 		return 1;
 	struct pkt *p = &scratch->pkt;
+	struct quoted *q = &scratch->quoted;
 
-	if (related_parse(skb, p, &q))
+	__builtin_memset(q, 0, sizeof(*q));
+	if (related_parse(skb, p, q))
 		return 1;
-	ct_make_key(&q.pkt, &key);
+	ct_make_key(&q->pkt, &key);
 	struct nat_entry *nat = bpf_map_lookup_elem(&fl_nat_1, &key);
 
 	if (nat) {
 		addr_t pod = *addr_of(nat->addr);
 		__be16 port = nat->port;
 
-		err = related_rewrite(skb, p, &q, &pod, (__u32)port << 16 | REWRITE_SOURCE);
+		err = related_rewrite(skb, p, q, &pod, (__u32)port << 16 | REWRITE_SOURCE);
 		if (!err)
 			err = rewrite(skb, p, REWRITE_DESTINATION, &pod, 0);
 		if (err)
 			return err;
-		q.pkt.src = pod;
-		q.pkt.sport = port;
-		if (q.pkt.proto == L4_PROTO_ICMP || q.pkt.proto == L4_PROTO_ICMPV6)
-			q.pkt.dport = port;
+		q->pkt.src = pod;
+		q->pkt.sport = port;
+		if (q->pkt.proto == L4_PROTO_ICMP || q->pkt.proto == L4_PROTO_ICMPV6)
+			q->pkt.dport = port;
 		found = 1;
 	}
-	struct ct_entry *entry = ct_lookup(&q.pkt);
+	struct ct_entry *entry = ct_lookup(&q->pkt);
 
-	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q.pkt) == CT_DIR_REPLY)
-		return related_to_backend(skb, p, &q, entry);
+	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q->pkt) == CT_DIR_REPLY)
+		return related_to_backend(skb, p, q, entry);
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;
-	addr_t vip = q.pkt.xlate;
+	addr_t vip = q->pkt.xlate;
 
-	return related_rewrite(skb, p, &q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
+	return related_rewrite(skb, p, q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
 }
 
 /* related_reverse_here of `p`, which is scratch->pkt. */
