@@ -55,7 +55,7 @@ function kubernetesSource({ config, store, log, onProblems }: SourceOptions): So
 		kubeconfig,
 		servers: k8sApiServer,
 		rememberedFile: join(stateDir, 'api-servers.json'),
-		selectsPods: () => allPods || store.networkPolicies.size + store.clusterNetworkPolicies.size > 0,
+		allPods,
 		onProblems: (problems) => {
 			onProblems(problems);
 			const texts = new Set(problems.filter(({ path }) => path !== '').map(formatProblem));

@@ -63,6 +63,9 @@ const service = (server: TestApiServer, name: string, port: unknown = 80, labels
 const pod = (server: TestApiServer, name: string, nodeName: string, phase = 'Running') =>
 	put(server, 'v1', 'Pod', name, { spec: { nodeName }, status: { phase } });
 
+const policy = (server: TestApiServer, name: string, from: object[]) =>
+	put(server, 'networking.k8s.io/v1', 'NetworkPolicy', name, { spec: { podSelector: {}, ingress: [{ from }] } });
+
 function remove(server: TestApiServer, apiVersion: string, kind: string, key: string): void {
 	const info = findKind(apiVersion, kind);
 	if (info !== undefined) server.storage.delete(info, key);
@@ -97,7 +100,6 @@ function create(url: string, over: Partial<KubernetesSourceOptions> = {}) {
 		kubeconfig: kubeconfig(url),
 		servers: [],
 		rememberedFile: join(directory, 'remembered'),
-		selectsPods: () => store.networkPolicies.size > 0,
 		onProblems: (list) => {
 			seen.problems = list
 				.map(({ object, path, message, keptLastGood }) => `${object} ${path} ${message} ${keptLastGood}`)
@@ -158,19 +160,51 @@ describe('KubernetesSource', () => {
 		await until('both are gone', () => services() === '');
 	});
 
-	it('knows all living pods while a policy is there, from the first sync on', async () => {
+	it('knows all living pods from the first sync on while a policy selects pods, and only then', async () => {
 		const { server, url } = await serve();
 		pod(server, 'mine', 'n1');
 		pod(server, 'theirs', 'n2');
+		pod(server, 'waiting', '');
 		pod(server, 'done', 'n2', 'Succeeded');
-		put(server, 'networking.k8s.io/v1', 'NetworkPolicy', 'p', { spec: { podSelector: {} } });
+		policy(server, 'by-pod', [{ podSelector: {} }]);
+		policy(server, 'by-block', [{ ipBlock: { cidr: '192.0.2.0/24' } }]);
 		const { source, store } = create(url);
 		await source.start();
 		expect([...store.pods.keys()].sort()).toEqual(['default/mine', 'default/theirs']);
-		remove(server, 'networking.k8s.io/v1', 'NetworkPolicy', 'default/p');
+		remove(server, 'networking.k8s.io/v1', 'NetworkPolicy', 'default/by-pod');
 		await until('others are forgotten', () => [...store.pods.keys()].join() === 'default/mine');
-		source.needAllPods(true);
-		await until('others are known', () => store.pods.has('default/theirs'));
+		expect([...store.networkPolicies.keys()]).toEqual(['default/by-block']);
+		expect(server.watchCounts().pods).toBe(1);
+	});
+
+	it('lets a policy in only together with the pods it selects, and goes on following its own pods meanwhile', async () => {
+		const { server, url } = await serve();
+		pod(server, 'theirs', 'n2');
+		const { source, store } = create(url);
+		await source.start();
+		await until('all watch', () => Object.keys(server.watchCounts()).length === KINDS);
+		const changes: string[] = [];
+		store.onChange((change) => {
+			changes.push([...change.pods, ...change.networkPolicies].join());
+		});
+		server.faults.add({ verb: 'list', resource: 'pods', times: 1, action: { type: 'delay', ms: 200 } });
+		policy(server, 'by-pod', [{ podSelector: {} }]);
+		pod(server, 'mine', 'n1');
+		await until('both are there', () => store.networkPolicies.size === 1);
+		await until('it is told', () => changes.includes('default/by-pod'));
+		expect(changes).toEqual(['default/mine', 'default/theirs', 'default/by-pod']);
+	});
+
+	it('lets a policy in after a while even if its pods cannot be listed', async () => {
+		const { server, url } = await serve();
+		const { source, store, seen } = create(url, { holdPoliciesMs: 100 });
+		await source.start();
+		server.faults.add({ verb: 'list', resource: 'pods', times: 0, action: { type: 'status', code: 503 } });
+		policy(server, 'by-pod', [{ podSelector: {} }]);
+		await until('it is in force', () => store.networkPolicies.size === 1);
+		expect(seen.problems).toContain('objects of kind Pod of other nodes');
+		remove(server, 'networking.k8s.io/v1', 'NetworkPolicy', 'default/by-pod');
+		await until('pods are not asked for any more', () => seen.problems === '');
 	});
 
 	it('reports a bad object by kind, name and field, and keeps what it was', async () => {

@@ -10,8 +10,10 @@ import type { SourceProblem } from '../problem.ts';
 import type { ClusterStore } from '../store.ts';
 import { type AccessLoader, loadClusterAccess } from './access.ts';
 import { ApiClient, type TimeLimits } from './api-client.ts';
-import { Reflector, type ServerState } from './reflector.ts';
-import { LIVING_PODS, ownPods, watchedResources } from './resources.ts';
+import { PodLayers } from './pod-layers.ts';
+import { PolicyGate } from './policy-gate.ts';
+import { type ObjectSink, Reflector, type ServerState } from './reflector.ts';
+import { podsOfOthers, type WatchedResource, watchedResources } from './resources.ts';
 import { ServerList } from './servers.ts';
 import { API_SERVICE, readServers, serversOf, writeServers } from './told-servers.ts';
 
@@ -27,8 +29,8 @@ export interface KubernetesSourceOptions {
 	readonly servers: readonly string[];
 	/** File that remembers where the API servers were. */
 	readonly rememberedFile: string;
-	/** Whether anything that is in the store now selects pods of other nodes by label; asked whenever policies changed. */
-	readonly selectsPods: () => boolean;
+	/** Pods of all nodes are followed even if no policy needs them. */
+	readonly allPods?: boolean;
 	/** All current problems, called whenever they changed. */
 	readonly onProblems?: (problems: readonly SourceProblem[]) => void;
 	/** Once when every kind is followed, once when some are no longer. @param reason  '' = connected */
@@ -40,34 +42,44 @@ export interface KubernetesSourceOptions {
 	readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 	/** How long all pods are followed after nothing selects them any more: policies come and go. */
 	readonly forgetPodsMs?: number;
+	/** How long policies wait at most for the pods that they select: an API server that is away must not suspend them. */
+	readonly holdPoliciesMs?: number;
 }
 
 interface ObjectFault {
-	readonly kind: Kind;
+	/** Name of the reflector. */
+	readonly from: string;
 	readonly issues: readonly FieldIssue[];
 	readonly keptLastGood: boolean;
 }
 
 const POLICY_KINDS: readonly Kind[] = ['NetworkPolicy', 'ClusterNetworkPolicy'];
 const FORGET_PODS_MS = 60_000;
+const HOLD_POLICIES_MS = 30_000;
+/** Names of reflectors are the kinds, but for this one. */
+const OTHER_PODS = 'Pod of other nodes';
 const KUBE_SYSTEM = { fieldSelector: 'metadata.name=kube-system', limit: 1 };
 
 export class KubernetesSource {
 	readonly #options: KubernetesSourceOptions;
 	readonly #client: ApiClient;
-	readonly #reflectors: ReadonlyMap<Kind, Reflector>;
-	/** Kinds whose first list, or whose list after a change of selection, is still to come. */
-	readonly #awaited: Set<Kind>;
+	readonly #reflectors: readonly Reflector[];
+	/** Follows the pods of other nodes while somebody needs them. */
+	#otherPods: Reflector | undefined;
+	readonly #pods: PodLayers;
+	readonly #policies: PolicyGate;
+	/** Reflectors whose first list is still to come. */
+	readonly #awaited: Set<string>;
 	readonly #faults = new Map<string, ObjectFault>();
-	/** Why a kind is not followed at the moment. */
-	readonly #errors = new Map<Kind, string>();
+	/** Why something is not followed at the moment. */
+	readonly #errors = new Map<string, string>();
 	#memoryError = '';
 	readonly #closing = new AbortController();
 	#servers: ServerList | undefined;
 	#remembered = '';
 	#state: Promise<ServerState> | undefined;
-	#allPods = false;
 	#forgetTimer: NodeJS.Timeout | undefined;
+	#holdTimer: NodeJS.Timeout | undefined;
 	#reporting = false;
 	#connected: boolean | undefined;
 	#synced: () => void = () => undefined;
@@ -81,9 +93,13 @@ export class KubernetesSource {
 			servers: (configured) => this.#listServers(configured, readServers(rememberedFile)),
 			...(limits && { limits }),
 		});
+		this.#pods = new PodLayers(options.store, options.nodeName);
+		this.#policies = new PolicyGate(options.store, () => this.#followPods());
 		const resources = watchedResources(options.nodeName, options.serviceProxyName);
 		this.#awaited = new Set(resources.map(({ kind }) => kind));
-		this.#reflectors = new Map(resources.map((resource) => [resource.kind, this.#createReflector(resource)]));
+		this.#reflectors = resources.map((resource) =>
+			this.#createReflector(resource.kind, resource, this.#sinkOf(resource.kind)),
+		);
 	}
 
 	/**
@@ -95,12 +111,11 @@ export class KubernetesSource {
 		this.#servers = await this.#client.open();
 		const { promise, resolve } = Promise.withResolvers<void>();
 		this.#synced = resolve;
-		this.#options.store.onChange(({ services, networkPolicies, clusterNetworkPolicies }) => {
-			if (this.#closing.signal.aborted) return;
-			if (services.has(API_SERVICE)) this.#remember();
-			if (networkPolicies.size > 0 || clusterNetworkPolicies.size > 0) this.#followPolicies();
+		this.#options.store.onChange(({ services }) => {
+			if (!this.#closing.signal.aborted && services.has(API_SERVICE)) this.#remember();
 		});
-		for (const reflector of this.#reflectors.values()) void reflector.run();
+		for (const reflector of this.#reflectors) void reflector.run();
+		this.#followPods();
 		return promise;
 	}
 
@@ -108,7 +123,9 @@ export class KubernetesSource {
 	close(): void {
 		this.#closing.abort();
 		clearTimeout(this.#forgetTimer);
-		for (const reflector of this.#reflectors.values()) reflector.close();
+		clearTimeout(this.#holdTimer);
+		for (const reflector of this.#reflectors) reflector.close();
+		this.#otherPods?.close();
 		this.#client.close();
 		this.#synced();
 	}
@@ -116,14 +133,6 @@ export class KubernetesSource {
 	/** Address that is asked now; '' = none yet. */
 	get server(): string {
 		return this.#servers?.current?.url ?? '';
-	}
-
-	/** Labels and addresses of the pods of all nodes, or of the own one only. */
-	needAllPods(on: boolean): void {
-		if (on === this.#allPods) return;
-		this.#allPods = on;
-		if (on) this.#awaited.add('Pod');
-		this.#reflectors.get('Pod')?.select(on ? LIVING_PODS : ownPods(this.#options.nodeName));
 	}
 
 	/**
@@ -138,19 +147,23 @@ export class KubernetesSource {
 		return kubeconfig === '' && told.length > 0 ? new ServerList([], [...told, ...own]) : new ServerList(own, told);
 	}
 
-	#createReflector(resource: ReturnType<typeof watchedResources>[number]): Reflector {
-		const { store, random, sleep } = this.#options;
-		const { kind } = resource;
+	#sinkOf(kind: Kind): ObjectSink {
+		if (kind === 'Pod') return this.#pods.own;
+		return POLICY_KINDS.includes(kind) ? this.#policies : this.#options.store;
+	}
+
+	#createReflector(name: string, resource: WatchedResource, store: ObjectSink): Reflector {
+		const { random, sleep } = this.#options;
 		return new Reflector({
 			resource,
 			store,
 			api: this.#client,
 			serverState: () => this.#serverState(),
-			onListed: () => this.#onListed(kind),
-			onState: (error) => this.#onState(kind, error),
+			onListed: () => this.#onListed(name),
+			onState: (error) => this.#onState(name, error),
 			onObject: (key, issues, keptLastGood) => {
-				const identity = identityOf(kind, key);
-				if (issues.length > 0) this.#faults.set(identity, { kind, issues, keptLastGood });
+				const identity = identityOf(resource.kind, key);
+				if (issues.length > 0) this.#faults.set(identity, { from: name, issues, keptLastGood });
 				else if (!this.#faults.delete(identity)) return;
 				this.#report();
 			},
@@ -159,24 +172,53 @@ export class KubernetesSource {
 		});
 	}
 
-	#onListed(kind: Kind): void {
-		this.#awaited.delete(kind);
-		if (POLICY_KINDS.includes(kind)) this.#followPolicies();
+	#onListed(name: string): void {
+		this.#awaited.delete(name);
+		// listeners of the store hear of the pods first
+		if (name === OTHER_PODS) setImmediate(() => this.#passPolicies());
 		if (this.#awaited.size > 0) return;
 		this.#options.store.markSynced();
 		this.#synced();
 		if (this.#connected === undefined) this.#report();
 	}
 
-	#followPolicies(): void {
+	/** Follows the pods of other nodes, or stops it a while after nobody needs them any more. */
+	#followPods(): void {
 		clearTimeout(this.#forgetTimer);
-		this.#forgetTimer = undefined;
-		if (this.#options.selectsPods()) this.needAllPods(true);
-		else if (this.#allPods)
-			this.#forgetTimer = setTimeout(
-				() => this.needAllPods(false),
-				this.#options.forgetPodsMs ?? FORGET_PODS_MS,
-			).unref();
+		const { allPods = false, forgetPodsMs = FORGET_PODS_MS } = this.#options;
+		if (allPods || this.#policies.selectsPods) this.#startOtherPods();
+		else if (this.#otherPods !== undefined) {
+			this.#forgetTimer = setTimeout(() => this.#stopOtherPods(), forgetPodsMs).unref();
+		}
+	}
+
+	#startOtherPods(): void {
+		if (this.#otherPods !== undefined || this.#closing.signal.aborted) return;
+		const { store, nodeName, holdPoliciesMs = HOLD_POLICIES_MS } = this.#options;
+		this.#otherPods = this.#createReflector(OTHER_PODS, podsOfOthers(nodeName), this.#pods.others);
+		this.#awaited.add(OTHER_PODS);
+		// before the first sync nothing is enforced anyway
+		if (store.synced) {
+			this.#policies.close();
+			this.#holdTimer = setTimeout(() => this.#passPolicies(), holdPoliciesMs).unref();
+		}
+		void this.#otherPods.run();
+	}
+
+	#stopOtherPods(): void {
+		this.#otherPods?.close();
+		this.#otherPods = undefined;
+		this.#awaited.delete(OTHER_PODS);
+		this.#pods.forgetOthers();
+		this.#passPolicies();
+		for (const [identity, { from }] of this.#faults) if (from === OTHER_PODS) this.#faults.delete(identity);
+		this.#onState(OTHER_PODS, undefined);
+		this.#report();
+	}
+
+	#passPolicies(): void {
+		clearTimeout(this.#holdTimer);
+		this.#policies.open();
 	}
 
 	/** One request for all reflectors that want to know at the same time. */
@@ -213,10 +255,10 @@ export class KubernetesSource {
 		this.#report();
 	}
 
-	#onState(kind: Kind, error: string | undefined): void {
-		if (this.#errors.get(kind) === error) return;
-		if (error === undefined) this.#errors.delete(kind);
-		else this.#errors.set(kind, error);
+	#onState(name: string, error: string | undefined): void {
+		if (this.#errors.get(name) === error) return;
+		if (error === undefined) this.#errors.delete(name);
+		else this.#errors.set(name, error);
 		this.#report();
 	}
 
@@ -234,8 +276,8 @@ export class KubernetesSource {
 		const { onProblems, onConnection, store, rememberedFile } = this.#options;
 		const origin = this.server;
 		const problems: SourceProblem[] = [];
-		for (const [kind, message] of this.#errors) {
-			problems.push({ origin, object: `objects of kind ${kind}`, path: '', message, keptLastGood: store.synced });
+		for (const [name, message] of this.#errors) {
+			problems.push({ origin, object: `objects of kind ${name}`, path: '', message, keptLastGood: store.synced });
 		}
 		if (this.#memoryError !== '') {
 			const object = 'EndpointSlices of default/kubernetes';

@@ -3,11 +3,10 @@
  * again and again from the last version that was seen. What is in the store stays there until the server says that it is gone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kind } from '../../model/cluster-view.ts';
+import type { Kind, ObjectsByKind } from '../../model/cluster-view.ts';
 import { errorMessage, FairleadError } from '../../model/errors.ts';
 import type { FieldIssue } from '../../model/fields.ts';
 import { readObjectAs } from '../objects.ts';
-import type { ClusterStore } from '../store.ts';
 import { failureOf, type Query, type WatchHandlers } from './api-client.ts';
 import { Backoff } from './backoff.ts';
 import type { WatchedResource } from './resources.ts';
@@ -26,10 +25,17 @@ export interface ServerState {
 	readonly version: string;
 }
 
+/** Takes objects as they come and go; the store, or what stands before it. */
+export interface ObjectSink {
+	/** @returns false when it changes nothing */
+	set<K extends Kind>(kind: K, key: string, value: ObjectsByKind[K]): boolean;
+	delete(kind: Kind, key: string): boolean;
+}
+
 export interface ReflectorOptions {
 	readonly resource: WatchedResource;
 	readonly api: Api;
-	readonly store: Pick<ClusterStore, 'set' | 'delete'>;
+	readonly store: ObjectSink;
 	/** Asked after a connection was lost, before a watch is resumed. */
 	readonly serverState: (signal: AbortSignal) => Promise<ServerState>;
 	/** After each complete list. */
@@ -76,9 +82,6 @@ export class Reflector {
 	/** Keys of objects of which no version could be read so far. */
 	readonly #neverGood = new Set<string>();
 	readonly #closing = new AbortController();
-	/** Ends what is under way, for another selection. */
-	#restarting = new AbortController();
-	#fieldSelector: string;
 	/** Version to watch from; '' = list first. */
 	#version = '';
 	/** Server that the versions belong to. */
@@ -96,7 +99,6 @@ export class Reflector {
 			sleep: (ms, signal) => sleep(ms, undefined, { signal }),
 			...options,
 		};
-		this.#fieldSelector = options.resource.fieldSelector;
 		this.#backoff = new Backoff({ firstMs: FIRST_BACKOFF_MS, longestMs: LONGEST_BACKOFF_MS, random });
 	}
 
@@ -106,8 +108,8 @@ export class Reflector {
 
 	/** Lists and watches until close(). Never throws. */
 	async run(): Promise<void> {
-		while (!this.#closing.signal.aborted) {
-			const signal = AbortSignal.any([this.#closing.signal, this.#restarting.signal]);
+		const { signal } = this.#closing;
+		while (!signal.aborted) {
 			try {
 				await this.#step(signal);
 			} catch (thrown) {
@@ -116,18 +118,9 @@ export class Reflector {
 		}
 	}
 
-	/** Ends run(); what was delivered stays in the store. */
+	/** Ends run(); what was delivered stays in the store, and nothing more is. */
 	close(): void {
 		this.#closing.abort();
-	}
-
-	/** Another selection from now on: lists it and removes, once the list is complete, what it does not have. */
-	select(fieldSelector: string): void {
-		if (fieldSelector === this.#fieldSelector) return;
-		this.#fieldSelector = fieldSelector;
-		this.#version = '';
-		this.#restarting.abort();
-		this.#restarting = new AbortController();
 	}
 
 	async #step(signal: AbortSignal): Promise<void> {
@@ -170,6 +163,7 @@ export class Reflector {
 				...(token !== '' && { continue: token }),
 			};
 			page = (await api.get(resource.path, query, signal)) as ListBody;
+			signal.throwIfAborted();
 			for (const item of page.items ?? []) {
 				const key = this.#deliver(item);
 				if (key !== '') seen.add(key);
@@ -191,7 +185,11 @@ export class Reflector {
 			resourceVersion: this.#version,
 			timeoutSeconds: Math.round(WATCH_S * (1 + random())),
 		};
-		const on = { open: () => onState(undefined), line: (event: unknown) => this.#onEvent(event as WatchEvent) };
+		const line = (event: unknown): void => {
+			signal.throwIfAborted();
+			this.#onEvent(event as WatchEvent);
+		};
+		const on = { open: () => onState(undefined), line };
 		await api.watch(resource.path, query, on, signal);
 	}
 
@@ -211,11 +209,8 @@ export class Reflector {
 	}
 
 	#selectors(): Query {
-		const { labelSelector } = this.#options.resource;
-		return {
-			...(labelSelector !== '' && { labelSelector }),
-			...(this.#fieldSelector !== '' && { fieldSelector: this.#fieldSelector }),
-		};
+		const { labelSelector, fieldSelector } = this.#options.resource;
+		return { ...(labelSelector !== '' && { labelSelector }), ...(fieldSelector !== '' && { fieldSelector }) };
 	}
 
 	/** Trims the object and hands it over. @returns its key; '' = it has none */

@@ -44,14 +44,15 @@ export function watchedResources(nodeName: string, proxyName = ''): readonly Wat
 		resource('NetworkPolicy', 'networking.k8s.io/v1', 'networkpolicies'),
 		resource('ClusterNetworkPolicy', 'policy.networking.k8s.io/v1alpha2', 'clusternetworkpolicies', { optional: true }),
 		resource('ServiceCIDR', 'networking.k8s.io/v1', 'servicecidrs', { optional: true }),
-		resource('Pod', 'v1', 'pods', { fieldSelector: ownPods(nodeName) }),
+		resource('Pod', 'v1', 'pods', { fieldSelector: `spec.nodeName=${nodeName}` }),
 	];
 }
 
-/** Pods of one node. */
-export function ownPods(nodeName: string): string {
-	return `spec.nodeName=${nodeName}`;
+/**
+ * Pods of all other nodes that may have an address. What is not assigned to a node yet has none, and would have to change over
+ * from this selection to that of its node.
+ */
+export function podsOfOthers(nodeName: string): WatchedResource {
+	const fieldSelector = `spec.nodeName!=,spec.nodeName!=${nodeName},status.phase!=Succeeded,status.phase!=Failed`;
+	return resource('Pod', 'v1', 'pods', { fieldSelector });
 }
-
-/** Pods of all nodes that may have an address. */
-export const LIVING_PODS = 'status.phase!=Succeeded,status.phase!=Failed';
