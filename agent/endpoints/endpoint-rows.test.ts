@@ -35,17 +35,20 @@ describe('endpoint rows', () => {
 		const kernel = kernelOf();
 		const rows = new EndpointRows(kernel);
 		const { index, gen } = rows.allocate('a/b');
-		rows.write(attachment(index, gen), 42, { identity: 300, policySet: 7, isolated: true });
+		rows.write(attachment(index, gen), 42, { identity: 300, identity6: 301, policySet: 7, isolated: true });
 		const row = Endpoint.decode(kernel.mapGet('endpoints', key(index)) ?? new Uint8Array());
-		expect(row).toMatchObject({ ifindex: 42, gen, id: index, identity: 300, policySet: 7 });
+		expect(row).toMatchObject({ ifindex: 42, gen, id: index, identity: 300, identity6: 301, policySet: 7 });
 		expect(row.flags).toBe(EndpointFlags.READY | EndpointFlags.ISOLATED);
 		expect(row.addr4).toEqual(addressBytes('10.1.0.1'));
 		expect(row.addr6).toEqual(addressBytes('fd00::1'));
 		const peer = { index, gen, kind: PeerKind.LOCAL_POD };
 		expect(PeerRef.decode(kernel.mapGet('ifaces', key(42)) ?? new Uint8Array())).toEqual(peer);
-		for (const address of ['10.1.0.1', 'fd00::1']) {
+		for (const [address, identity] of [
+			['10.1.0.1', 300],
+			['fd00::1', 301],
+		] as const) {
 			const entry = IpcacheEntry.decode(kernel.mapGet('ipcache', addressBytes(address)) ?? new Uint8Array());
-			expect(entry).toEqual({ peer, identity: 300 });
+			expect(entry).toEqual({ peer, identity });
 		}
 		expect(rows.isWritten(attachment(index, gen), 42)).toBe(true);
 		expect(rows.isWritten(attachment(index, gen), 43)).toBe(false);

@@ -20,15 +20,22 @@ import { type Attachment, macBytes } from './attachment.ts';
 
 /** What policy says about a pod; the defaults hold until it says something. */
 export interface EndpointIdentity {
-	/** enum identity or a dynamic number. */
+	/** Of the IPv4 address: enum identity or a dynamic number. */
 	readonly identity: number;
+	/** Of the IPv6 address. */
+	readonly identity6: number;
 	/** 0 = no policy selects it. */
 	readonly policySet: number;
 	/** Nothing but the node may talk to it. */
 	readonly isolated: boolean;
 }
 
-export const UNKNOWN_POD: EndpointIdentity = { identity: Identity.UNKNOWN_POD, policySet: 0, isolated: false };
+export const UNKNOWN_POD: EndpointIdentity = {
+	identity: Identity.UNKNOWN_POD,
+	identity6: Identity.UNKNOWN_POD,
+	policySet: 0,
+	isolated: false,
+};
 
 const NO_ADDRESS = new Uint8Array(16);
 
@@ -77,6 +84,7 @@ export class EndpointRows {
 			hostMac: macBytes(attachment.hostMac),
 			id: attachment.index,
 			identity: who.identity,
+			identity6: who.identity6,
 			policySet: who.policySet,
 			addr4: bytesOfFamily(attachment.addresses, 4),
 			addr6: bytesOfFamily(attachment.addresses, 6),
@@ -84,7 +92,8 @@ export class EndpointRows {
 		this.#kernel.mapSet('endpoints', u32Key(attachment.index), Endpoint.encode(value));
 		this.#kernel.mapSet('ifaces', u32Key(ifindex), PeerRef.encode(peer));
 		for (const address of attachment.addresses) {
-			const entry = IpcacheEntry.encode({ peer, identity: who.identity });
+			const identity = familyOf(address) === 4 ? who.identity : who.identity6;
+			const entry = IpcacheEntry.encode({ peer, identity });
 			this.#kernel.mapSet('ipcache', addressKey(address), entry);
 		}
 	}
@@ -106,9 +115,9 @@ export class EndpointRows {
 
 	/** What the row says; UNKNOWN_POD for a row that write() has never filled. */
 	identityOf(index: number): EndpointIdentity {
-		const { ifindex, identity, policySet, flags } = this.#read(index);
+		const { ifindex, identity, identity6, policySet, flags } = this.#read(index);
 		if (ifindex === 0) return UNKNOWN_POD;
-		return { identity, policySet, isolated: (flags & EndpointFlags.ISOLATED) !== 0 };
+		return { identity, identity6, policySet, isolated: (flags & EndpointFlags.ISOLATED) !== 0 };
 	}
 
 	/** Removes rows that belong to no claimed endpoint (the agent died in the middle of something). @returns how many */
@@ -136,7 +145,7 @@ export class EndpointRows {
 		if (ifindex !== 0) this.#kernel.mapDelete('ifaces', u32Key(ifindex));
 		const free: Endpoint = {
 			...{ ifindex: 0, gen: (gen % 255) + 1, flags: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), id: index },
-			...{ identity: 0, policySet: 0, addr4: NO_ADDRESS, addr6: NO_ADDRESS },
+			...{ identity: 0, identity6: 0, policySet: 0, addr4: NO_ADDRESS, addr6: NO_ADDRESS },
 		};
 		this.#kernel.mapSet('endpoints', u32Key(index), Endpoint.encode(free));
 	}

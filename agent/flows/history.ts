@@ -2,7 +2,7 @@
  * The last N flow records. Kept as the raw bytes of the kernel plus references to shared names, about 150 bytes a
  * record, because objects would cost four times as much; a Flow is made when somebody reads it.
  */
-import { CtDirection, DropReason, EventType, FlowEvent, Hook } from '../../native/abi/generated.ts';
+import { CtDirection, DropReason, EventType, FlowEvent, Hook, JudgedSide } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { Flow, FlowKind, FlowPeer, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
 import { type AddressResolver, UNKNOWN } from './names.ts';
@@ -131,7 +131,7 @@ export class FlowHistory {
 			icmpCode: hasPorts(event.proto) ? 0 : event.icmpCode,
 			packetBytes: event.len,
 			totals: event.type === EventType.FLOW_CLOSE ? totalsOf(event) : undefined,
-			ruleCookie: event.ruleCookie,
+			ruleCookie: (event.denied & JudgedSide.INGRESS ? event.rule[1] : event.rule[0] || event.rule[1]) ?? 0,
 		};
 	}
 

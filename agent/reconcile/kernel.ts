@@ -10,7 +10,15 @@ import { Maps } from '../../native/abi/generated.ts';
 export type { MapName };
 
 /** Arrays that are written through shared memory. */
-export type SharedMapName = 'vip_filter' | 'slots' | 'backends' | 'ports';
+export type SharedMapName =
+	| 'vip_filter'
+	| 'slots'
+	| 'backends'
+	| 'ports'
+	| 'policyset'
+	| 'ranges'
+	| 'policygen'
+	| 'denied';
 
 /** Bytes from one element of a shared array to the next: value sizes, which are multiples of 8. */
 export const SHARED_STRIDE = {
@@ -18,6 +26,10 @@ export const SHARED_STRIDE = {
 	slots: Maps.slots.valueSize,
 	backends: Maps.backends.valueSize,
 	ports: Maps.ports.valueSize,
+	policyset: Maps.policyset.valueSize,
+	ranges: Maps.ranges.valueSize,
+	policygen: Maps.policygen.valueSize,
+	denied: Maps.denied.valueSize,
 } as const satisfies Record<SharedMapName, number>;
 
 export interface Kernel {

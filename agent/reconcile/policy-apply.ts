@@ -179,7 +179,8 @@ function setEndpoint(
 	if (bytes === undefined) return;
 	const old = Endpoint.decode(bytes);
 	if (old.gen !== reference.gen || old.ifindex === 0) return;
-	const [first] = [...identities].sort(([a], [b]) => familyOf(a) - familyOf(b));
-	const value = Endpoint.encode({ ...old, policySet: set, identity: first?.[1] ?? old.identity });
+	const of = (family: 4 | 6) => [...identities].find(([address]) => familyOf(address) === family)?.[1];
+	const own = { identity: of(4) ?? old.identity, identity6: of(6) ?? old.identity6 };
+	const value = Endpoint.encode({ ...old, ...own, policySet: set });
 	replace('endpoints', key, value, kernel);
 }

@@ -49,6 +49,7 @@ EXPORT_STRUCT(policy_row);
 EXPORT_STRUCT(policy_set);
 EXPORT_STRUCT(policy_range);
 EXPORT_STRUCT(policy_generation);
+EXPORT_STRUCT(policy_denied);
 EXPORT_STRUCT(xdp_node);
 EXPORT_STRUCT(dsr_flow);
 
@@ -67,6 +68,7 @@ EXPORT_ENUM(ct_backend_word);
 EXPORT_ENUM(drop_reason);
 EXPORT_ENUM(event_type);
 EXPORT_ENUM(hook);
+EXPORT_ENUM(judged_side);
 EXPORT_ENUM(metric);
 EXPORT_ENUM(policy_direction);
 EXPORT_ENUM(policy_limit);

@@ -11,6 +11,7 @@ enum event_type {
 	EVENT_TYPE_FLOW_CLOSE = 3,   /* CT_FLAG_CLOSING was set */
 	EVENT_TYPE_SOCK_CONNECT = 4, /* a socket was translated at connect or sendmsg */
 	EVENT_TYPE_NAT_EXHAUSTED = 5,
+	EVENT_TYPE_POLICY_AUDIT = 6, /* the flow would be dropped if its policies were not in audit mode */
 };
 
 /* The hook that saw it. */
@@ -24,6 +25,12 @@ enum hook {
 	HOOK_FROM_HOST_DEVICE = 7,
 	HOOK_SOCKET = 8,
 	HOOK_XDP = 9,
+};
+
+/* Ends of a flow as bits, in the order of flow_event.rule. */
+enum judged_side {
+	JUDGED_EGRESS = 1,
+	JUDGED_INGRESS = 2,
 };
 
 struct flow_event {
@@ -42,12 +49,14 @@ struct flow_event {
 	__be16 sport;
 	__be16 dport;
 	__be16 orig_dport;
-	__u16 pad;
+	__u8 denied;  /* enum judged_side: who dropped it */
+	__u8 audited; /* enum judged_side: who would have dropped it */
 	__u32 ifindex;
 	__u32 len; /* IP bytes of the packet; FLOW_CLOSE: 0 */
 	__u32 src_identity;
 	__u32 dst_identity;
-	__u32 rule_cookie;
+	__u16 rule
+		[2]; /* cookies of the rules that decided: [0] egress of the initiator, [1] ingress of the responder */
 	__u32 svc_id;
 	__u64 bytes[2]; /* FLOW_CLOSE: by enum ct_direction */
 	__u32 packets[2];

@@ -56,7 +56,10 @@ enum endpoint_flags {
 	ENDPOINT_FLAG_ISOLATED = 2, /* nothing but the node may talk to it */
 };
 
-/* Row of endpoint_table. `addr4`/`addr6` are what the pod may use as source; all zero = family not used. */
+/*
+ * Row of endpoint_table. `addr4`/`addr6` are what the pod may use as source; all zero = family not used. `identity` is that of addr4,
+ * `identity6` that of addr6: they differ when the addresses lie in different policy blocks.
+ */
 struct endpoint {
 	__u32 ifindex;    /* host side of the veth pair; 0 = row is free */
 	__u8 gen;         /* changes whenever the row is reused */
@@ -66,7 +69,7 @@ struct endpoint {
 	__u16 id;         /* own index, for events */
 	__u32 identity;
 	__u32 policy_set; /* 0 = no policy selects it */
-	__u32 pad;
+	__u32 identity6;
 	__u8 addr4[16];
 	__u8 addr6[16];
 };

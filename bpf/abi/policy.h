@@ -15,9 +15,10 @@ enum policy_direction {
 };
 
 enum policy_limit {
-	POLICY_LIMIT_SETS = 8192,   /* rows of policy_set; set 0 = no policy selects the endpoint, all is allowed */
-	POLICY_LIMIT_RANGES = 8192, /* ranges of one row; a longer one closes the sets that want it */
-	POLICY_LIMIT_STEPS = 14,    /* halvings that find one of POLICY_LIMIT_RANGES */
+	POLICY_LIMIT_SETS = 8192,     /* rows of policy_set; set 0 = no policy selects the endpoint, all is allowed */
+	POLICY_LIMIT_RANGES = 8192,   /* ranges of one row; a longer one closes the sets that want it */
+	POLICY_LIMIT_COOKIES = 65536, /* struct ct_entry keeps 16 bits */
+	POLICY_LIMIT_STEPS = 14,      /* halvings that find one of POLICY_LIMIT_RANGES */
 };
 
 /*
@@ -105,3 +106,10 @@ struct policy_generation {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct policy_generation) == 8, "policy_gen is written through shared memory");
+
+/* Element of policy_denied (mmapable ARRAY by rule cookie): what the rule has dropped, or would have dropped in audit mode. */
+struct policy_denied {
+	__u64 packets;
+	__u64 bytes; /* IP bytes */
+};
+_Static_assert(sizeof(struct policy_denied) == 16, "policy_denied is read through shared memory");

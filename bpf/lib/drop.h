@@ -51,6 +51,15 @@ INLINE struct flow_event *event_reserve(enum event_type type, enum hook hook, co
 	return event;
 }
 
+/* What policy said of the event's flow. */
+INLINE void event_fill_judged(struct flow_event *event, const struct judged *judged)
+{
+	event->rule[0] = judged->rule[0];
+	event->rule[1] = judged->rule[1];
+	event->denied = judged->denied;
+	event->audited = judged->audited;
+}
+
 INLINE void event_submit(struct flow_event *event)
 {
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
@@ -74,6 +83,11 @@ GLOBAL int drop_counted(struct __sk_buff *skb, int reason, __u32 hook)
 	if (!event)
 		return VERDICT_DROP;
 	event->reason = key;
+	if (key == DROP_REASON_POLICY || key == DROP_REASON_ISOLATED) {
+		event->src_identity = scratch->judged.identity[0];
+		event->dst_identity = scratch->judged.identity[1];
+		event_fill_judged(event, &scratch->judged);
+	}
 	event->ifindex = skb->ifindex;
 	event_submit(event);
 	return VERDICT_DROP;

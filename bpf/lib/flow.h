@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "ct.h"
+#include "judge.h"
 #include "lb.h"
 #include "nat.h"
 
@@ -33,14 +34,14 @@ INLINE int is_multicast(const struct pkt *p)
 }
 
 /* The backend's row may say which pod of this node it is. 0 = `to` is set. */
-INLINE int flow_known_peer(const struct lb_choice *choice, struct ipcache_entry *to)
+INLINE int flow_known_peer(const struct lb_choice *choice, __u8 family, struct ipcache_entry *to)
 {
 	struct endpoint *endpoint = choice->peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(choice->peer) : 0;
 
 	if (!endpoint)
 		return 1;
 	to->peer = choice->peer;
-	to->identity = endpoint->identity;
+	to->identity = endpoint_identity(endpoint, family);
 	return 0;
 }
 
@@ -183,6 +184,7 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const struct pkt *inner,
 			      const struct flow_origin *origin, __u32 dst_identity)
 {
+	struct scratch *scratch = scratch_get();
 	struct flow_event *event;
 
 	count(METRIC_CT_CREATED);
@@ -199,6 +201,8 @@ NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const 
 	event->ifindex = skb->ifindex;
 	event->src_identity = origin->identity;
 	event->dst_identity = dst_identity;
+	if (scratch)
+		event_fill_judged(event, &scratch->judged);
 	event_submit(event);
 }
 
@@ -287,12 +291,16 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 		inner->dst = choice->addr;
 		inner->dport = choice->port;
 	}
-	if (service != LB_CHOSEN || flow_known_peer(choice, &to))
+	if (service != LB_CHOSEN || flow_known_peer(choice, p->family, &to))
 		peer_resolve(&inner->dst, &to);
 	err = flow_check(inner, origin, to.peer, service);
 	if (err)
 		return err;
+	err = judge_new(skb, scratch, &to);
+	if (err)
+		return err;
 	flow_fill(entry, p, origin, to.peer, choice);
+	judge_keep(entry, &scratch->judged);
 	if (service == LB_CHOSEN && to.peer.kind == PEER_KIND_HOST)
 		flow_to_host_backend(p, inner, entry, origin);
 	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service)) {

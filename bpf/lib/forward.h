@@ -272,6 +272,10 @@ INLINE int forward_from_pod_address(const struct ct_entry *entry, __u32 dir)
 
 INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
+	int err = judge_known(skb, p, entry, hook);
+
+	if (err)
+		return drop(skb, p, err, hook);
 	count(METRIC_FORWARDED_PACKETS);
 	if (dsr_on() && (entry->flags & CT_FLAG_DSR) && dir == CT_DIR_REPLY && p->proto == L4_PROTO_TCP &&
 	    (p->tcp_flags & TCP_SYN) && dsr_clamp_mss(skb, p))

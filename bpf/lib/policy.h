@@ -5,7 +5,6 @@
  */
 #pragma once
 #include "common.h"
-#include "../maps/policy.h"
 
 /* policy_key.peer of an identity. `self`: the pod reaches itself through a service. */
 INLINE __u32 policy_peer(__u32 identity, enum policy_direction direction, int self)
@@ -92,7 +91,7 @@ INLINE int policy_row_of(const struct policy_key *key, __u64 *extent)
  * port_proto  IP protocol << 16 | destination port in host byte order
  * Read the endpoint's policy_generation before calling this, and remember it with the verdict.
  */
-NOINLINE __u32 policy_verdict(__u32 set, __u32 peer, __u32 port_proto)
+GLOBAL __u32 policy_verdict(__u32 set, __u32 peer, __u32 port_proto)
 {
 	__u32 egress = peer & POLICY_PEER_EGRESS, self = peer & POLICY_PEER_SELF, identity = peer >> 2, flags;
 	struct policy_key key = {.set = set, .peer = peer};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Maps of network policy. Only programs that judge flows include this.
+ * Maps of network policy.
  */
 #pragma once
 #include <linux/bpf.h>
@@ -40,3 +40,12 @@ struct {
 	__type(key, __u32);
 	__type(value, struct policy_generation);
 } fl_policygen_1 SEC(".maps");
+
+/* Counts of all CPUs: a rule that drops much is contended, one that allows is never here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, POLICY_LIMIT_COOKIES);
+	__type(key, __u32);
+	__type(value, struct policy_denied);
+} fl_denied_1 SEC(".maps");

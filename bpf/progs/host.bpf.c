@@ -10,6 +10,7 @@ int from_host_device(struct __sk_buff *skb)
 {
 	struct flow_origin origin = {.hook = HOOK_FROM_HOST_DEVICE, .client = LB_CLIENT_INSIDE, .via_host = 1};
 	struct scratch *scratch = scratch_begin();
+	struct ipcache_entry from;
 	struct ct_entry *entry;
 	struct pkt *p;
 	__u32 dir = CT_DIR_FORWARD;
@@ -32,7 +33,8 @@ int from_host_device(struct __sk_buff *skb)
 	}
 	if (!entry) {
 		origin.peer.kind = PEER_KIND_HOST;
-		origin.identity = IDENTITY_HOST;
+		peer_resolve(&p->src, &from);
+		origin.identity = judge_identity(origin.peer, &from);
 		err = flow_create(skb, &origin, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_HOST_DEVICE);

@@ -77,7 +77,7 @@ NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *
 		if (err < 0)
 			return err;
 	}
-	origin.identity = endpoint->identity;
+	origin.identity = endpoint_identity(endpoint, p->family);
 	return flow_create(skb, &origin, scratch);
 }
 
@@ -160,12 +160,10 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *sc
 
 	peer_resolve(&p->src, &from);
 	/* Only what this node made itself is the host; a forwarded packet with its address is not. */
-	if (from.peer.kind == PEER_KIND_HOST && skb->ingress_ifindex) {
-		from.peer.kind = PEER_KIND_WORLD;
-		from.identity = IDENTITY_WORLD;
-	}
 	origin.peer = from.peer;
-	origin.identity = from.identity;
+	if (from.peer.kind == PEER_KIND_HOST && skb->ingress_ifindex)
+		origin.peer.kind = PEER_KIND_WORLD;
+	origin.identity = judge_identity(origin.peer, &from);
 	return flow_create(skb, &origin, scratch);
 }
 
@@ -190,7 +188,9 @@ int to_pod(struct __sk_buff *skb)
 	if (entry) {
 		dir = ct_direction(entry, p);
 		if (ct_touch(p, entry, dir)) {
-			err = forward_translate(skb, p, entry, dir);
+			err = judge_known(skb, p, entry, HOOK_TO_POD);
+			if (!err)
+				err = forward_translate(skb, p, entry, dir);
 			return err ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
 		}
 	}

@@ -205,6 +205,7 @@ export const EventType = {
 	FLOW_CLOSE: 3,
 	SOCK_CONNECT: 4,
 	NAT_EXHAUSTED: 5,
+	POLICY_AUDIT: 6,
 } as const;
 export type EventType = (typeof EventType)[keyof typeof EventType];
 export function EventTypeName(value: number): string {
@@ -225,6 +226,15 @@ export const Hook = {
 export type Hook = (typeof Hook)[keyof typeof Hook];
 export function HookName(value: number): string {
 	return enumName(Hook, value);
+}
+
+export const JudgedSide = {
+	EGRESS: 1,
+	INGRESS: 2,
+} as const;
+export type JudgedSide = (typeof JudgedSide)[keyof typeof JudgedSide];
+export function JudgedSideName(value: number): string {
+	return enumName(JudgedSide, value);
 }
 
 export const Metric = {
@@ -255,6 +265,7 @@ export function PolicyDirectionName(value: number): string {
 export const PolicyLimit = {
 	SETS: 8192,
 	RANGES: 8192,
+	COOKIES: 65536,
 	STEPS: 14,
 } as const;
 export type PolicyLimit = (typeof PolicyLimit)[keyof typeof PolicyLimit];
@@ -451,6 +462,7 @@ export interface Endpoint {
 	id: number;
 	identity: number;
 	policySet: number;
+	identity6: number;
 	addr4: Uint8Array;
 	addr6: Uint8Array;
 }
@@ -463,7 +475,7 @@ function encodeEndpoint(value: Endpoint, view: DataView, offset: number): void {
 	view.setUint16(offset + 18, uint(value.id, 0xffff, 'endpoint.id'), true);
 	view.setUint32(offset + 20, uint(value.identity, 0xffffffff, 'endpoint.identity'), true);
 	view.setUint32(offset + 24, uint(value.policySet, 0xffffffff, 'endpoint.policy_set'), true);
-	view.setUint32(offset + 28, 0, true);
+	view.setUint32(offset + 28, uint(value.identity6, 0xffffffff, 'endpoint.identity6'), true);
 	putBytes(view, offset + 32, value.addr4, 16, 'endpoint.addr4');
 	putBytes(view, offset + 48, value.addr6, 16, 'endpoint.addr6');
 }
@@ -477,17 +489,18 @@ function decodeEndpoint(view: DataView, offset: number): Endpoint {
 		id: view.getUint16(offset + 18, true),
 		identity: view.getUint32(offset + 20, true),
 		policySet: view.getUint32(offset + 24, true),
+		identity6: view.getUint32(offset + 28, true),
 		addr4: getBytes(view, offset + 32, 16),
 		addr6: getBytes(view, offset + 48, 16),
 	};
 }
 function formatEndpoint(value: Endpoint): string {
-	return `ifindex=${value.ifindex} gen=${value.gen} flags=${value.flags} mac=${formatBytes(value.mac)} host_mac=${formatBytes(value.hostMac)} id=${value.id} identity=${value.identity} policy_set=${value.policySet} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
+	return `ifindex=${value.ifindex} gen=${value.gen} flags=${value.flags} mac=${formatBytes(value.mac)} host_mac=${formatBytes(value.hostMac)} id=${value.id} identity=${value.identity} policy_set=${value.policySet} identity6=${value.identity6} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
 }
 export const Endpoint = {
 	name: 'endpoint',
 	size: 64,
-	layout: '26fc32931d7d2448',
+	layout: 'c7a7582b5ce97044',
 	encode: (value: Endpoint): Uint8Array => encodeWith(64, encodeEndpoint, value),
 	encodeInto: encodeEndpoint,
 	decode: (bytes: Uint8Array, offset = 0): Endpoint =>
@@ -1262,11 +1275,13 @@ export interface FlowEvent {
 	sport: number;
 	dport: number;
 	origDport: number;
+	denied: number;
+	audited: number;
 	ifindex: number;
 	len: number;
 	srcIdentity: number;
 	dstIdentity: number;
-	ruleCookie: number;
+	rule: number[];
 	svcId: number;
 	bytes: bigint[];
 	packets: number[];
@@ -1287,12 +1302,15 @@ function encodeFlowEvent(value: FlowEvent, view: DataView, offset: number): void
 	view.setUint16(offset + 64, uint(value.sport, 0xffff, 'flow_event.sport'));
 	view.setUint16(offset + 66, uint(value.dport, 0xffff, 'flow_event.dport'));
 	view.setUint16(offset + 68, uint(value.origDport, 0xffff, 'flow_event.orig_dport'));
-	view.setUint16(offset + 70, 0, true);
+	view.setUint8(offset + 70, uint(value.denied, 0xff, 'flow_event.denied'));
+	view.setUint8(offset + 71, uint(value.audited, 0xff, 'flow_event.audited'));
 	view.setUint32(offset + 72, uint(value.ifindex, 0xffffffff, 'flow_event.ifindex'), true);
 	view.setUint32(offset + 76, uint(value.len, 0xffffffff, 'flow_event.len'), true);
 	view.setUint32(offset + 80, uint(value.srcIdentity, 0xffffffff, 'flow_event.src_identity'), true);
 	view.setUint32(offset + 84, uint(value.dstIdentity, 0xffffffff, 'flow_event.dst_identity'), true);
-	view.setUint32(offset + 88, uint(value.ruleCookie, 0xffffffff, 'flow_event.rule_cookie'), true);
+	counted(value.rule, 2, 'flow_event.rule').forEach((each, index) => {
+		view.setUint16(offset + 88 + index * 2, uint(each, 0xffff, 'flow_event.rule'), true);
+	});
 	view.setUint32(offset + 92, uint(value.svcId, 0xffffffff, 'flow_event.svc_id'), true);
 	counted(value.bytes, 2, 'flow_event.bytes').forEach((each, index) => {
 		view.setBigUint64(offset + 96 + index * 8, each, true);
@@ -1318,23 +1336,25 @@ function decodeFlowEvent(view: DataView, offset: number): FlowEvent {
 		sport: view.getUint16(offset + 64),
 		dport: view.getUint16(offset + 66),
 		origDport: view.getUint16(offset + 68),
+		denied: view.getUint8(offset + 70),
+		audited: view.getUint8(offset + 71),
 		ifindex: view.getUint32(offset + 72, true),
 		len: view.getUint32(offset + 76, true),
 		srcIdentity: view.getUint32(offset + 80, true),
 		dstIdentity: view.getUint32(offset + 84, true),
-		ruleCookie: view.getUint32(offset + 88, true),
+		rule: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 88 + index * 2, true)),
 		svcId: view.getUint32(offset + 92, true),
 		bytes: Array.from({ length: 2 }, (_, index) => view.getBigUint64(offset + 96 + index * 8, true)),
 		packets: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 112 + index * 4, true)),
 	};
 }
 function formatFlowEvent(value: FlowEvent): string {
-	return `time_ns=${value.timeNs} type=${value.type} reason=${value.reason} hook=${value.hook} proto=${value.proto} direction=${value.direction} tcp_flags=${value.tcpFlags} icmp_code=${value.icmpCode} family=${value.family} src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} orig_dst=${formatBytes(value.origDst)} sport=${value.sport} dport=${value.dport} orig_dport=${value.origDport} ifindex=${value.ifindex} len=${value.len} src_identity=${value.srcIdentity} dst_identity=${value.dstIdentity} rule_cookie=${value.ruleCookie} svc_id=${value.svcId} bytes=${value.bytes.join(',')} packets=${value.packets.join(',')}`;
+	return `time_ns=${value.timeNs} type=${value.type} reason=${value.reason} hook=${value.hook} proto=${value.proto} direction=${value.direction} tcp_flags=${value.tcpFlags} icmp_code=${value.icmpCode} family=${value.family} src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} orig_dst=${formatBytes(value.origDst)} sport=${value.sport} dport=${value.dport} orig_dport=${value.origDport} denied=${value.denied} audited=${value.audited} ifindex=${value.ifindex} len=${value.len} src_identity=${value.srcIdentity} dst_identity=${value.dstIdentity} rule=${value.rule.join(',')} svc_id=${value.svcId} bytes=${value.bytes.join(',')} packets=${value.packets.join(',')}`;
 }
 export const FlowEvent = {
 	name: 'flow_event',
 	size: 120,
-	layout: 'fc260b7ea5dc937d',
+	layout: 'e2ac4cd9b41f2582',
 	encode: (value: FlowEvent): Uint8Array => encodeWith(120, encodeFlowEvent, value),
 	encodeInto: encodeFlowEvent,
 	decode: (bytes: Uint8Array, offset = 0): FlowEvent =>
@@ -1581,6 +1601,35 @@ export const PolicyGeneration = {
 	format: formatPolicyGeneration,
 } as const satisfies Codec<PolicyGeneration>;
 
+export interface PolicyDenied {
+	packets: bigint;
+	bytes: bigint;
+}
+function encodePolicyDenied(value: PolicyDenied, view: DataView, offset: number): void {
+	view.setBigUint64(offset, value.packets, true);
+	view.setBigUint64(offset + 8, value.bytes, true);
+}
+function decodePolicyDenied(view: DataView, offset: number): PolicyDenied {
+	return {
+		packets: view.getBigUint64(offset, true),
+		bytes: view.getBigUint64(offset + 8, true),
+	};
+}
+function formatPolicyDenied(value: PolicyDenied): string {
+	return `packets=${value.packets} bytes=${value.bytes}`;
+}
+export const PolicyDenied = {
+	name: 'policy_denied',
+	size: 16,
+	layout: 'a839f75247601943',
+	encode: (value: PolicyDenied): Uint8Array => encodeWith(16, encodePolicyDenied, value),
+	encodeInto: encodePolicyDenied,
+	decode: (bytes: Uint8Array, offset = 0): PolicyDenied =>
+		decodePolicyDenied(viewOf(bytes, offset, 16, 'policy_denied'), 0),
+	decodeFrom: decodePolicyDenied,
+	format: formatPolicyDenied,
+} as const satisfies Codec<PolicyDenied>;
+
 export interface XdpNode {
 	tunnel: Uint8Array;
 	source: Uint8Array;
@@ -1748,6 +1797,15 @@ export const Maps = {
 		valueSize: 4,
 		layout: 'cddb417a0a600df2',
 	},
+	denied: {
+		name: 'fl_denied_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 65536,
+		keySize: 4,
+		valueSize: 16,
+		layout: '2fd8223754152aa3',
+	},
 	drops: {
 		name: 'fl_drops_1',
 		type: 6,
@@ -1773,7 +1831,7 @@ export const Maps = {
 		maxEntries: 4096,
 		keySize: 4,
 		valueSize: 64,
-		layout: '86c2025888fd257f',
+		layout: '5a01a19549420f4a',
 	},
 	events: {
 		name: 'fl_events_1',
@@ -1856,6 +1914,33 @@ export const Maps = {
 		valueSize: 56,
 		layout: 'cf829d3982d8a180',
 	},
+	policy: {
+		name: 'fl_policy_1',
+		type: 1,
+		flags: 1,
+		maxEntries: 262144,
+		keySize: 8,
+		valueSize: 16,
+		layout: '107d0e5d6f6b106f',
+	},
+	policygen: {
+		name: 'fl_policygen_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 4096,
+		keySize: 4,
+		valueSize: 8,
+		layout: '16b693f1705c2e4a',
+	},
+	policyset: {
+		name: 'fl_policyset_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 8192,
+		keySize: 4,
+		valueSize: 40,
+		layout: '2d0d1f55b3fc1093',
+	},
 	ports: {
 		name: 'fl_ports_1',
 		type: 2,
@@ -1864,6 +1949,15 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 8,
 		layout: '2842a1117c6d18a0',
+	},
+	ranges: {
+		name: 'fl_ranges_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 131072,
+		keySize: 4,
+		valueSize: 8,
+		layout: '8cefda01fbb51e39',
 	},
 	runtime: {
 		name: 'fl_runtime_1',

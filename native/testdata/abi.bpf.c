@@ -53,7 +53,8 @@
 	X(U8, gen)                                                                                                     \
 	X(U8, flags)                                                                                                   \
 	SIX(X, U8, mac)                                                                                                \
-	SIX(X, U8, host_mac) X(U16, id) X(U32, identity) X(U32, policy_set) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
+	SIX(X, U8, host_mac)                                                                                           \
+	X(U16, id) X(U32, identity) X(U32, policy_set) X(U32, identity6) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
 #define FIELDS_node(X)                                                                                                 \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
 	SIXTEEN(X, U8, nexthop6) X(BE32, nexthop4) X(U32, ifindex) X(U16, mtu) X(U8, gen) X(U8, flags) X(U32, identity)
@@ -84,8 +85,9 @@
 	X(U16, flags)                                                                                                  \
 	X(U16, peer[0].index)                                                                                          \
 	X(U8, peer[0].gen)                                                                                             \
-	X(U8, peer[0].kind) X(U16, peer[1].index) X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen)             \
-		X(U32, backend) TWICE(X, U32, packets) TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen)  \
+	X(U8, peer[0].kind)                                                                                            \
+	X(U16, peer[1].index) X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend)                 \
+		TWICE(X, U32, packets) TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen)                  \
 			TWICE(X, U16, rule)
 #define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
 #define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr)
@@ -103,9 +105,10 @@
 	X(U8, proto)                                                                                                   \
 	X(U8, direction)                                                                                               \
 	X(U8, tcp_flags)                                                                                               \
-	X(U8, icmp_code) X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) SIXTEEN(X, U8, orig_dst) X(BE16, sport) \
-		X(BE16, dport) X(BE16, orig_dport) X(U32, ifindex) X(U32, len) X(U32, src_identity)                    \
-			X(U32, dst_identity) X(U32, rule_cookie) X(U32, svc_id) TWICE(X, U64, bytes)                   \
+	X(U8, icmp_code)                                                                                               \
+	X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport)   \
+		X(BE16, orig_dport) X(U8, denied) X(U8, audited) X(U32, ifindex) X(U32, len) X(U32, src_identity)      \
+			X(U32, dst_identity) TWICE(X, U16, rule) X(U32, svc_id) TWICE(X, U64, bytes)                   \
 				TWICE(X, U32, packets)
 #define FIELDS_event_bucket(X) X(U32, tokens) X(U32, refilled)
 #define FIELDS_runtime_state(X) X(U32, migrating) X(U32, external_ports)
@@ -122,6 +125,7 @@
 	X(U32, others[0].count) X(U32, others[1].base) X(U32, others[1].count) X(U32, flags)
 #define FIELDS_policy_range(X) X(U32, first) X(U32, verdict)
 #define FIELDS_policy_generation(X) X(U32, value)
+#define FIELDS_policy_denied(X) X(U64, packets) X(U64, bytes)
 
 #define FIELDS_xdp_node(X)                                                                                             \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
@@ -138,10 +142,11 @@
 	S(endpoint)                                                                                                    \
 	S(node)                                                                                                        \
 	S(svc_key)                                                                                                     \
-	S(svc_entry) S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key)          \
-		S(sock_rev_entry) S(ct4_key) S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) \
-			S(drop_counter) S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent)  \
-				S(policy_row) S(policy_set) S(policy_range) S(policy_generation) S(xdp_node)           \
+	S(svc_entry)                                                                                                   \
+	S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key) S(sock_rev_entry)     \
+		S(ct4_key) S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) S(drop_counter)   \
+			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
+				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(xdp_node)        \
 					S(dsr_flow)
 
 #define DEFINE(name)                                                                                                   \

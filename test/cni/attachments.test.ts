@@ -170,7 +170,7 @@ describe('attach', () => {
 		const gone = new AbortController();
 		const identify = async () => {
 			gone.abort(new Error('the caller went away'));
-			return { identity: 300, policySet: 0, isolated: false };
+			return { identity: 300, identity6: 300, policySet: 0, isolated: false };
 		};
 		const other = await node.manager({ identify });
 		const attempt = other.attach(request(node.addPodNetns(), { signal: gone.signal }));

@@ -48,6 +48,11 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	limits: 32,
 	events: 1,
 	runtime: 1,
+	policy: 1024,
+	policyset: 64,
+	ranges: 4096,
+	policygen: 64,
+	denied: 64,
 };
 
 /** ARRAY maps without shared memory: every element exists, deletion is refused. */
@@ -87,6 +92,10 @@ export class FakeKernel implements Kernel {
 			slots: memory('slots'),
 			backends: memory('backends'),
 			ports: memory('ports'),
+			policyset: memory('policyset'),
+			ranges: memory('ranges'),
+			policygen: memory('policygen'),
+			denied: memory('denied'),
 		};
 	}
 

@@ -162,7 +162,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 			this.#pods.set(key, { index, gen: 1, addresses: pod.addresses });
 			const endpoint = { ifindex: 100 + index, gen: 1, flags: 1, mac: none6, hostMac: none6, id: index };
 			const identity = compiler.book.entries.get(pod.addresses[0] ?? '')?.identity?.number ?? Identity.UNKNOWN_POD;
-			const own = { ...endpoint, identity, policySet: set?.number ?? 0 };
+			const own = { ...endpoint, identity, identity6: identity, policySet: set?.number ?? 0 };
 			const row = Endpoint.encode({ ...own, addr4: none16, addr6: none16 });
 			this.#maps.endpoints.set(latin1(indexKey(index)), row);
 			for (const address of pod.addresses) {

@@ -86,6 +86,7 @@ function podRows(pod: PodFixture, devices: Ifindexes): { endpoint: Row; iface: R
 		hostMac: macBytes(pod.hostMac),
 		id: pod.index,
 		identity,
+		identity6: identity,
 		policySet: 0,
 		addr4: pod.ipv4 ? address16(pod.ipv4) : new Uint8Array(16),
 		addr6: pod.ipv6 ? address16(pod.ipv6) : new Uint8Array(16),
