@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mode=${1:---check} only=${2:-all}
-mapfile -t c_files < <(find bpf native/src cni/front test bench \
+mapfile -t c_files < <(find bpf native/src native/mount cni/front test bench \
 	\( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.cpp' -o -name '*.hpp' \) -not -name vmlinux.h -not -path '*/build/*' | sort)
 if [[ $only != ts ]]; then
 	case $mode in

@@ -74,6 +74,8 @@ install_fairlead() {
 	cp dist/bpf/*.bpf.o "$to/dist/bpf/"
 	cp dist/cni/fairlead-cni "$to/dist/cni/"
 	strip --strip-unneeded -o "$to/native/build/Release/fairlead.node" native/build/Release/fairlead.node
+	"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -static -Os -s -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+		-o "$to/bin/fairlead-mount" native/mount/fairlead-mount.c
 	find proto -name '*.proto' -exec cp --parents {} "$to/" \;
 	cp package.json LICENSE LICENSES.md "$to/"
 	for program in agent/main.js cli/main.js; do sed -i '1s|^#!.*|#!/opt/fairlead/node|' "$to/dist/$program"; done
