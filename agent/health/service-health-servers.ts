@@ -3,19 +3,22 @@
  * cannot be opened is a problem by the name Kubernetes has for it, and is tried again at the next sync.
  */
 import { errorMessage } from '../model/errors.ts';
+import { type EventReason, type EventRecorder, NO_EVENTS, serviceRef } from '../model/event.ts';
 import type { HttpRoute, HttpServer } from './http-server.ts';
 import { startAnswerServer } from './http-server.ts';
 import type { HealthServerPlan } from './service-health.ts';
 import { serviceHealthAnswer } from './service-health.ts';
 
 /** Reason of the event that kube-proxy writes on the Service. */
-export const BIND_FAILED = 'FailedToStartServiceHealthcheck';
+export const BIND_FAILED = 'FailedToStartServiceHealthcheck' satisfies EventReason;
 
 export interface ServiceHealthOptions {
 	/** Whether the maps follow the cluster for a service ('namespace/name'); asked at every request. */
 	readonly proxyHealthy: (owner: string) => boolean;
 	/** Called with the problems whenever they change. */
 	readonly onProblems?: (problems: readonly string[]) => void;
+	/** Told of each Service whose port cannot be opened, at each attempt. */
+	readonly events?: EventRecorder;
 	/** Default: a real socket. */
 	readonly listen?: (host: string, port: number, answer: HttpRoute) => Promise<HttpServer>;
 }
@@ -36,7 +39,7 @@ export class ServiceHealthServers {
 	#closed = false;
 
 	constructor(options: ServiceHealthOptions) {
-		this.#options = { listen: startAnswerServer, ...options };
+		this.#options = { listen: startAnswerServer, events: NO_EVENTS, ...options };
 	}
 
 	/** What could not be opened at the last attempt. */
@@ -79,7 +82,7 @@ export class ServiceHealthServers {
 			for (const plan of this.#plans.get(owner) ?? []) {
 				const holder = wanted.get(plan.key)?.owner;
 				if (holder === undefined) wanted.set(plan.key, { owner, plan });
-				else problems.push(problemOf(owner, plan, `taken by Service ${holder}`));
+				else problems.push(this.#refused(owner, plan, `taken by Service ${holder}`));
 			}
 		}
 		await this.#closeExcept(wanted);
@@ -89,7 +92,7 @@ export class ServiceHealthServers {
 				const server = await this.#options.listen(plan.address, plan.port, () => this.#answer(owner, key));
 				this.#open.set(key, { owner, server });
 			} catch (error) {
-				problems.push(problemOf(owner, plan, errorMessage(error)));
+				problems.push(this.#refused(owner, plan, errorMessage(error)));
 			}
 		}
 		this.#report(problems);
@@ -109,13 +112,16 @@ export class ServiceHealthServers {
 		return serviceHealthAnswer(plan, this.#options.proxyHealthy(owner));
 	}
 
+	/** @returns the problem for people */
+	#refused(owner: string, { address, port }: HealthServerPlan, why: string): string {
+		const text = `health check port ${port} at ${address}: ${why}`;
+		this.#options.events.event(serviceRef(owner), 'Warning', BIND_FAILED, `node cannot open ${text}`);
+		return `${BIND_FAILED}: Service ${owner}: ${text}`;
+	}
+
 	#report(problems: readonly string[]): void {
 		const changed = problems.join() !== this.#problems.join();
 		this.#problems = problems;
 		if (changed) this.#options.onProblems?.(problems);
 	}
-}
-
-function problemOf(owner: string, { address, port }: HealthServerPlan, why: string): string {
-	return `${BIND_FAILED}: Service ${owner}: health check port ${port} at ${address}: ${why}`;
 }

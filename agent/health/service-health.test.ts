@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { endpoint, service, slice } from '../../test/lib/cluster-builder.ts';
 import { FairleadError } from '../model/errors.ts';
+import { formatRef } from '../model/event.ts';
 import type { Service } from '../model/service.ts';
 import type { HttpRoute } from './http-server.ts';
 import {
@@ -143,16 +144,18 @@ class FakeSockets {
 function start(healthy: (owner: string) => boolean = () => true) {
 	const sockets = new FakeSockets();
 	const reported: (readonly string[])[] = [];
+	const events: string[] = [];
 	const servers = new ServiceHealthServers({
 		proxyHealthy: healthy,
 		listen: sockets.listen,
 		onProblems: (problems) => reported.push(problems),
+		events: { event: (about, type, reason) => events.push(`${type} ${reason} ${formatRef(about)}`) },
 	});
 	const set = async (owner: string, ...plans: HealthServerPlan[]) => {
 		servers.update(new Map([[owner, plans]]));
 		await servers.idle();
 	};
-	return { sockets, servers, reported, set };
+	return { sockets, servers, reported, events, set };
 }
 
 describe('ServiceHealthServers', () => {
@@ -186,7 +189,7 @@ describe('ServiceHealthServers', () => {
 	});
 
 	it('name a port that cannot be opened as Kubernetes does, try it again at each sync and tell when it works', async () => {
-		const { sockets, servers, reported, set } = start();
+		const { sockets, servers, reported, events, set } = start();
 		sockets.refused.add(PLAN.key);
 		await set('shop/web', PLAN);
 		expect(servers.problems).toEqual([
@@ -195,6 +198,7 @@ describe('ServiceHealthServers', () => {
 		servers.sync();
 		await servers.idle();
 		expect(reported).toHaveLength(1);
+		expect(events).toEqual(Array(2).fill('Warning FailedToStartServiceHealthcheck Service shop/web'));
 		sockets.refused.clear();
 		servers.sync();
 		await servers.idle();
