@@ -64,7 +64,7 @@ INLINE __u32 crc32c_multiply(__u32 a, __u32 b)
 
 /*
  * Change of an SCTP packet's CRC32c (RFC 9260 appendix A) when its first four bytes change by `delta`: CRCs are linear, so it
- * is the difference followed by `len` zero bytes. Wrong only for checksums that the kernel will still fill in, harmless there.
+ * is the difference followed by `len` zero bytes.
  * Global, so that the verifier walks its loops once and with unknown arguments.
  */
 __attribute__((noinline)) __u32 crc32c_delta(__u32 delta, __u32 len)
@@ -75,21 +75,6 @@ __attribute__((noinline)) __u32 crc32c_delta(__u32 delta, __u32 len)
 		if (len & (1u << k))
 			crc = crc32c_multiply(crc, crc32c_zeros[k]);
 	return crc;
-}
-
-NOINLINE int rewrite_sctp_port(struct __sk_buff *skb, struct pkt *p, __u32 port_off, __be16 to)
-{
-	__u32 before, after, crc, off = p->l4_off;
-
-	if (p->flags & PKT_FRAGMENT)
-		return -DROP_REASON_REWRITE_FAILED; /* the CRC covers bytes that are not in this packet */
-	if (bpf_skb_load_bytes(skb, off, &before, 4) < 0 || bpf_skb_load_bytes(skb, off + 8, &crc, 4) < 0 ||
-	    bpf_skb_store_bytes(skb, port_off, &to, sizeof(to), 0) < 0 || bpf_skb_load_bytes(skb, off, &after, 4) < 0)
-		return -DROP_REASON_REWRITE_FAILED;
-	crc ^= crc32c_delta(before ^ after, p->ip_len + ETH_LEN - off);
-	if (bpf_skb_store_bytes(skb, off + 8, &crc, sizeof(crc), 0) < 0)
-		return -DROP_REASON_REWRITE_FAILED;
-	return 0;
 }
 
 /* skb->ip_summed of linux/skbuff.h. */
@@ -114,6 +99,28 @@ INLINE enum ip_summed csum_state(struct __sk_buff *skb)
 	struct sk_buff___summed *kernel_skb = bpf_cast_to_kern_ctx(skb);
 
 	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);
+}
+
+/*
+ * A CRC that the sending device is to fill in is 0 and must stay so: the kernel computes it over the field as well. Where it does not let
+ * us see which those are (before 6.2), 0 is taken for one; of the others one in four billion is 0, and is sent again.
+ */
+NOINLINE int rewrite_sctp_port(struct __sk_buff *skb, struct pkt *p, __u32 port_off, __be16 to)
+{
+	__u32 before, after, crc, off = p->l4_off;
+	enum ip_summed state = csum_state(skb);
+
+	if (p->flags & PKT_FRAGMENT)
+		return -DROP_REASON_REWRITE_FAILED; /* the CRC covers bytes that are not in this packet */
+	if (bpf_skb_load_bytes(skb, off, &before, 4) < 0 || bpf_skb_load_bytes(skb, off + 8, &crc, 4) < 0 ||
+	    bpf_skb_store_bytes(skb, port_off, &to, sizeof(to), 0) < 0 || bpf_skb_load_bytes(skb, off, &after, 4) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	if (state == SUMMED_PARTIAL || (state == SUMMED_UNKNOWN && crc == 0))
+		return 0;
+	crc ^= crc32c_delta(before ^ after, p->ip_len + ETH_LEN - off);
+	if (bpf_skb_store_bytes(skb, off + 8, &crc, sizeof(crc), 0) < 0)
+		return -DROP_REASON_REWRITE_FAILED;
+	return 0;
 }
 
 /* Offset of the L4 checksum from the L4 header; 0 = none that covers addresses. */
