@@ -242,9 +242,9 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 				},
 			);
 
-			it.runIf(config.has_kern_ctx === 0)(
-				'leaves an SCTP checksum of 0 to the device that will fill it in',
-				async () => {
+			// newer kernels tell which checksums those are, and packets of test runs have none
+			if (config.has_kern_ctx === 0) {
+				it('leaves an SCTP checksum of 0 to the device that will fill it in', async () => {
 					const header = { sport: 6000, dport: SERVICE.sctp, tag: 1, checksum: 0 };
 					const sent = podFrame(POD_A, ip(x.a, x.vip), sctp(header), raw('chunks'));
 					const result = await node.fromPod(POD_A, sent);
@@ -253,8 +253,8 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 					const received = new DataView(result.packet.buffer, result.packet.byteOffset + at, 12);
 					expect(received.getUint16(2)).toBe(BACKEND_PORT.sctp);
 					expect(received.getUint32(8)).toBe(0);
-				},
-			);
+				});
+			}
 
 			it('resolves a pod without a service to itself with one entry and reports the flow once', async () => {
 				await node.dataplane.events();
