@@ -5,18 +5,19 @@
 import {
 	CidrKey,
 	Endpoint,
+	EndpointFlags,
 	IpcacheEntry,
 	IpcacheKey,
 	PeerKind,
-	PolicyGeneration,
 	PolicyKey,
 	PolicyRow,
 	PolicySet,
 } from '../../native/abi/generated.ts';
 import type { Address, Cidr } from '../model/address.ts';
-import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
+import { addressBytes, addressOfBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { PeerRow } from '../plan/peers.ts';
 import type { AddressOwner } from '../plan/policy/types.ts';
+import { PolicyGenerations } from './policy-generations.ts';
 import type { Extent, PeerReferences, PolicyKernel, PolicyOp } from './policy-kernel.ts';
 
 const SET_WORDS = PolicySet.size / 8;
@@ -33,7 +34,7 @@ export interface PolicyMemory {
 	readonly setWords: BigUint64Array;
 	readonly setFlags: Uint32Array;
 	readonly ranges: Uint32Array;
-	readonly generations: Uint32Array;
+	readonly generations: PolicyGenerations;
 }
 
 export function policyMemory(kernel: PolicyKernel): PolicyMemory {
@@ -43,7 +44,7 @@ export function policyMemory(kernel: PolicyKernel): PolicyMemory {
 		setWords: new BigUint64Array(sets.buffer, sets.byteOffset, sets.byteLength >>> 3),
 		setFlags: words(sets),
 		ranges: words(kernel.shared('ranges')),
-		generations: words(kernel.shared('policygen')),
+		generations: new PolicyGenerations(kernel),
 	};
 }
 
@@ -83,16 +84,14 @@ export function applyPolicyOp(op: PolicyOp, kernel: PolicyKernel, memory: Policy
 			setAddress(op.address, op.identity, op.owner, kernel, refs);
 			return;
 		case 'address-delete':
-			deleteAddress(op.address, kernel);
+			deleteAddress(op.address, op.identity, kernel);
 			return;
 		case 'endpoint-set':
-			setEndpoint(op, kernel, refs);
+			setEndpoint(op, kernel, memory, refs);
 			return;
-		case 'generation-bump': {
-			const index = refs.podRef(op.pod)?.index;
-			if (index !== undefined) Atomics.add(memory.generations, (index * PolicyGeneration.size) >>> 2, 1);
+		case 'generation-bump':
+			for (const { index } of refs.podRefs(op.pod)) memory.generations.bump(index);
 			return;
-		}
 	}
 }
 
@@ -130,7 +129,7 @@ function setAddress(
 	if (elsewhere && (old === undefined || old.peer.kind === PeerKind.REMOTE_POD)) {
 		const reference = refs.nodeRef(owner.node);
 		// Without a row of its node the address stays what its prefix says: a pod that is not known.
-		if (reference === undefined) deleteAddress(address, kernel);
+		if (reference === undefined) kernel.mapDelete('ipcache', key);
 		else
 			replace(
 				'ipcache',
@@ -145,12 +144,15 @@ function setAddress(
 	}
 }
 
-/** Entries of local pods and nodes belong to others, who remove them. */
-function deleteAddress(address: Address, kernel: PolicyKernel): void {
+/** Entries of local pods and nodes belong to others, who remove them; until then nobody that is known has the address. */
+function deleteAddress(address: Address, identity: number, kernel: PolicyKernel): void {
 	const key = ipcacheKey(address);
 	const bytes = kernel.mapGet('ipcache', key);
-	if (bytes !== undefined && IpcacheEntry.decode(bytes).peer.kind === PeerKind.REMOTE_POD) {
-		kernel.mapDelete('ipcache', key);
+	if (bytes === undefined) return;
+	const old = IpcacheEntry.decode(bytes);
+	if (old.peer.kind === PeerKind.REMOTE_POD) kernel.mapDelete('ipcache', key);
+	else if (old.peer.kind === PeerKind.LOCAL_POD) {
+		replace('ipcache', key, IpcacheEntry.encode({ ...old, identity }), kernel);
 	}
 }
 
@@ -169,18 +171,25 @@ function replace(
 function setEndpoint(
 	{ pod, set, identities }: Extract<PolicyOp, { kind: 'endpoint-set' }>,
 	kernel: PolicyKernel,
+	memory: PolicyMemory,
 	refs: PeerReferences,
 ): void {
-	const reference = refs.podRef(pod);
-	if (reference === undefined) return;
-	const key = new Uint8Array(4);
-	new DataView(key.buffer).setUint32(0, reference.index, true);
-	const bytes = kernel.mapGet('endpoints', key);
-	if (bytes === undefined) return;
-	const old = Endpoint.decode(bytes);
-	if (old.gen !== reference.gen || old.ifindex === 0) return;
-	const of = (family: 4 | 6) => [...identities].find(([address]) => familyOf(address) === family)?.[1];
-	const own = { identity: of(4) ?? old.identity, identity6: of(6) ?? old.identity6 };
-	const value = Endpoint.encode({ ...old, ...own, policySet: set });
-	replace('endpoints', key, value, kernel);
+	const ofFamily = (family: 4 | 6) => [...identities].find(([address]) => familyOf(address) === family)?.[1];
+	for (const reference of refs.podRefs(pod)) {
+		const key = new Uint8Array(4);
+		new DataView(key.buffer).setUint32(0, reference.index, true);
+		const bytes = kernel.mapGet('endpoints', key);
+		if (bytes === undefined) continue;
+		const old = Endpoint.decode(bytes);
+		if (old.gen !== reference.gen || old.ifindex === 0) continue;
+		const of = (addr: Uint8Array, family: 4 | 6) => identities.get(addressOfBytes(addr)) ?? ofFamily(family);
+		const own = {
+			identity: of(old.addr4, 4) ?? old.identity,
+			identity6: of(old.addr6, 6) ?? old.identity6,
+			flags: old.flags & ~EndpointFlags.ISOLATED,
+		};
+		replace('endpoints', key, Endpoint.encode({ ...old, ...own, policySet: set }), kernel);
+		// Who waited in isolation was denied; its flows may go on now.
+		if (own.flags !== old.flags) memory.generations.bump(reference.index);
+	}
 }

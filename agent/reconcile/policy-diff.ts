@@ -33,13 +33,14 @@ export class PolicyDiff {
 		for (const { cidr, row } of step.cidrs) {
 			this.ops.push(row === null ? { kind: 'cidr-delete', cidr } : { kind: 'cidr-set', cidr, row });
 		}
-		for (const { address, entry } of step.addresses) {
-			this.ops.push(entry === null ? { kind: 'address-delete', address } : { kind: 'address-set', address, ...entry });
+		for (const { address, entry, stranger } of step.addresses) {
+			if (entry === null) this.ops.push({ kind: 'address-delete', address, identity: stranger });
+			else this.ops.push({ kind: 'address-set', address, ...entry });
 		}
 		for (const { pod, set, identities } of step.pods) {
 			if (set !== null) this.ops.push({ kind: 'endpoint-set', pod, set, identities });
 		}
-		for (const pod of step.bump) this.ops.push({ kind: 'generation-bump', pod });
+		for (const pod of step.bump) this.#bump(pod);
 		this.#retire(step);
 	}
 
@@ -61,13 +62,24 @@ export class PolicyDiff {
 
 	/** Bumps the pods of sets that were closed or opened. */
 	bumpTurned(podsOf: (set: number) => Iterable<string>): void {
-		for (const set of this.turned) for (const pod of podsOf(set)) this.ops.push({ kind: 'generation-bump', pod });
+		for (const set of this.turned) for (const pod of podsOf(set)) this.#bump(pod);
 		this.turned.clear();
+	}
+
+	/**
+	 * A program may have asked who an address is before it was another's, and for the generation after that; by the end of the next
+	 * grace period it has kept its verdict.
+	 */
+	#bump(pod: string): void {
+		this.ops.push({ kind: 'generation-bump', pod });
+		this.#state.bumped.add(pod);
 	}
 
 	/** After a grace period: takes out what nobody can ask for. @returns the numbers that are free when all is done */
 	collect(): { readonly sets: readonly number[]; readonly identities: readonly number[] } {
 		const state = this.#state;
+		for (const pod of state.bumped) this.ops.push({ kind: 'generation-bump', pod });
+		state.bumped.clear();
 		for (const key of [...state.garbage]) {
 			this.ops.push({ kind: 'row-delete', set: setOfKey(key), peer: peerOfKey(key) });
 			state.remove(key);

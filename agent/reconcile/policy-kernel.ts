@@ -1,6 +1,5 @@
 /**
- * What the policy reconciler asks of the kernel, and the operations it is asked for. `Kernel` is one of these once the policy
- * maps are loaded.
+ * What the policy reconciler asks of the kernel, which `Kernel` can do, and the operations it is asked for.
  */
 import type { PeerRef } from '../../native/abi/generated.ts';
 import type { Address, Cidr } from '../model/address.ts';
@@ -22,12 +21,12 @@ export interface PolicyKernel {
 	barrier(): void;
 }
 
-/** How addresses are written into references; undefined = there is no row (yet), so nothing refers to it. */
+/** How addresses are written into references; undefined or empty = there is no row (yet), so nothing refers to it. */
 export interface PeerReferences {
 	/** Row of `nodes` for another node. */
 	nodeRef(name: string): Pick<PeerRef, 'index' | 'gen'> | undefined;
-	/** Row of `endpoints` for a pod of this node. */
-	podRef(pod: string): Pick<PeerRef, 'index' | 'gen'> | undefined;
+	/** Rows of `endpoints` for a pod of this node, one for each of its interfaces. */
+	podRefs(pod: string): readonly Pick<PeerRef, 'index' | 'gen'>[];
 	/** The own node's name: its addresses are not those of another node. */
 	readonly nodeName: string;
 }
@@ -55,7 +54,8 @@ export type PolicyOp =
 	| { readonly kind: 'cidr-set'; readonly cidr: Cidr; readonly row: PeerRow }
 	| { readonly kind: 'cidr-delete'; readonly cidr: Cidr }
 	| { readonly kind: 'address-set'; readonly address: Address; readonly identity: number; readonly owner: AddressOwner }
-	| { readonly kind: 'address-delete'; readonly address: Address }
+	/** `identity`: of an unknown pod there, for an entry that others keep. */
+	| { readonly kind: 'address-delete'; readonly address: Address; readonly identity: number }
 	| {
 			readonly kind: 'endpoint-set';
 			readonly pod: string;

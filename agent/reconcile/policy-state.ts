@@ -46,6 +46,8 @@ export class PolicyState {
 	readonly byIdentity = new Map<number, Set<RowKey>>();
 	/** Rows that say what their default says, or that nobody can ask for any more: to be deleted after a grace period. */
 	readonly garbage = new Set<RowKey>();
+	/** Pods whose generation has changed since the last grace period. */
+	readonly bumped = new Set<string>();
 	readonly retiredSets = new Set<number>();
 	readonly retiredIdentities = new Set<number>();
 	/** Sets that could not be programmed, with the reason. */

@@ -7,9 +7,9 @@ import type { Address, Cidr } from '../model/address.ts';
 import { addressOfBytes, networkAddress } from '../model/address.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { PolicyCompiler, PolicyHints, PolicyInput } from '../plan/policy/compiler.ts';
-import { compareCidrLengths } from '../plan/policy/prefixes.ts';
+import { addressBits, compareCidrLengths } from '../plan/policy/prefixes.ts';
 import type { PolicySet } from '../plan/policy/sets.ts';
-import type { PolicyStep } from '../plan/policy/types.ts';
+import type { AddressChange, PolicyStep } from '../plan/policy/types.ts';
 import type { PolicyMemory } from './policy-apply.ts';
 import { applyPolicyOp, policyMemory } from './policy-apply.ts';
 import { PolicyDiff } from './policy-diff.ts';
@@ -22,6 +22,8 @@ export interface PolicyReport {
 	readonly ops: number;
 	/** What could not be done; empty = the maps are as wanted. */
 	readonly problems: readonly string[];
+	/** Those of the problems that are sets without room: their pods are closed, all else is as wanted. */
+	readonly closed: readonly string[];
 	/** The maps were read and compared as a whole. */
 	readonly full: boolean;
 	readonly tookMs: number;
@@ -42,6 +44,17 @@ export interface PolicyReconcilerOptions {
 	readonly onOps?: (ops: readonly PolicyOp[]) => void;
 	readonly now?: () => number;
 }
+
+const NO_STEP: PolicyStep = {
+	rows: [],
+	sets: new Map(),
+	addresses: [],
+	cidrs: [],
+	pods: [],
+	bump: new Set(),
+	retiredSets: [],
+	retiredIdentities: [],
+};
 
 export class PolicyReconciler {
 	readonly #kernel: PolicyKernel;
@@ -75,11 +88,41 @@ export class PolicyReconciler {
 		return this.#run([], this.#now());
 	}
 
+	/** The maps are not known, or not as wanted: a run compares everything. */
+	get isBehind(): boolean {
+		return this.#state === undefined;
+	}
+
+	/** Writes again what refers to rows of these nodes, which have moved. */
+	referAgain(nodes: ReadonlySet<string>): PolicyReport {
+		const { book, identities } = this.#compiler;
+		const addresses: AddressChange[] = [];
+		for (const { address, bits, identity, owner } of book.entries.values()) {
+			if (identity === null || owner?.kind !== 'pod' || !nodes.has(owner.node)) continue;
+			addresses.push({
+				address,
+				entry: { identity: identity.number, owner },
+				stranger: identities.unknownPodAt(bits),
+			});
+		}
+		const cidrs = [...identities.cidrs.values()]
+			.filter(({ row }) => row.node !== null && nodes.has(row.node))
+			.map(({ row }) => ({ cidr: row.cidr, row }));
+		const bump = new Set([...this.#compiler.localPods()].map(({ key }) => key));
+		return this.#run([{ ...NO_STEP, addresses, cidrs, bump }], this.#now());
+	}
+
+	/** All flows are judged anew: what they were judged by has changed outside of this. */
+	judgeAgain(): PolicyReport {
+		const bump = new Set([...this.#compiler.localPods()].map(({ key }) => key));
+		return this.#run([{ ...NO_STEP, bump }], this.#now());
+	}
+
 	/** Something waits for a grace period. */
 	get hasGarbage(): boolean {
 		const state = this.#state;
 		if (state === undefined) return false;
-		const waiting = state.garbage.size + state.retiredSets.size + state.retiredIdentities.size;
+		const waiting = state.garbage.size + state.retiredSets.size + state.retiredIdentities.size + state.bumped.size;
 		return waiting + state.ranges.quarantined > 0;
 	}
 
@@ -135,7 +178,7 @@ export class PolicyReconciler {
 			const set = this.#compiler.setByNumber(number);
 			return `policies ${set?.policies.join(', ') ?? number} deny everything to ${set?.pods.size ?? 0} pods: ${reason}`;
 		});
-		return { ops, problems: [...failures, ...closed], full, tookMs: this.#now() - start };
+		return { ops, problems: [...failures, ...closed], closed, full, tookMs: this.#now() - start };
 	}
 
 	#reopen(state: PolicyState, diff: PolicyDiff): void {
@@ -172,10 +215,13 @@ export class PolicyReconciler {
 			rows: sets.flatMap((set) => allRows(set, state)),
 			sets: new Map(sets.map((set) => [set.number, set.state])),
 			addresses: [
-				...[...book.entries.values()].flatMap(({ address, identity, owner }) =>
-					identity === null || owner === null ? [] : [{ address, entry: { identity: identity.number, owner } }],
-				),
-				...this.#strangers().map((address) => ({ address, entry: null })),
+				...[...book.entries.values()].flatMap(({ address, bits, identity, owner }) => {
+					if (identity === null || owner === null) return [];
+					return [{ address, entry: { identity: identity.number, owner }, stranger: identities.unknownPodAt(bits) }];
+				}),
+				...this.#strangers().map((address) => {
+					return { address, entry: null, stranger: identities.unknownPodAt(addressBits(address)) };
+				}),
 			],
 			cidrs: this.#allCidrs(),
 			pods: localPods.map(({ key, pod, set }) => {
@@ -191,12 +237,13 @@ export class PolicyReconciler {
 		};
 	}
 
-	/** Addresses of pods elsewhere that are no pod's any more. */
+	/** Addresses of pods that are no pod's any more. */
 	#strangers(): Address[] {
 		const { entries } = this.#compiler.book;
 		const found: Address[] = [];
 		for (const [key, value] of this.#kernel.mapEntries('ipcache')) {
-			if (IpcacheEntry.decode(value).peer.kind !== PeerKind.REMOTE_POD) continue;
+			const { kind } = IpcacheEntry.decode(value).peer;
+			if (kind !== PeerKind.REMOTE_POD && kind !== PeerKind.LOCAL_POD) continue;
 			const address = addressOfBytes(IpcacheKey.decode(key).addr);
 			if (!entries.has(address)) found.push(address);
 		}

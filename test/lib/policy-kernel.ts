@@ -4,7 +4,7 @@
  */
 
 import type { Address } from '../../agent/model/address.ts';
-import { addressBytes } from '../../agent/model/address.ts';
+import { addressBytes, familyOf } from '../../agent/model/address.ts';
 import type { PolicyCompiler } from '../../agent/plan/policy/compiler.ts';
 import type { Direction } from '../../agent/plan/policy/types.ts';
 import type {
@@ -136,8 +136,9 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		return index === undefined ? undefined : { index, gen: 1 };
 	}
 
-	podRef(pod: string): { index: number; gen: number } | undefined {
-		return this.#pods.get(pod);
+	podRefs(pod: string): readonly { index: number; gen: number }[] {
+		const place = this.#pods.get(pod);
+		return place === undefined ? [] : [place];
 	}
 
 	podAt(index: number): string | undefined {
@@ -161,9 +162,12 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 			const index = Array.from({ length: ENDPOINTS }, (_, i) => i + 1).find((i) => !used.has(i)) ?? 0;
 			this.#pods.set(key, { index, gen: 1, addresses: pod.addresses });
 			const endpoint = { ifindex: 100 + index, gen: 1, flags: 1, mac: none6, hostMac: none6, id: index };
-			const identity = compiler.book.entries.get(pod.addresses[0] ?? '')?.identity?.number ?? Identity.UNKNOWN_POD;
-			const own = { ...endpoint, identity, identity6: identity, policySet: set?.number ?? 0 };
-			const row = Endpoint.encode({ ...own, addr4: none16, addr6: none16 });
+			const of = (family: 4 | 6) => pod.addresses.find((address) => familyOf(address) === family);
+			const identityOf = (address = '') => compiler.book.entries.get(address)?.identity?.number ?? Identity.UNKNOWN_POD;
+			const [v4, v6] = [of(4), of(6)];
+			const own = { ...endpoint, identity: identityOf(v4), identity6: identityOf(v6), policySet: set?.number ?? 0 };
+			const bytes = (address: string | undefined) => (address === undefined ? none16 : addressBytes(address));
+			const row = Endpoint.encode({ ...own, addr4: bytes(v4), addr6: bytes(v6) });
 			this.#maps.endpoints.set(latin1(indexKey(index)), row);
 			for (const address of pod.addresses) {
 				const peer = { index, gen: 1, kind: PeerKind.LOCAL_POD };

@@ -16,6 +16,7 @@ import { CookieTable } from './cookies.ts';
 import { NumberPool } from './identities.ts';
 import { IdentityMap } from './identity-map.ts';
 import { MatcherTable } from './matchers.ts';
+import { addressBits } from './prefixes.ts';
 import type { PolicyObject } from './programs.ts';
 import type { PolicyEntry, PolicySet } from './sets.ts';
 import { PolicyTable, ProgramTable, policyName, setKey, stateOf } from './sets.ts';
@@ -75,6 +76,8 @@ export class PolicyCompiler {
 	readonly #localByNamespace = new Map<string, Set<string>>();
 	readonly #build: StepBuilder;
 	readonly #hints: PolicyHints;
+	/** Every policy is in audit mode. */
+	readonly #audit: boolean;
 	#started = false;
 	/** Pods whose policies have to be looked at, and sets one of whose policies changed. */
 	readonly #dirtyPods = new Set<string>();
@@ -82,7 +85,9 @@ export class PolicyCompiler {
 	/** Sets that a pod has left. */
 	readonly #leftSets = new Set<PolicySet>();
 
-	constructor(options: { readonly nodeName: string; readonly hints?: PolicyHints }) {
+	/** @param options  audit: every policy is in audit mode, whatever its annotation says */
+	constructor(options: { readonly nodeName: string; readonly hints?: PolicyHints; readonly audit?: boolean }) {
+		this.#audit = options.audit ?? false;
 		this.nodeName = options.nodeName;
 		this.#hints = options.hints ?? NO_HINTS;
 		for (const number of this.#hints.sets.values()) this.#setNumbers.avoid(number);
@@ -108,7 +113,8 @@ export class PolicyCompiler {
 			...entriesOf(input.networkPolicies, 'NetworkPolicy'),
 			...entriesOf(input.clusterNetworkPolicies, 'ClusterNetworkPolicy'),
 		];
-		for (const { name, object } of policies) this.#setPolicy(name, object);
+		for (const { name, object } of policies)
+			this.#setPolicy(name, object && this.#audit ? inAuditMode(object) : object);
 		if (policies.length > 0 && this.#started) this.#settle(steps);
 		if (input.peerCidrs !== undefined) this.book.setPeers(input.peerCidrs);
 		if (input.ownAddresses !== undefined) this.book.setOwnAddresses(input.ownAddresses);
@@ -139,6 +145,16 @@ export class PolicyCompiler {
 			if (identity) identities.set(address, identity.number);
 		}
 		return { set: local.set?.number ?? 0, identities };
+	}
+
+	/** Identity of a pod that is not known but has the address. */
+	unknownPodAt(address: Address): number {
+		return this.identities.unknownPodAt(addressBits(address));
+	}
+
+	/** Could a policy select a pod of this namespace whose labels are not known? */
+	mayConcern(namespace: string): boolean {
+		return this.policies.mayConcern(namespace, this.matchers);
 	}
 
 	/** Numbers that the kernel has nothing of any more. */
@@ -333,6 +349,10 @@ export class PolicyCompiler {
 
 function podKey({ namespace, name }: Pod): string {
 	return `${namespace}/${name}`;
+}
+
+function inAuditMode(object: PolicyObject): PolicyObject {
+	return { ...object, value: { ...object.value, audit: true } } as PolicyObject;
 }
 
 type NamedObject = { readonly name: string; readonly object: PolicyObject | null };

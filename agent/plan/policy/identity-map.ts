@@ -1,6 +1,7 @@
 /**
  * Gives addresses and prefixes their identities, and finds which came to be and which nobody has any more.
  */
+import { Identity as WellKnown } from '../../../native/abi/generated.ts';
 import type { Address, Cidr } from '../../model/address.ts';
 import type { AddressBook, AddressEntry, BaseSpec, CidrEntry } from './address-book.ts';
 import { UNKNOWN, UNKNOWN_POD } from './address-book.ts';
@@ -72,6 +73,12 @@ export class IdentityMap {
 		const spec = this.#book.specOfStranger(bits);
 		const prefix = this.#matchers.prefixes.find(bits);
 		return this.table.find(spec.key, prefix);
+	}
+
+	/** Identity of a pod that is not known but has the address. */
+	unknownPodAt(bits: Bits): number {
+		const found = this.strangerAt(bits);
+		return found?.base.kind === 'unknown-pod' ? found.number : WellKnown.UNKNOWN_POD;
 	}
 
 	/** Brings everything that changed up to date. */

@@ -58,6 +58,11 @@ export class PolicyTable {
 	readonly #cluster = new Set<string>();
 	#revision = 0;
 
+	/** Changes with every policy that is set or deleted. */
+	get revision(): number {
+		return this.#revision;
+	}
+
 	get(name: string): PolicyEntry | undefined {
 		return this.#entries.get(name);
 	}
@@ -81,6 +86,7 @@ export class PolicyTable {
 		const entry = this.#entries.get(name);
 		if (entry === undefined) return;
 		this.#entries.delete(name);
+		this.#revision++;
 		this.#cluster.delete(name);
 		if (entry.object.kind === 'NetworkPolicy') this.#byNamespace.get(entry.object.value.namespace)?.delete(name);
 	}
@@ -101,6 +107,16 @@ export class PolicyTable {
 			names.push(name);
 		}
 		return names.sort();
+	}
+
+	/** Is there a policy that could select a pod of the namespace, whatever its labels? */
+	mayConcern(namespace: string, matchers: MatcherTable): boolean {
+		if ((this.#byNamespace.get(namespace)?.size ?? 0) > 0) return true;
+		return [...this.#cluster].some((name) => {
+			const object = this.#entries.get(name)?.object;
+			if (object?.kind !== 'ClusterNetworkPolicy') return false;
+			return matchers.selectsNamespace(object.value.subject.namespaceSelector, namespace);
+		});
 	}
 
 	/** Named ports of a pod that make a difference to these policies, as canonical list. */

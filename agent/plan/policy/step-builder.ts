@@ -123,7 +123,7 @@ export class StepBuilder {
 		const step: PolicyStep = {
 			rows,
 			sets,
-			addresses: resolved.moves.map(toAddressChange),
+			addresses: resolved.moves.map((move) => this.#addressChange(move)),
 			cidrs: resolved.cidrs.map(({ cidr, entry }) => ({ cidr, row: entry?.row ?? null })),
 			pods,
 			bump,
@@ -286,6 +286,11 @@ export class StepBuilder {
 		}
 	}
 
+	#addressChange({ entry: { address, bits, owner }, after }: IdentityMove): AddressChange {
+		const stranger = this.#parts.identities.unknownPodAt(bits);
+		return { address, entry: after === null || owner === null ? null : { identity: after.number, owner }, stranger };
+	}
+
 	#changedPods(bump: Set<string>): PodChange[] {
 		const changes: PodChange[] = [];
 		for (const pod of this.#dropped) {
@@ -348,11 +353,6 @@ function collect(program: Program, out: Set<Identity>): void {
 		for (const base of matcher.members) addAll(out, base.identities);
 		if (matcher.kind === 'block') for (const prefix of matcher.prefixes) addAll(out, prefix.identities);
 	}
-}
-
-function toAddressChange({ entry, after }: IdentityMove): AddressChange {
-	const { address, owner } = entry;
-	return { address, entry: after === null || owner === null ? null : { identity: after.number, owner } };
 }
 
 function addAll<T>(into: Set<T>, from: Iterable<T>): void {

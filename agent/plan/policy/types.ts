@@ -43,6 +43,8 @@ export interface AddressChange {
 	readonly address: Address;
 	/** null = nobody has it any more. */
 	readonly entry: { readonly identity: number; readonly owner: AddressOwner } | null;
+	/** Identity of a pod at this address that is not known. */
+	readonly stranger: number;
 }
 
 export interface CidrChange {
