@@ -71,7 +71,9 @@ export interface Attachments {
 	readonly uplinks: readonly number[];
 	/** The VXLAN device; undefined = none. */
 	readonly overlay?: number;
-	/** The far end of the host device pair (fl_host_peer); undefined = none. */
+	/** The near end of the host device pair (fl_host); undefined = none. */
+	readonly host?: number;
+	/** Its far end (fl_host_peer). */
 	readonly hostPeer?: number;
 	readonly endpoints: readonly EndpointAttachment[];
 	/** How uplinks get XDP; undefined = not at all. Failures are reported: such an uplink is served by tc alone. */
@@ -301,7 +303,7 @@ export class Datapath {
 	}
 
 	#wanted(attachments: Attachments): AttachmentTable {
-		const { uplinks, overlay, hostPeer, endpoints, xdp } = attachments;
+		const { uplinks, overlay, host, hostPeer, endpoints, xdp } = attachments;
 		const table: AttachmentTable = new Map();
 		const add = (role: string, ifindex: number): void => {
 			table.set(`${role}_${ifindex}_in`, {
@@ -321,7 +323,18 @@ export class Datapath {
 			});
 		}
 		if (overlay !== undefined) add('overlay', overlay);
-		if (hostPeer !== undefined) add('host_device', hostPeer);
+		if (hostPeer !== undefined) {
+			table.set(`host_device_${hostPeer}_in`, {
+				program: 'from_host_device',
+				target: { kind: 'tc', ifindex: hostPeer, where: 'ingress' },
+			});
+		}
+		if (host !== undefined) {
+			table.set(`host_device_${host}_out`, {
+				program: 'to_host_device',
+				target: { kind: 'tc', ifindex: host, where: 'egress' },
+			});
+		}
 		if (this.#programs.find('sock_connect4') !== undefined) this.#addCgroup(table);
 		return table;
 	}

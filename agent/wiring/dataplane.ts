@@ -293,6 +293,7 @@ export class Dataplane {
 		const xdp = await this.#xdp?.modeFor(this.#facts.uplink.ifindex);
 		const report = await this.datapath.activate({
 			uplinks: [this.#facts.uplink.ifindex],
+			host: this.#devices.host.ifindex,
 			hostPeer: this.#devices.hostPeer.ifindex,
 			...(this.#devices.overlay !== null && { overlay: this.#devices.overlay.ifindex }),
 			endpoints: this.#endpoints(),

@@ -11,6 +11,7 @@
 #include "ct.h"
 #include "drop.h"
 #include "event.h"
+#include "dns.h"
 #include "policy.h"
 #include "xdp.h"
 
@@ -43,6 +44,8 @@ EXPORT_STRUCT(drop_counter);
 EXPORT_STRUCT(flow_event);
 EXPORT_STRUCT(event_bucket);
 EXPORT_STRUCT(runtime_state);
+EXPORT_STRUCT(resolver_key);
+EXPORT_STRUCT(dns_state);
 EXPORT_STRUCT(policy_key);
 EXPORT_STRUCT(policy_extent);
 EXPORT_STRUCT(policy_row);
@@ -70,6 +73,7 @@ EXPORT_ENUM(event_type);
 EXPORT_ENUM(hook);
 EXPORT_ENUM(judged_side);
 EXPORT_ENUM(metric);
+EXPORT_ENUM(dns_limits);
 EXPORT_ENUM(policy_direction);
 EXPORT_ENUM(policy_limit);
 EXPORT_ENUM(policy_peer);

@@ -29,8 +29,9 @@ enum ct_flags {
 	CT_FLAG_EXTERNAL = 512, /* entered by an external address (NodePort, hostPort, ...) */
 	/* The node talks to itself through a service: the backend sees the service's address as source, which is routed into the host device. */
 	CT_FLAG_HOST_LOOP = 4096,
-	CT_FLAG_COUNTED = 2048, /* on CT_FLAG_SVC_REPLY: one of its backend's open connections in `conns` */
-	CT_FLAG_DSR = 1024,     /* the initiator's packets come in envelopes from other nodes */
+	CT_FLAG_COUNTED = 2048,   /* on CT_FLAG_SVC_REPLY: one of its backend's open connections in `conns` */
+	CT_FLAG_FORWARDED = 8192, /* the initiator has the node's address, but the node only forwarded its packet */
+	CT_FLAG_DSR = 1024,       /* the initiator's packets come in envelopes from other nodes */
 };
 
 /* Key of fl_ct4_1. */

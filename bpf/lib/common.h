@@ -30,9 +30,10 @@ enum verdict {
 /* Without the outer destination, which kernels before 6.0 do not know: they refuse sizes that are new to them. */
 #define TUNNEL_KEY_SIZE (__builtin_offsetof(struct bpf_tunnel_key, local_ipv6))
 
-/* Tells to_overlay that the tunnel key is set, so that it does not look the destination up again. */
 enum packet_mark {
-	MARK_TUNNEL_KEY_SET = 0x0fa10001,
+	MARK_TUNNEL_KEY_SET = 0x0fa10001, /* tells to_overlay not to look the destination up again */
+	MARK_FORWARDED = 0x0fa10002,      /* tells from_host_device that the node did not make the packet */
+	MARK_DNS_SEEN = 0x0fa10003,       /* tells to_pod that the agent has seen the packet: deliver it as it is */
 };
 
 enum eth_types {

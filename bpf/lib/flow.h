@@ -224,7 +224,7 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 		      const struct lb_choice *choice)
 {
 	__builtin_memset(entry, 0, sizeof(*entry));
-	entry->flags = (origin->via_host ? CT_FLAG_VIA_HOST : 0) |
+	entry->flags = (origin->via_host ? CT_FLAG_VIA_HOST : 0) | (origin->forwarded ? CT_FLAG_FORWARDED : 0) |
 		       (origin->client == LB_CLIENT_OUTSIDE ? CT_FLAG_EXTERNAL : 0) |
 		       (origin->backend ? CT_FLAG_DSR : 0);
 	entry->peer[0] = origin->peer;

@@ -4,6 +4,7 @@
  * before the first byte changes, so that ICMP errors quote what the sender sent.
  */
 #pragma once
+#include "dns.h"
 #include "dsr_mss.h"
 #include "flow.h"
 #include "reply.h"
@@ -105,6 +106,7 @@ INLINE int forward_may_fragment(const struct pkt *p, const struct ct_entry *entr
 INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
 {
 	struct endpoint *to = endpoint_of(entry->peer[(dir ^ 1) & 1]);
+	__u32 agent = 0;
 	int err;
 
 	if (!to)
@@ -113,6 +115,8 @@ INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_
 		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, hook);
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
+	if ((to->flags & ENDPOINT_FLAG_DNS) && dir == CT_DIR_REPLY)
+		agent = dns_device(skb, DNS_ANSWER);
 	err = forward_translate(skb, p, entry, dir);
 	if (!err)
 		err = rewrite_ttl(skb, p);
@@ -120,7 +124,7 @@ INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_
 		err = rewrite_macs(skb, to->mac, to->host_mac);
 	if (err)
 		return drop(skb, p, err, hook);
-	return bpf_redirect_peer(to->ifindex, 0);
+	return agent ? bpf_redirect(agent, 0) : bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* Tells the overlay device where to send. The address is IPv4-mapped for an IPv4 underlay. */

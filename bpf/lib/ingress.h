@@ -102,7 +102,7 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 	if (err)
 		return err;
 	origin.peer = from.peer;
-	origin.identity = judge_identity(origin.peer, &from);
+	origin.identity = judge_identity(&from, 0);
 	if (dsr_on())
 		origin.backend = scratch->dsr.backend;
 	if (related && !in_pod_net(&p->dst, p->family) && !is_node_addr(&p->dst, p->family)) {

@@ -16,12 +16,12 @@ INLINE __u32 endpoint_identity(const struct endpoint *endpoint, __u8 family)
 
 /*
  * Who sends, as policy sees it. Only the node's own processes are the host: a packet that was not made here and bears the
- * node's address is from somebody else. `path`: what the hook says of the sender.
+ * node's address is from somebody else.
  */
-INLINE __u32 judge_identity(struct peer_ref path, const struct ipcache_entry *owner)
+INLINE __u32 judge_identity(const struct ipcache_entry *owner, int made_here)
 {
 	if (owner->peer.kind == PEER_KIND_HOST)
-		return path.kind == PEER_KIND_HOST ? IDENTITY_HOST : IDENTITY_WORLD;
+		return made_here ? IDENTITY_HOST : IDENTITY_WORLD;
 	return owner->identity;
 }
 
@@ -202,7 +202,8 @@ GLOBAL int judge_again(struct __sk_buff *skb, __u32 hook)
 	judged->peer[0] = entry->peer[0];
 	judged->peer[1] = entry->peer[1];
 	peer_resolve(&from, &owner);
-	judged->identity[0] = judge_identity(entry->peer[0], &owner);
+	judged->identity[0] =
+		judge_identity(&owner, entry->peer[0].kind == PEER_KIND_HOST && !(entry->flags & CT_FLAG_FORWARDED));
 	peer_resolve(&to, &owner);
 	judged->identity[1] = owner.identity;
 	judged->port_proto = judge_port_proto(p->proto, port);

@@ -55,18 +55,19 @@ struct pkt {
 	__u16 flags;  /* enum pkt_flags */
 	__u32 ip_len; /* bytes from the IP header on */
 	__u8 ttl;
-	__u8 pad[3];
+	__u8 sender_flags; /* enum endpoint_flags of a pod of this node, where a program has looked at it as sender */
+	__u8 pad[2];
 };
 
 /* Where a flow starts, as the hook knows it. */
 struct flow_origin {
 	struct peer_ref peer;
 	__u32 identity;
-	__u8 hook;     /* enum hook */
-	__u8 client;   /* enum lb_client */
-	__u8 via_host; /* came from the node's stack through the host device */
-	__u8 pad;
-	__u32 backend; /* what direct server return has chosen; 0 = choose here */
+	__u8 hook;      /* enum hook */
+	__u8 client;    /* enum lb_client */
+	__u8 via_host;  /* came from the node's stack through the host device */
+	__u8 forwarded; /* ... which did not make it */
+	__u32 backend;  /* what direct server return has chosen; 0 = choose here */
 };
 
 /* What the verdicts of a flow depend on, and what they are; see judge.h. [0] is the initiator, [1] the responder after translation. */

@@ -13,6 +13,7 @@
 #include "../abi/limits.h"
 #include "../abi/peer.h"
 #include "../abi/svc.h"
+#include "dns.h"
 #include "policy.h"
 
 /* Bitmap over hashes of service addresses: a packet to no service leaves after one array look-up. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The far end of the host device (fl_host), into which the service CIDRs are routed: packets of the node's own processes to a
- * service that the socket programs did not translate.
+ * The host device (fl_host), into which the service CIDRs are routed: packets of the node's own processes to a service that the
+ * socket programs did not translate arrive at its far end. Others' packets, which the node forwards, are marked on their way in.
  */
 #include "../lib/forward.h"
 
@@ -18,6 +18,10 @@ int from_host_device(struct __sk_buff *skb)
 
 	if (!scratch)
 		return VERDICT_DROP;
+	if (skb->mark == MARK_FORWARDED) {
+		skb->mark = 0;
+		origin.forwarded = 1;
+	}
 	p = &scratch->pkt;
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP || (!err && is_multicast(p)))
@@ -34,7 +38,7 @@ int from_host_device(struct __sk_buff *skb)
 	if (!entry) {
 		origin.peer.kind = PEER_KIND_HOST;
 		peer_resolve(&p->src, &from);
-		origin.identity = judge_identity(origin.peer, &from);
+		origin.identity = judge_identity(&from, !origin.forwarded);
 		err = flow_create(skb, &origin, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_HOST_DEVICE);
@@ -44,6 +48,15 @@ int from_host_device(struct __sk_buff *skb)
 		dir = CT_DIR_FORWARD;
 	}
 	return forward(skb, p, entry, dir, HOOK_FROM_HOST_DEVICE);
+}
+
+/* Egress of the host device's near end: where a packet came from is forgotten on the way to the far one. */
+SEC("tc")
+int to_host_device(struct __sk_buff *skb)
+{
+	if (skb->ingress_ifindex)
+		skb->mark = MARK_FORWARDED;
+	return VERDICT_NEXT;
 }
 
 char _license[] SEC("license")

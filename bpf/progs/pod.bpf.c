@@ -78,6 +78,7 @@ NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *
 			return err;
 	}
 	origin.identity = endpoint_identity(endpoint, p->family);
+	p->sender_flags = endpoint->flags;
 	return flow_create(skb, &origin, scratch);
 }
 
@@ -100,12 +101,15 @@ NOINLINE int from_pod_nd(struct __sk_buff *skb, struct pkt *p)
 }
 
 /* 1 if the sender is who the entry says: the pod behind this very interface. */
-INLINE int from_pod_sender(struct __sk_buff *skb, const struct ct_entry *entry, __u32 dir)
+INLINE int from_pod_sender(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
 	struct peer_ref from = entry->peer[dir & 1];
 	struct endpoint *endpoint = from.kind == PEER_KIND_LOCAL_POD ? endpoint_of(from) : 0;
 
-	return endpoint && endpoint->ifindex == skb->ifindex && source_mac_is_owned(skb, endpoint);
+	if (!endpoint || endpoint->ifindex != skb->ifindex || !source_mac_is_owned(skb, endpoint))
+		return 0;
+	p->sender_flags = endpoint->flags;
+	return 1;
 }
 
 INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir)
@@ -115,7 +119,7 @@ INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __
 	if (!entry)
 		return 0;
 	*dir = ct_direction(entry, p);
-	if (!from_pod_sender(skb, entry, *dir) || !flow_usable(p, entry, *dir) || !ct_touch(p, entry, *dir))
+	if (!from_pod_sender(skb, p, entry, *dir) || !flow_usable(p, entry, *dir) || !ct_touch(p, entry, *dir))
 		return 0;
 	return entry;
 }
@@ -149,6 +153,8 @@ int from_pod(struct __sk_buff *skb)
 		if (!entry)
 			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
 	}
+	if ((p->sender_flags & ENDPOINT_FLAG_DNS) && dir == CT_DIR_FORWARD)
+		dns_show_query(skb);
 	return forward(skb, p, entry, dir, HOOK_FROM_POD);
 }
 
@@ -163,21 +169,33 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *sc
 	origin.peer = from.peer;
 	if (from.peer.kind == PEER_KIND_HOST && skb->ingress_ifindex)
 		origin.peer.kind = PEER_KIND_WORLD;
-	origin.identity = judge_identity(origin.peer, &from);
+	origin.identity = judge_identity(&from, skb->ingress_ifindex == 0);
 	return flow_create(skb, &origin, scratch);
+}
+
+/* The agent's device if the pod that a reply goes to learns domains; see dns.h. 0 = deliver it. */
+INLINE __u32 to_pod_agent(struct __sk_buff *skb, const struct ct_entry *entry)
+{
+	struct endpoint *to = entry->peer[0].kind == PEER_KIND_LOCAL_POD ? endpoint_of(entry->peer[0]) : 0;
+
+	return to && (to->flags & ENDPOINT_FLAG_DNS) ? dns_device(skb, DNS_ANSWER) : 0;
 }
 
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
 	struct scratch *scratch = scratch_begin();
+	__u32 dir, agent = 0;
 	struct ct_entry *entry;
 	struct pkt *p;
-	__u32 dir;
 	int err;
 
 	if (!scratch)
 		return VERDICT_DROP;
+	if (skb->mark == MARK_DNS_SEEN) {
+		skb->mark = 0;
+		return VERDICT_NEXT;
+	}
 	p = &scratch->pkt;
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP || (!err && is_pod_nd(p)))
@@ -189,9 +207,13 @@ int to_pod(struct __sk_buff *skb)
 		dir = ct_direction(entry, p);
 		if (ct_touch(p, entry, dir)) {
 			err = judge_known(skb, p, entry, HOOK_TO_POD);
+			if (!err && dir == CT_DIR_REPLY)
+				agent = to_pod_agent(skb, entry);
 			if (!err)
 				err = forward_translate(skb, p, entry, dir);
-			return err ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
+			if (err)
+				return drop(skb, p, err, HOOK_TO_POD);
+			return agent ? bpf_redirect(agent, 0) : VERDICT_NEXT;
 		}
 	}
 	err = to_pod_new(skb, p, scratch);

@@ -144,6 +144,7 @@ export const CtFlags = {
 	EXTERNAL: 512,
 	HOST_LOOP: 4096,
 	COUNTED: 2048,
+	FORWARDED: 8192,
 	DSR: 1024,
 } as const;
 export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];

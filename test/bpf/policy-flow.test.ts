@@ -232,6 +232,21 @@ describe.each(FAMILIES)('the own node, IPv$family', (x) => {
 		await expectPolicyDrop(other, node.fromHost(other));
 	});
 
+	it('is not whose packet it forwards with its own address', async () => {
+		await policies.set('b', { ingress: 'nothing' });
+		await policies.bump('b', 1);
+		const sent = build(eth({ src: POD_B.hostMac, dst: POD_B.mac }), ip(x.node, x.vip), syn(SERVICE.web));
+		const { mark } = await node.dataplane.run('to_host_device', sent, { device: 'fl_host', ingressDevice: 'uplink' });
+		await expectPolicyDrop(sent, node.fromHost(sent, { mark }));
+		await policies.set('b', {});
+		expect((await node.fromHost(sent, { mark })).mark).toBe(0);
+		await policies.set('b', { ingress: 'nothing' });
+		await policies.bump('b', 2);
+		await expectPolicyDrop(sent, node.fromHost(sent));
+		const own = await node.dataplane.run('to_host_device', sent, { device: 'fl_host' });
+		expect(own.mark).toBe(0);
+	});
+
 	it('is nobody from outside with its address', async () => {
 		await policies.set('b', { ingress: 'nothing' });
 		const sent = uplinkFrame(ip(x.node, x.b), syn());
