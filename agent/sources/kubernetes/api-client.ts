@@ -40,6 +40,22 @@ export interface WatchHandlers {
 	line(value: unknown): void;
 }
 
+/** A request that changes something. */
+export interface WriteRequest {
+	readonly method: 'POST' | 'PATCH';
+	readonly path: string;
+	readonly query?: Query;
+	/** Of a POST 'application/json', of a PATCH that of the kind of patch. */
+	readonly contentType: string;
+	readonly body: unknown;
+}
+
+interface SendOptions {
+	readonly credentials: Credentials;
+	readonly idleMs: number;
+	readonly body: WriteRequest | undefined;
+}
+
 export type Query = Readonly<Record<string, string | number | boolean>>;
 
 /** Every API server certificate names the `kubernetes` Service; not every one names each address it is reached at. */
@@ -99,13 +115,30 @@ export class ApiClient {
 	/** GET of one JSON document. @throws FairleadError API_UNREACHABLE, API_REFUSED */
 	async get(path: string, query: Query, signal: AbortSignal): Promise<unknown> {
 		const response = await this.#request(path, query, this.#limits.answerMs, signal);
+		return this.#json(response);
+	}
+
+	async #json(response: Answer): Promise<unknown> {
 		const chunks: Buffer[] = [];
 		await this.#read(response, (chunk) => chunks.push(chunk));
 		try {
 			return JSON.parse(Buffer.concat(chunks).toString());
 		} catch (thrown) {
-			throw unreachable(path, response.server.url, `the answer is no JSON: ${errorMessage(thrown)}`, thrown, false);
+			throw unreachable(
+				response.what,
+				response.server.url,
+				`the answer is no JSON: ${errorMessage(thrown)}`,
+				thrown,
+				false,
+			);
 		}
+	}
+
+	/** Any other request with one JSON document; not tried again. @throws FairleadError API_UNREACHABLE, API_REFUSED */
+	async write(request: WriteRequest, signal: AbortSignal): Promise<unknown> {
+		const { path, query = {} } = request;
+		const response = await this.#request(path, query, this.#limits.answerMs, signal, request);
+		return this.#json(response);
 	}
 
 	/**
@@ -136,21 +169,28 @@ export class ApiClient {
 		return { access, servers: this.#servers };
 	}
 
-	/** Answered with status 200. */
-	async #request(path: string, query: Query, idleMs: number, signal: AbortSignal): Promise<Answer> {
+	/** Answered with status 200 or 201. */
+	async #request(
+		path: string,
+		query: Query,
+		idleMs: number,
+		signal: AbortSignal,
+		body?: WriteRequest,
+	): Promise<Answer> {
 		const { access, servers } = await this.#opened();
 		const server = servers.current;
-		if (server === undefined) throw unreachable(path, 'any API server', 'none is known', undefined, false);
+		const what = `${body === undefined ? 'read' : 'write'} ${path}`;
+		if (server === undefined) throw unreachable(what, 'any API server', 'none is known', undefined, false);
 		const search = new URLSearchParams(
 			Object.entries(query).map(([key, value]) => [key, String(value)] as [string, string]),
 		);
 		const credentials = await access.credentials();
 		const url = new URL(`${server.url}${path}?${search}`);
 		try {
-			const message = await this.#send(url, server, credentials, idleMs, signal);
+			const message = await this.#send(url, server, { credentials, idleMs, body }, signal);
 			servers.succeeded(server.url);
-			if (message.statusCode === 200) return { message, path, server, servers, signal };
-			throw await refusal(path, server.url, message);
+			if (message.statusCode === 200 || message.statusCode === 201) return { message, what, server, servers, signal };
+			throw await refusal(what, server.url, message);
 		} catch (thrown) {
 			if (thrown instanceof FairleadError) {
 				if (failureOf(thrown).status === 401) this.renew();
@@ -159,23 +199,29 @@ export class ApiClient {
 			if (signal.aborted) throw thrown;
 			// the CA or a client certificate may have been renewed meanwhile
 			this.renew();
-			throw unreachable(path, server.url, whyOf(thrown), thrown, servers.failed(server.url));
+			throw unreachable(what, server.url, whyOf(thrown), thrown, servers.failed(server.url));
 		}
 	}
 
 	#send(
 		url: URL,
 		server: ServerChoice,
-		credentials: Credentials,
-		idleMs: number,
+		{ credentials, idleMs, body }: SendOptions,
 		signal: AbortSignal,
 	): Promise<IncomingMessage> {
+		const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body.body));
 		const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
 		const request = https.request({
 			host: url.hostname.replace(/^\[|\]$/g, ''),
 			port: url.port || 443,
 			path: `${url.pathname}${url.search}`,
-			headers: { accept: 'application/json', 'user-agent': 'fairlead-agent', ...credentials.headers },
+			...(body !== undefined && { method: body.method }),
+			headers: {
+				accept: 'application/json',
+				'user-agent': 'fairlead-agent',
+				...credentials.headers,
+				...(body !== undefined && { 'content-type': body.contentType, 'content-length': content?.length ?? 0 }),
+			},
 			agent: this.#agentFor(server, credentials),
 			signal,
 		} satisfies RequestOptions);
@@ -189,7 +235,7 @@ export class ApiClient {
 			request.setTimeout(limitMs);
 			resolve(message);
 		});
-		request.end();
+		request.end(content);
 		return promise;
 	}
 
@@ -211,7 +257,7 @@ export class ApiClient {
 	}
 
 	async #read(answer: Answer, onChunk: (chunk: Buffer) => void): Promise<void> {
-		const { message, path, server, servers, signal } = answer;
+		const { message, what, server, servers, signal } = answer;
 		let own: { readonly thrown: unknown } | undefined;
 		try {
 			for await (const chunk of message) {
@@ -224,18 +270,19 @@ export class ApiClient {
 			}
 		} catch (thrown) {
 			if (signal.aborted) throw thrown;
-			throw unreachable(path, server.url, whyOf(message.errored ?? thrown), thrown, servers.failed(server.url));
+			throw unreachable(what, server.url, whyOf(message.errored ?? thrown), thrown, servers.failed(server.url));
 		}
 		if (own === undefined) return;
 		message.destroy();
 		if (own.thrown instanceof FairleadError) throw own.thrown;
-		throw unreachable(path, server.url, errorMessage(own.thrown), own.thrown, false);
+		throw unreachable(what, server.url, errorMessage(own.thrown), own.thrown, false);
 	}
 }
 
 interface Answer {
 	readonly message: IncomingMessage;
-	readonly path: string;
+	/** 'read /api/v1/nodes' */
+	readonly what: string;
 	readonly server: ServerChoice;
 	readonly servers: ServerList;
 	readonly signal: AbortSignal;
@@ -263,11 +310,11 @@ function whyOf(thrown: unknown): string {
 	return code === undefined || message.includes(code) ? message : `${code}: ${message}`;
 }
 
-function unreachable(path: string, server: string, why: string, cause: unknown, otherServer: boolean): FairleadError {
-	return new FairleadError('API_UNREACHABLE', `cannot read ${path} from ${server}: ${why}`, { cause, otherServer });
+function unreachable(what: string, server: string, why: string, cause: unknown, otherServer: boolean): FairleadError {
+	return new FairleadError('API_UNREACHABLE', `cannot ${what} at ${server}: ${why}`, { cause, otherServer });
 }
 
-async function refusal(path: string, server: string, message: IncomingMessage): Promise<FairleadError> {
+async function refusal(what: string, server: string, message: IncomingMessage): Promise<FairleadError> {
 	const chunks: Buffer[] = [];
 	for await (const chunk of message) chunks.push(chunk as Buffer);
 	const text = Buffer.concat(chunks).toString();
@@ -280,5 +327,5 @@ async function refusal(path: string, server: string, message: IncomingMessage): 
 	}
 	const seconds = Math.min(Number(headers['retry-after'] ?? 0) || 0, LONGEST_RETRY_AFTER_S);
 	const fields = { status, retryAfterMs: seconds * 1000 };
-	return new FairleadError('API_REFUSED', `cannot read ${path} from ${server}: ${status}: ${why}`, fields);
+	return new FairleadError('API_REFUSED', `cannot ${what} at ${server}: ${status}: ${why}`, fields);
 }

@@ -130,6 +130,11 @@ export class KubernetesSource {
 		this.#synced();
 	}
 
+	/** For requests about single objects: same servers, same credentials. */
+	get api(): ApiClient {
+		return this.#client;
+	}
+
 	/** Address that is asked now; '' = none yet. */
 	get server(): string {
 		return this.#servers?.current?.url ?? '';
