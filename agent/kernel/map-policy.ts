@@ -38,6 +38,8 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 			'policygen',
 		],
 	},
+	{ carry: 'tables', maps: ['resolvers'] },
+	{ carry: 'fresh', maps: ['dns'] },
 	{ carry: 'tables', maps: ['runtime'] },
 	{ carry: 'tables', maps: ['ports'] },
 	{ carry: 'fresh', maps: ['frags'] },

@@ -72,6 +72,7 @@ export function IdentityName(value: number): string {
 export const EndpointFlags = {
 	READY: 1,
 	ISOLATED: 2,
+	DNS: 4,
 } as const;
 export type EndpointFlags = (typeof EndpointFlags)[keyof typeof EndpointFlags];
 export function EndpointFlagsName(value: number): string {
@@ -252,6 +253,14 @@ export const Metric = {
 export type Metric = (typeof Metric)[keyof typeof Metric];
 export function MetricName(value: number): string {
 	return enumName(Metric, value);
+}
+
+export const DnsLimits = {
+	SECONDS: 2,
+} as const;
+export type DnsLimits = (typeof DnsLimits)[keyof typeof DnsLimits];
+export function DnsLimitsName(value: number): string {
+	return enumName(DnsLimits, value);
 }
 
 export const PolicyDirection = {
@@ -1422,6 +1431,68 @@ export const RuntimeState = {
 	format: formatRuntimeState,
 } as const satisfies Codec<RuntimeState>;
 
+export interface ResolverKey {
+	addr: Uint8Array;
+	port: number;
+	proto: number;
+}
+function encodeResolverKey(value: ResolverKey, view: DataView, offset: number): void {
+	putBytes(view, offset, value.addr, 16, 'resolver_key.addr');
+	view.setUint16(offset + 16, uint(value.port, 0xffff, 'resolver_key.port'));
+	view.setUint8(offset + 18, uint(value.proto, 0xff, 'resolver_key.proto'));
+	view.setUint8(offset + 19, 0);
+}
+function decodeResolverKey(view: DataView, offset: number): ResolverKey {
+	return {
+		addr: getBytes(view, offset, 16),
+		port: view.getUint16(offset + 16),
+		proto: view.getUint8(offset + 18),
+	};
+}
+function formatResolverKey(value: ResolverKey): string {
+	return `addr=${formatBytes(value.addr)} port=${value.port} proto=${value.proto}`;
+}
+export const ResolverKey = {
+	name: 'resolver_key',
+	size: 20,
+	layout: '2404498716bd3101',
+	encode: (value: ResolverKey): Uint8Array => encodeWith(20, encodeResolverKey, value),
+	encodeInto: encodeResolverKey,
+	decode: (bytes: Uint8Array, offset = 0): ResolverKey =>
+		decodeResolverKey(viewOf(bytes, offset, 20, 'resolver_key'), 0),
+	decodeFrom: decodeResolverKey,
+	format: formatResolverKey,
+} as const satisfies Codec<ResolverKey>;
+
+export interface DnsState {
+	ifindex: number;
+	alive: number;
+}
+function encodeDnsState(value: DnsState, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.ifindex, 0xffffffff, 'dns_state.ifindex'), true);
+	view.setUint32(offset + 4, uint(value.alive, 0xffffffff, 'dns_state.alive'), true);
+}
+function decodeDnsState(view: DataView, offset: number): DnsState {
+	return {
+		ifindex: view.getUint32(offset, true),
+		alive: view.getUint32(offset + 4, true),
+	};
+}
+function formatDnsState(value: DnsState): string {
+	return `ifindex=${value.ifindex} alive=${value.alive}`;
+}
+export const DnsState = {
+	name: 'dns_state',
+	size: 8,
+	layout: '120fe216f8cf2b91',
+	encode: (value: DnsState): Uint8Array => encodeWith(8, encodeDnsState, value),
+	encodeInto: encodeDnsState,
+	decode: (bytes: Uint8Array, offset = 0): DnsState =>
+		decodeDnsState(viewOf(bytes, offset, 8, 'dns_state'), 0),
+	decodeFrom: decodeDnsState,
+	format: formatDnsState,
+} as const satisfies Codec<DnsState>;
+
 export interface PolicyKey {
 	set: number;
 	peer: number;
@@ -1807,6 +1878,15 @@ export const Maps = {
 		valueSize: 16,
 		layout: '2fd8223754152aa3',
 	},
+	dns: {
+		name: 'fl_dns_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 1,
+		keySize: 4,
+		valueSize: 8,
+		layout: 'fcb19708c13ba4a8',
+	},
 	drops: {
 		name: 'fl_drops_1',
 		type: 6,
@@ -1959,6 +2039,15 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 8,
 		layout: '8cefda01fbb51e39',
+	},
+	resolvers: {
+		name: 'fl_resolvers_1',
+		type: 1,
+		flags: 1,
+		maxEntries: 4096,
+		keySize: 20,
+		valueSize: 4,
+		layout: '4ba68a44fb695291',
 	},
 	runtime: {
 		name: 'fl_runtime_1',

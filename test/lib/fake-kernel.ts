@@ -48,6 +48,8 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	limits: 32,
 	events: 1,
 	runtime: 1,
+	resolvers: 64,
+	dns: 1,
 	policy: 1024,
 	policyset: 64,
 	ranges: 4096,
@@ -61,6 +63,7 @@ const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = {
 	xdp_nodes: 64,
 	endpoints: 64,
 	runtime: 8,
+	dns: 8,
 	conns: 4,
 };
 const LPM: readonly MapName[] = ['cidrs', 'sources'];
