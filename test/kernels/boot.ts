@@ -6,8 +6,10 @@ import { createInterface } from 'node:readline';
 export interface Machine {
 	readonly kernel: string;
 	readonly initramfs: string;
-	/** All that the console says. */
+	/** All that the console says, each line behind the seconds since the start. */
 	readonly logFile: string;
+	/** More of the kernel's command line; the guest finds it in /proc/cmdline. */
+	readonly options?: string;
 	/** Then the machine is ended. */
 	readonly limitMs: number;
 }
@@ -25,15 +27,17 @@ export async function boot(machine: Machine, onLine: (line: string) => void): Pr
 		[
 			...['-n', '10', 'qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MB}`],
 			...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
-			...['-kernel', machine.kernel, '-initrd', machine.initramfs, '-append', COMMAND_LINE],
+			...['-kernel', machine.kernel, '-initrd', machine.initramfs],
+			...['-append', `${COMMAND_LINE} ${machine.options ?? ''}`],
 		],
 		{ stdio: ['ignore', 'pipe', 'pipe'] },
 	);
 	const log = createWriteStream(machine.logFile);
 	child.stderr.pipe(log, { end: false });
 	const lines = createInterface({ input: child.stdout });
+	const started = performance.now();
 	lines.on('line', (line) => {
-		log.write(`${line}\n`);
+		log.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} ${line}\n`);
 		onLine(line);
 	});
 	let late = false;
@@ -42,7 +46,9 @@ export async function boot(machine: Machine, onLine: (line: string) => void): Pr
 		child.kill('SIGKILL');
 	}, machine.limitMs);
 	const stop = (): void => void child.kill('SIGKILL');
+	const interrupted = (): void => process.exit(1);
 	process.once('exit', stop);
+	for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
 	try {
 		const { promise, resolve } = Promise.withResolvers<string | undefined>();
 		child.on('error', (error) => resolve(error.message));
@@ -52,6 +58,7 @@ export async function boot(machine: Machine, onLine: (line: string) => void): Pr
 	} finally {
 		clearTimeout(timer);
 		process.off('exit', stop);
+		for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
 		log.end();
 	}
 }

@@ -1,4 +1,5 @@
-/** Runs inside the emulated machine, started by init.sh. */
+/** Runs inside the emulated machine, started by init.sh. With `fairlead.short` on the kernel's command line it loads fewer option sets. */
+import { readFileSync } from 'node:fs';
 import { probe } from '../../native/index.ts';
 import { tryOptions } from './options.ts';
 import { tell } from './report.ts';
@@ -11,5 +12,6 @@ tell('note', `has ${has.map(([name]) => name).join(', ')}`);
 tell('note', `lacks ${lacks.map(([name]) => name).join(', ') || 'nothing'}`);
 if (features.btf) tell('pass', 'probe: has type information');
 else tell('fail', 'probe: has no type information');
-await tryOptions(features);
+const short = readFileSync('/proc/cmdline', 'utf8').includes('fairlead.short');
+await tryOptions(features, short);
 await tryTraffic();

@@ -2,31 +2,45 @@
  * The guest's root file system: an initramfs with this checkout's sources that the agent and the tests really import, the
  * built addon, programs and plugin, Node.js, a few tools and the kernel's own network modules.
  */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+	chmodSync,
+	copyFileSync,
+	cpSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	realpathSync,
+	rmSync,
+	symlinkSync,
+	utimesSync,
+} from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { build } from 'esbuild';
+import { bundleAll } from '../../scripts/bundle.ts';
 import { findFile, type KernelTree } from './fetch.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const HOME = 'fairlead';
 const LIMIT_MS = 240_000;
-/** What the guest runs; all that they import comes along. */
-const ENTRIES = [
-	'agent/main.ts',
-	'agent/run.ts',
-	'test/kernels/guest.ts',
-	'test/lib/programs/client.ts',
-	'test/lib/programs/echo-server.ts',
-];
+/** What the guest runs beside the bundled agent; all that it imports comes along. */
+const ENTRIES = ['test/kernels/guest.ts'];
 const BUILT = ['package.json', 'proto', 'dist/bpf', 'dist/cni/fairlead-cni', 'native/build/Release/fairlead.node'];
+const ECHO = ['-std=gnu11', '-Wall', '-Wextra', '-Werror', '-static', '-Os', '-s'];
 const TOOLS = ['dash', 'ethtool', 'ip', 'modprobe', 'nsenter', 'ss'];
-const MODULES = ['kernel/net', 'kernel/drivers/net', 'kernel/lib', 'kernel/crypto', 'kernel/arch/x86/crypto'];
+/** With what they need themselves. Kernels have some of them built in, or not at all. */
+const MODULES = [
+	...['veth', 'vxlan', 'dummy', 'bridge', 'sch_ingress', 'cls_bpf', 'sctp', 'crc32c_generic', 'crc32c_intel'],
+	...['inet_diag', 'tcp_diag', 'udp_diag', 'sctp_diag', 'af_packet'],
+];
+/** Where those are found. */
+const MODULE_PARTS = ['kernel/net', 'kernel/drivers/net', 'kernel/lib', 'kernel/crypto', 'kernel/arch/x86/crypto'];
 
 /** Puts together what is the same for all kernels. @param directory is made anew */
 export async function stageBase(directory: string): Promise<void> {
 	rmSync(directory, { recursive: true, force: true });
 	for (const path of [...(await importedFiles()), ...BUILT]) copyInto(join(directory, HOME), path);
+	await bundleAgent(join(directory, HOME, 'dist'));
 	const node = realpathSync(join(ROOT, 'node_modules/.bin/node'));
 	copyInto(join(directory, HOME), relative(ROOT, node));
 	mkdirSync(join(directory, HOME, 'node_modules/.bin'), { recursive: true });
@@ -35,6 +49,8 @@ export async function stageBase(directory: string): Promise<void> {
 	const tools = TOOLS.map(which);
 	for (const tool of tools) copyFileSync(realpathSync(tool), join(directory, 'usr/sbin', basename(tool)));
 	copyFileSync(which('busybox'), join(directory, 'bin/busybox'));
+	const echo = ['-o', join(directory, 'usr/sbin/fl-echo'), join(import.meta.dirname, 'echo.c')];
+	execFileSync('gcc', [...ECHO, ...echo], { timeout: LIMIT_MS });
 	symlinkSync('../usr/sbin/dash', join(directory, 'bin/sh'));
 	copyFileSync(join(import.meta.dirname, 'init.sh'), join(directory, 'init'));
 	chmodSync(join(directory, 'init'), 0o755);
@@ -45,6 +61,13 @@ export async function stageBase(directory: string): Promise<void> {
 	}
 }
 
+/** The agent as it is installed. Test clusters start it if it is newer than its sources, and the archive keeps whole seconds. */
+async function bundleAgent(directory: string): Promise<void> {
+	await bundleAll(directory);
+	const later = new Date(Date.now() + 60_000);
+	utimesSync(join(directory, 'agent/main.js'), later, later);
+}
+
 /** Packs the base together with a kernel's modules. @returns path of the archive */
 export function packImage(base: string, kernel: KernelTree): string {
 	const modules = `${kernel.root}.modules`;
@@ -53,16 +76,18 @@ export function packImage(base: string, kernel: KernelTree): string {
 	// Since Debian 13 packages use /usr/lib.
 	const tree = ['', 'usr'].map((prefix) => join(kernel.root, prefix, release)).find((path) => existsSync(path));
 	if (tree === undefined) throw new Error(`${kernel.root} has no modules of ${kernel.release}`);
-	for (const part of MODULES) {
+	for (const part of MODULE_PARTS) {
 		const from = join(tree, part);
 		if (existsSync(from)) cpSync(from, join(modules, release, part), { recursive: true });
 	}
-	execFileSync('sh', ['-c', `find "$1" -name '*.ko.xz' -exec xz -d {} +`, 'unpack', modules], { timeout: LIMIT_MS });
 	for (const list of ['modules.builtin', 'modules.order', 'modules.builtin.modinfo']) {
 		const from = join(tree, list);
 		if (existsSync(from)) copyFileSync(from, join(modules, release, list));
 	}
-	execFileSync('depmod', ['-b', modules, kernel.release], { timeout: LIMIT_MS, stdio: ['ignore', 'pipe', 'pipe'] });
+	depmod(modules, kernel.release);
+	keepModules(modules, kernel.release);
+	execFileSync('sh', ['-c', `find "$1" -name '*.ko.xz' -exec xz -d {} +`, 'unpack', modules], { timeout: LIMIT_MS });
+	depmod(modules, kernel.release);
 	const config = findFile(kernel.root, kernel.release, 'config');
 	if (config !== undefined) {
 		mkdirSync(join(modules, 'boot'));
@@ -74,6 +99,24 @@ export function packImage(base: string, kernel: KernelTree): string {
 	execFileSync('sh', ['-ec', script, 'pack', base, modules, image], { timeout: LIMIT_MS });
 	rmSync(modules, { recursive: true });
 	return image;
+}
+
+function depmod(directory: string, release: string): void {
+	execFileSync('depmod', ['-b', directory, release], { timeout: LIMIT_MS, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Removes what none of MODULES needs. */
+function keepModules(directory: string, release: string): void {
+	const kept = new Set<string>();
+	for (const name of MODULES) {
+		const options = ['-d', directory, '-S', release, '--show-depends', name];
+		const { stdout } = spawnSync('modprobe', options, { encoding: 'utf8', timeout: LIMIT_MS });
+		for (const match of stdout.matchAll(/^insmod (\S+)/gm)) kept.add(match[1] ?? '');
+	}
+	for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+		const path = join(directory, file);
+		if (/\.ko(\.xz)?$/.test(file) && !kept.has(path)) rmSync(path);
+	}
 }
 
 /** Sources and packages that the entries import, directly or not, with the package.json of each package. */

@@ -14,6 +14,8 @@ mkdir -p /run/netns /var/lib
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo 1 >/proc/sys/kernel/printk
+# Not every kernel has it; the tests say so.
+/usr/sbin/modprobe sctp
 for module in veth vxlan dummy bridge sch_ingress cls_bpf; do /usr/sbin/modprobe "$module" || echo "FLK fail module $module: cannot load it"; done
 ip link set lo up
 cd /fairlead || exit 1

@@ -1,29 +1,59 @@
-/** The agent in life on this kernel: two nodes, pods through the CNI plugin, TCP and UDP to a Service and elsewhere. */
-import { ask, Cluster, type ClusterNode, type Place, type Pod } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORT, ECHO_SERVICE, HOST_ECHO_PORT, startHostEcho, VIP } from '../lib/echo-cluster.ts';
+/**
+ * The agent in life on this kernel: two nodes joined by VXLAN, pods through the CNI plugin, and an outside client; TCP, UDP and SCTP to
+ * Services, through the socket hooks and, from a cgroup that they do not see, packet by packet.
+ */
+import { readFileSync } from 'node:fs';
+import { Cluster, eventually, type Family, type Place, type Pod, type ServiceSpec } from '../lib/cluster.ts';
 import { tell } from './report.ts';
 
-const PATIENT_MS = 10_000;
+const LIMIT_MS = 10_000;
 const COUNT = 12;
-const UNSERVED = '10.96.0.66';
+const PORT = 7000;
+const FAMILIES = ['IPv4', 'IPv6'] as const;
+const OUTSIDE: Record<Family, string> = { IPv4: '172.31.0.10', IPv6: 'fd00:31::10' };
+const UNSERVED = { IPv4: '10.96.0.66', IPv6: 'fd00:96::66' };
 
-interface Pods {
-	readonly client: Pod;
-	readonly near: Pod;
-	readonly far: Pod;
+type Protocol = 'tcp' | 'udp' | 'sctp';
+const PORTS: Record<Protocol, { port: number; nodePort: number }> = {
+	tcp: { port: 80, nodePort: 30080 },
+	udp: { port: 53, nodePort: 30053 },
+	sctp: { port: 90, nodePort: 30090 },
+};
+const PROTOCOLS = Object.keys(PORTS) as Protocol[];
+
+const VIP: Record<Family, string> = { IPv4: '10.96.0.10', IPv6: 'fd00:96::10' };
+const SERVICE: ServiceSpec = {
+	name: 'echo',
+	type: 'NodePort',
+	clusterIPs: [VIP.IPv4, VIP.IPv6],
+	ports: PROTOCOLS.map((name) => ({
+		name,
+		...PORTS[name],
+		targetPort: PORT,
+		protocol: name.toUpperCase() as 'TCP' | 'UDP' | 'SCTP',
+	})),
+};
+
+interface Question {
+	readonly from: Place;
+	readonly protocol: Protocol;
+	readonly host: string;
+	readonly port?: number;
+	readonly count?: number;
+	/** Default: the place's own, which the socket hooks see. */
+	readonly cgroup?: string | undefined;
 }
 
-/** Runs all of it with and without the socket hooks. Failures are told, not thrown. */
+/** How often which answer came: `near 10.244.1.2`, or `error ECONNREFUSED`. */
+type Answers = ReadonlyMap<string, number>;
+
+/** Runs all of it; a failure is told, not thrown. */
 export async function tryTraffic(): Promise<void> {
 	let cluster: Cluster | undefined;
 	try {
-		cluster = await Cluster.create({ nodes: 2, withoutAgents: true, config: { ctMaxEntries: 16_384 } });
-		await startAgents(cluster.nodes, { socketLb: false });
-		const pods = await populate(cluster);
-		await tryPaths('packet path', cluster, pods);
-		for (const node of cluster.nodes) await node.stopAgent();
-		await startAgents(cluster.nodes, { socketLb: true });
-		await tryPaths('socket hooks', cluster, pods);
+		const progress = (text: string): void => tell('note', text);
+		cluster = await Cluster.create({ nodes: 2, config: { ctMaxEntries: 16_384 }, progress });
+		await new Traffic(cluster).tryAll();
 	} catch (error) {
 		const why = error instanceof Error ? `${error.message} ${error.cause ?? ''}` : String(error);
 		tell('fail', `traffic: ${why}\n${cluster?.diagnostics(15) ?? ''}`);
@@ -32,52 +62,113 @@ export async function tryTraffic(): Promise<void> {
 	}
 }
 
-/** One after the other: two at once on one emulated processor take longer. */
-async function startAgents(nodes: readonly ClusterNode[], config: Record<string, unknown>): Promise<void> {
-	for (const node of nodes) {
-		node.configure(config);
-		node.startAgent();
-		await node.waitReady();
+class Traffic {
+	readonly #cluster: Cluster;
+	#client!: Pod;
+	#near!: Pod;
+	#far!: Pod;
+
+	constructor(cluster: Cluster) {
+		this.#cluster = cluster;
+	}
+
+	async tryAll(): Promise<void> {
+		tell('note', 'making pods');
+		await this.#populate();
+		const protocols = await this.#protocols();
+		for (const family of FAMILIES) {
+			for (const protocol of protocols) await this.#tryServices(family, protocol);
+			const pod = { from: this.#client, protocol: 'tcp' as const, port: PORT };
+			await this.#expect(`${family}, TCP to a pod of the same node`, { ...pod, host: this.#near.address(family) }, [
+				`near ${this.#client.address(family)}`,
+			]);
+			await this.#expect(`${family}, TCP to a pod of another node`, { ...pod, host: this.#far.address(family) }, [
+				`far ${this.#client.address(family)}`,
+			]);
+			const node = this.#cluster.node(1).addresses[family === 'IPv4' ? 'v4' : 'v6'];
+			await this.#expect(`${family}, masquerade to the outside`, { ...pod, host: OUTSIDE[family] }, [`client ${node}`]);
+		}
+	}
+
+	async #populate(): Promise<void> {
+		const cluster = this.#cluster;
+		this.#client = await cluster.createPod({ node: cluster.node(1), name: 'client' });
+		this.#near = await cluster.createPod({ node: cluster.node(1), name: 'near' });
+		this.#far = await cluster.createPod({ node: cluster.node(2), name: 'far' });
+		cluster.publish(SERVICE, [this.#near, this.#far]);
+		cluster.publish({ ...SERVICE, type: 'ClusterIP', name: 'unserved', clusterIPs: Object.values(UNSERVED) }, []);
+		for (const place of [this.#near, this.#far, cluster.client]) {
+			const server = place.start('fl-echo', ['fl-echo', 'serve', place.name, String(PORT)]);
+			await eventually(`the echo server of ${place.name} is ready`, () => {
+				if (!readFileSync(server.logFile, 'utf8').includes('ready')) throw new Error('not yet');
+			});
+		}
+		await eventually('the service has both its backends', async () => {
+			for (const from of [this.#client, cluster.client]) {
+				const host = from === this.#client ? VIP.IPv6 : cluster.node(2).addresses.v6;
+				const port = from === this.#client ? PORTS.udp.port : PORTS.udp.nodePort;
+				const answers = await ask({ from, protocol: 'udp', host, port });
+				if (serversOf(answers) !== 'far, near') throw new Error(format(answers));
+			}
+		});
+	}
+
+	/** SCTP is a module that a kernel may be without. */
+	async #protocols(): Promise<Protocol[]> {
+		const answers = await ask({ from: this.#near, protocol: 'sctp', host: '127.0.0.1', port: PORT, count: 1 });
+		if (!answers.has('error EPROTONOSUPPORT')) return PROTOCOLS;
+		tell('skip', 'SCTP: this kernel does not have it');
+		return PROTOCOLS.filter((each) => each !== 'sctp');
+	}
+
+	async #tryServices(family: Family, protocol: Protocol): Promise<void> {
+		const title = `${family}, ${protocol.toUpperCase()}`;
+		const both = ['far', 'near'];
+		const { port, nodePort } = PORTS[protocol];
+		const service = { from: this.#client, protocol, host: VIP[family], port };
+		const unhooked = this.#cluster.client.cgroup;
+		// the hooks leave SCTP to the packet path
+		if (protocol !== 'sctp') await this.#expect(`${title} to a Service by the socket hooks`, service, both);
+		await this.#expect(`${title} to a Service packet by packet`, { ...service, cgroup: unhooked }, both);
+		const ofNode = { ...service, from: this.#cluster.node(1) };
+		await this.#expect(`${title} from a node to a Service`, ofNode, both);
+		for (const node of this.#cluster.nodes) {
+			const host = node.addresses[family === 'IPv4' ? 'v4' : 'v6'];
+			const outside = { from: this.#cluster.client, protocol, host, port: nodePort };
+			await this.#expect(`${title} from outside to the NodePort of ${node.name}`, outside, both);
+		}
+		const refused = ['error ECONNREFUSED'];
+		for (const cgroup of protocol === 'sctp' ? [unhooked] : [undefined, unhooked]) {
+			const how = cgroup === undefined ? 'by the socket hooks' : 'packet by packet';
+			const unserved = { ...service, host: UNSERVED[family], count: 2, cgroup };
+			await this.#expect(`${title} to a Service without endpoints is refused ${how}`, unserved, refused);
+		}
+	}
+
+	/** @param wanted  servers, or whole answers */
+	async #expect(title: string, question: Question, wanted: readonly string[]): Promise<void> {
+		const answers = await ask(question);
+		const whole = wanted.some((each) => each.includes(' '));
+		const found = whole ? [...answers.keys()].sort().join(', ') : serversOf(answers);
+		if (found === wanted.join(', ')) tell('pass', title);
+		else tell('fail', `${title}: expected ${wanted.join(', ')}, got ${format(answers)}`);
 	}
 }
 
-async function populate(cluster: Cluster): Promise<Pods> {
-	const client = await cluster.createPod({ node: cluster.node(1), name: 'client' });
-	const near = await cluster.createPod({ node: cluster.node(1), name: 'near' });
-	const far = await cluster.createPod({ node: cluster.node(2), name: 'far' });
-	cluster.publish(ECHO_SERVICE, [near, far]);
-	cluster.publish({ ...ECHO_SERVICE, name: 'unserved', clusterIPs: [UNSERVED] }, []);
-	for (const pod of [near, far]) await pod.startEcho();
-	await startHostEcho(cluster.client);
-	await awaitBackends(client, VIP.IPv4, 80, ['far', 'near']);
-	return { client, near, far };
+async function ask(question: Question): Promise<Answers> {
+	const { from, protocol, host, port = PORT, count = COUNT, cgroup } = question;
+	const command = ['fl-echo', 'ask', protocol, host, port, count, LIMIT_MS].map(String);
+	const { stdout } = await from.run(command, { timeoutMs: 2 * LIMIT_MS, ...(cgroup && { cgroup }) });
+	const answers = new Map<string, number>();
+	for (const line of stdout.split('\n').filter(Boolean)) answers.set(line, (answers.get(line) ?? 0) + 1);
+	return answers;
 }
 
-async function tryPaths(how: string, cluster: Cluster, { client, near, far }: Pods): Promise<void> {
-	for (const family of ['IPv4', 'IPv6'] as const) {
-		await tryAsk(`${how}, ${family}, TCP to a Service`, client, 'tcp', VIP[family], 80, ['far', 'near']);
-		await tryAsk(`${how}, ${family}, UDP to a Service`, client, 'udp', VIP[family], 53, ['far', 'near']);
-		await tryAsk(`${how}, ${family}, a pod of the same node`, client, 'tcp', near.address(family), ECHO_PORT, ['near']);
-		await tryAsk(`${how}, ${family}, a pod of another node`, client, 'tcp', far.address(family), ECHO_PORT, ['far']);
-	}
-	await tryAsk(`${how}, TCP from a node to a Service`, cluster.node(1), 'tcp', VIP.IPv4, 80, ['far', 'near']);
-	await tryAsk(`${how}, masquerade to the outside`, client, 'tcp', '172.31.0.10', HOST_ECHO_PORT, ['client']);
-	const refused = await ask(client, { mode: 'tcp', host: UNSERVED, port: 80, timeoutMs: PATIENT_MS });
-	const title = `${how}, a Service without endpoints refuses`;
-	if (refused.errors.ECONNREFUSED === 1) tell('pass', title);
-	else tell('fail', `${title}: ${JSON.stringify(refused)}`);
-}
+/** Names of those who answered, sorted; an error stands beside them. */
+const serversOf = (answers: Answers): string =>
+	[...new Set([...answers.keys()].map((each) => (each.startsWith('error') ? each : (each.split(' ')[0] ?? ''))))]
+		.sort()
+		.join(', ');
 
-async function tryAsk(
-	title: string,
-	from: Place,
-	mode: 'tcp' | 'udp',
-	host: string,
-	port: number,
-	servers: readonly string[],
-): Promise<void> {
-	const report = await ask(from, { mode, host, port, count: COUNT, timeoutMs: PATIENT_MS, maxFailures: 1 });
-	const reached = Object.keys(report.servers).sort();
-	if (report.failed === 0 && reached.join() === servers.join()) tell('pass', title);
-	else tell('fail', `${title}: reached ${reached.join() || 'nobody'}, errors ${JSON.stringify(report.errors)}`);
-}
+const format = (answers: Answers): string =>
+	[...answers].map(([answer, times]) => `${times} × ${answer}`).join(', ') || 'nothing';
