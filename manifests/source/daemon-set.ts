@@ -1,0 +1,180 @@
+/** The agent on every node. */
+import type { V1Container, V1DaemonSet, V1PodSpec, V1Probe, V1SecurityContext } from '@kubernetes/client-node';
+import { CGROUP_MOUNT, configChecksum } from './config-map.ts';
+import { memoryLimit } from './memory.ts';
+import { AGENT, CONFIG_FILE, type Installation, imageOf, labels, namespacedMeta, SELECTOR } from './names.ts';
+import type { Values } from './values.ts';
+import { volumeMounts, volumes } from './volumes.ts';
+
+/**
+ * All that the agent has. test/cluster/pod-sandbox.test.ts runs it with these and shows that it fails without any of them.
+ * - BPF: maps, programs and their types; NET_ADMIN: devices, routes, tc, XDP, sysctls of the network
+ * - PERFMON: what the verifier asks of programs that read kernel structs
+ * - SYS_ADMIN: entering the network namespace of a pod (setns), looking up maps by id
+ * - SYS_RESOURCE: kernels before 5.11 charge maps to the limit of locked memory, which it raises
+ */
+export const CAPABILITIES = ['BPF', 'NET_ADMIN', 'PERFMON', 'SYS_ADMIN', 'SYS_RESOURCE'] as const;
+
+const DEFAULT_HEALTHZ = '[::]:10256';
+
+/** Seconds in which a new agent must have brought the node up; old programs carry the traffic meanwhile. */
+const STARTUP = { periodSeconds: 2, failureThreshold: 150 } as const;
+
+function healthzOf({ config }: Values): { host: string; port: number } {
+	const address = config.healthzBindAddress ?? DEFAULT_HEALTHZ;
+	const at = address.lastIndexOf(':');
+	return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) };
+}
+
+/** The kubelet asks the pod's address, which is the node's, unless the agent listens at one address only. */
+function probe(values: Values, path: string, timing: Omit<V1Probe, 'httpGet'>): V1Probe {
+	const { host, port } = healthzOf(values);
+	const everywhere = host === '::' || host === '0.0.0.0';
+	return { httpGet: { path, port, ...(!everywhere && { host }) }, timeoutSeconds: 5, ...timing };
+}
+
+export function securityContext(kubernetesMinor: number): V1SecurityContext {
+	return {
+		privileged: false,
+		runAsUser: 0,
+		runAsGroup: 0,
+		readOnlyRootFilesystem: true,
+		capabilities: { drop: ['ALL'], add: [...CAPABILITIES] },
+		seccompProfile: { type: 'RuntimeDefault' },
+		// the runtimes' profiles forbid mounts of the node and writing kernel settings
+		...(kubernetesMinor >= 30 && { appArmorProfile: { type: 'Unconfined' } }),
+		// where SELinux is on: a container that may use what of the node it is given
+		seLinuxOptions: { level: 's0', type: 'spc_t' },
+	};
+}
+
+/** Memory the maps need is part of the limit: the kernel charges them to this container. */
+function resources(values: Values): NonNullable<V1Container['resources']> {
+	const { requests, limits } = values.resources;
+	const given = (quantities: Record<string, string>): Record<string, string> =>
+		Object.fromEntries(Object.entries(quantities).filter(([, quantity]) => quantity !== ''));
+	return {
+		requests: given(requests),
+		limits: given({ ...limits, memory: limits.memory === '' ? memoryLimit(values) : limits.memory }),
+	};
+}
+
+/** The agent's container without what belongs to its being restarted. */
+export function baseContainer(i: Installation): V1Container {
+	return {
+		name: 'agent',
+		image: imageOf(i),
+		imagePullPolicy: i.values.image.pullPolicy,
+		env: [{ name: 'FAIRLEAD_NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
+		securityContext: securityContext(i.kubernetesMinor),
+		volumeMounts: volumeMounts(i, CONFIG_FILE),
+	};
+}
+
+function agentContainer(i: Installation): V1Container {
+	const { values } = i;
+	return {
+		...baseContainer(i),
+		command: ['/opt/fairlead/bin/fairlead-agent'],
+		args: ['--config', CONFIG_FILE],
+		resources: resources(values),
+		// all kinds listed, all programs attached: a start over many objects takes seconds, an API server that is away longer
+		startupProbe: probe(values, '/livez', STARTUP),
+		// a restart costs no traffic, but it heals nothing that is slow: only what is stuck for long is started anew
+		livenessProbe: probe(values, '/livez', { periodSeconds: 10, failureThreshold: 12 }),
+		readinessProbe: probe(values, '/readyz', { periodSeconds: 5, failureThreshold: 3 }),
+		terminationMessagePolicy: 'FallbackToLogsOnError',
+	};
+}
+
+/** Where nothing is missing it does nothing. What it mounts reaches the node by Bidirectional, which only privileged ones may have. */
+function mountContainer(i: Installation): V1Container {
+	return {
+		name: 'mount-filesystems',
+		image: imageOf(i),
+		imagePullPolicy: i.values.image.pullPolicy,
+		command: ['/opt/fairlead/bin/fairlead-mount'],
+		args: ['bpf=/sys/fs/bpf', `cgroup2=${CGROUP_MOUNT}`],
+		securityContext: { privileged: true, runAsUser: 0, readOnlyRootFilesystem: true },
+		volumeMounts: [
+			{ name: 'bpffs', mountPath: '/sys/fs/bpf', mountPropagation: 'Bidirectional' },
+			{ name: 'cgroup2', mountPath: CGROUP_MOUNT, mountPropagation: 'Bidirectional' },
+		],
+	};
+}
+
+/** Pod fields that the agent and the cleaning of nodes have in common. */
+export function basePod(
+	i: Installation,
+): Pick<
+	V1PodSpec,
+	| 'hostNetwork'
+	| 'dnsPolicy'
+	| 'enableServiceLinks'
+	| 'serviceAccountName'
+	| 'automountServiceAccountToken'
+	| 'priorityClassName'
+	| 'nodeSelector'
+	| 'tolerations'
+	| 'affinity'
+	| 'imagePullSecrets'
+	| 'volumes'
+> {
+	const { values } = i;
+	const pullSecrets = values.image.pullSecrets.map((name) => ({ name }));
+	return {
+		hostNetwork: true,
+		// cluster names cannot be resolved before this pod runs
+		dnsPolicy: 'Default',
+		// variables for each Service of the namespace would be taken for configuration
+		enableServiceLinks: false,
+		serviceAccountName: AGENT,
+		automountServiceAccountToken: false,
+		priorityClassName: values.priorityClassName,
+		...(Object.keys(values.nodeSelector).length > 0 && { nodeSelector: values.nodeSelector }),
+		...(values.tolerations.length > 0 && { tolerations: values.tolerations }),
+		...(Object.keys(values.affinity).length > 0 && { affinity: values.affinity }),
+		...(pullSecrets.length > 0 && { imagePullSecrets: pullSecrets }),
+		volumes: volumes(i),
+	};
+}
+
+/** Kubernetes 1.29 knows AppArmor by annotation only. */
+export function appArmorAnnotation(kubernetesMinor: number, container: string): Record<string, string> {
+	if (kubernetesMinor >= 30) return {};
+	return { [`container.apparmor.security.beta.kubernetes.io/${container}`]: 'unconfined' };
+}
+
+export function daemonSet(i: Installation): V1DaemonSet {
+	const { values } = i;
+	return {
+		apiVersion: 'apps/v1',
+		kind: 'DaemonSet',
+		metadata: namespacedMeta(i),
+		spec: {
+			selector: { matchLabels: { ...SELECTOR } },
+			// Two agents on a node would fight for ports, sockets and maps: no surge. A node without an agent loses no traffic.
+			updateStrategy: {
+				type: 'RollingUpdate',
+				rollingUpdate: { maxUnavailable: values.updateStrategy.maxUnavailable, maxSurge: 0 },
+			},
+			template: {
+				metadata: {
+					labels: { ...values.podLabels, ...labels(i.version) },
+					annotations: {
+						...values.podAnnotations,
+						'fairlead.dev/config-checksum': configChecksum(values),
+						'kubectl.kubernetes.io/default-container': 'agent',
+						...appArmorAnnotation(i.kubernetesMinor, 'agent'),
+					},
+				},
+				spec: {
+					...basePod(i),
+					terminationGracePeriodSeconds: values.terminationGracePeriodSeconds,
+					...(values.mountFilesystems && { initContainers: [mountContainer(i)] }),
+					containers: [agentContainer(i)],
+				},
+			},
+		},
+	};
+}
