@@ -10,7 +10,7 @@ import type { Readiness } from '../../cni/dispatch.ts';
 import { BpfObject, type KernelFeatures, netlinkRequest, peerCredentials, RingBuffer } from '../../native/index.ts';
 import { type ApiServer, startApiServer } from '../api/server.ts';
 import type { EffectiveConfig } from '../config/config.ts';
-import { readDropTotals, readMetric } from '../flows/counters.ts';
+import { readMetric } from '../flows/counters.ts';
 import { NameTable } from '../flows/names.ts';
 import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
@@ -30,6 +30,7 @@ import { ClusterStore } from '../sources/store.ts';
 import { FlowCollector } from './collector.ts';
 import { Dataplane, mapSizesOf } from './dataplane.ts';
 import { tidyMemory } from './memory.ts';
+import { metricsSource } from './metrics-source.ts';
 import { gatherChanges } from './missed-changes.ts';
 import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
@@ -422,26 +423,12 @@ export class Agent {
 	}
 
 	#createMetrics(): Metrics {
-		const datapath = () => this.#running?.dataplane.datapath;
-		return createMetrics({
-			version: this.#options.version,
-			source: {
-				drops: () => {
-					const open = datapath();
-					return open === undefined ? [] : readDropTotals(reader(open));
-				},
-				counter: (name) => {
-					const open = datapath();
-					return open === undefined ? 0n : readMetric(reader(open), name);
-				},
-				flows: () => this.#flows.stats(),
-				maps: () => (this.#running === undefined ? [] : mapReports(this.#running)),
-				endpoints: () => this.#running?.pods.list().length ?? 0,
-				ready: () => this.#running !== undefined && this.#problems().length === 0,
-				syncs: () => this.#health.tracker.families(),
-				plans: () => this.#running?.services.plans ?? new Map(),
-				conntrack: () => this.#running?.collector.report,
-			},
+		const source = metricsSource({
+			running: () => this.#running,
+			ready: () => this.#running !== undefined && this.#problems().length === 0,
+			flows: this.#flows,
+			health: () => this.#health,
 		});
+		return createMetrics({ version: this.#options.version, source });
 	}
 }

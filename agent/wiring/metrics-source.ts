@@ -1,0 +1,40 @@
+/**
+ * What a scrape reads: of the dataplane when there is one, zero and nothing before.
+ */
+import { readDropTotals, readMetric } from '../flows/counters.ts';
+import type { FlowObserver } from '../flows/observer.ts';
+import type { MetricsSource } from '../metrics/metrics.ts';
+import type { NodeHealth } from './node-health.ts';
+import { mapReports, type RunningParts, reader } from './state.ts';
+
+export interface MetricsParts {
+	/** undefined until the dataplane is up. */
+	readonly running: () => RunningParts | undefined;
+	readonly ready: () => boolean;
+	readonly flows: FlowObserver;
+	readonly health: () => NodeHealth;
+}
+
+export function metricsSource({ running, ready, flows, health }: MetricsParts): MetricsSource {
+	const datapath = () => running()?.dataplane.datapath;
+	return {
+		drops: () => {
+			const open = datapath();
+			return open === undefined ? [] : readDropTotals(reader(open));
+		},
+		counter: (name) => {
+			const open = datapath();
+			return open === undefined ? 0n : readMetric(reader(open), name);
+		},
+		flows: () => flows.stats(),
+		maps: () => {
+			const parts = running();
+			return parts === undefined ? [] : mapReports(parts);
+		},
+		endpoints: () => running()?.pods.list().length ?? 0,
+		ready,
+		syncs: () => health().tracker.families(),
+		plans: () => running()?.services.plans ?? new Map(),
+		conntrack: () => running()?.collector.report,
+	};
+}
