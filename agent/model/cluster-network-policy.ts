@@ -7,6 +7,7 @@ import type { Cidr } from './address.ts';
 import type { FieldIssue, Parsed, Protocol } from './fields.ts';
 import { cidr, clusterMeta, optional, parseWith, port } from './fields.ts';
 import { portName, unknownFields } from './network-policy.ts';
+import { readAuditMode } from './policy-audit.ts';
 import { formatSelector, type LabelSelector, labelSelector } from './policy-selector.ts';
 
 export type PolicyTier = 'Admin' | 'Baseline';
@@ -43,6 +44,8 @@ export interface ClusterNetworkPolicy {
 	readonly subject: { readonly namespaceSelector: LabelSelector; readonly podSelector: LabelSelector };
 	readonly ingress: readonly ClusterPolicyRule[];
 	readonly egress: readonly ClusterPolicyRule[];
+	/** Reports what it would drop instead of dropping it. */
+	readonly audit: boolean;
 	readonly unsupported: readonly FieldIssue[];
 }
 
@@ -161,6 +164,7 @@ export function parseClusterNetworkPolicy(raw: unknown): Parsed<ClusterNetworkPo
 		subject: pods ?? { namespaceSelector: namespaces ?? [], podSelector: [] },
 		ingress: rulesOf('ingress', 'from'),
 		egress: rulesOf('egress', 'to'),
+		audit: readAuditMode(metadata.annotations, unsupported),
 		unsupported,
 	};
 	return { ok: true, value };

@@ -75,6 +75,7 @@ export const namespacedMeta = z.object({
 export const clusterMeta = z.object({
 	name: objectName,
 	labels: stringMap,
+	annotations: stringMap,
 	deletionTimestamp: optional(z.string(), ''),
 });
 

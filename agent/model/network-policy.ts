@@ -7,6 +7,7 @@ import type { Cidr } from './address.ts';
 import { cidrContains, cidrParts, familyOf } from './address.ts';
 import type { FieldIssue, Parsed, Protocol } from './fields.ts';
 import { cidr, list, namespacedMeta, optional, parseWith, port, protocol } from './fields.ts';
+import { readAuditMode } from './policy-audit.ts';
 import { formatSelector, type LabelSelector, labelSelector, optionalSelector } from './policy-selector.ts';
 
 export interface PolicyPort {
@@ -36,6 +37,8 @@ export interface NetworkPolicy {
 	/** null = the policy says nothing about this direction; an empty list isolates and allows nothing. */
 	readonly ingress: readonly NetworkPolicyRule[] | null;
 	readonly egress: readonly NetworkPolicyRule[] | null;
+	/** Reports what it would drop instead of dropping it. */
+	readonly audit: boolean;
 	/** Fields of a newer version; what they belong to allows nothing. */
 	readonly unsupported: readonly FieldIssue[];
 }
@@ -114,7 +117,8 @@ export function parseNetworkPolicy(raw: unknown): Parsed<NetworkPolicy> {
 	const ingress = directionOf('Ingress', 'from', spec.ingress);
 	const egress = directionOf('Egress', 'to', spec.egress);
 	const { namespace, name } = metadata;
-	return { ok: true, value: { namespace, name, podSelector: spec.podSelector, ingress, egress, unsupported } };
+	const audit = readAuditMode(metadata.annotations, unsupported);
+	return { ok: true, value: { namespace, name, podSelector: spec.podSelector, ingress, egress, audit, unsupported } };
 }
 
 /** Absent policyTypes: Ingress always, Egress if there is an egress rule. */

@@ -244,10 +244,13 @@ function compareSome(
 		const expected = simulateFlow(world, flow);
 		const verdicts = ask(questionsOf(kernel, directions, flow));
 		for (const [i, direction] of directions.entries()) {
-			const reason = compiler.cookies.name(cookieOf(verdicts[i] ?? 0)) ?? '';
-			const { allowed, by } = expected[direction];
+			const { allowed, by, audited = false } = expected[direction];
+			const word = verdicts[i] ?? 0;
+			const reason = compiler.cookies.name(cookieOf(word)) ?? '';
 			const fits = by.includes(reason) || by.includes('self') || by.includes('own node');
-			expect([seed, direction, flow, allows(verdicts[i] ?? 0), fits]).toEqual([seed, direction, flow, allowed, true]);
+			const audit = (word & PolicyVerdictFlag.AUDIT) !== 0;
+			const got = { allowed: allows(word), audited: audit, fits };
+			expect([seed, direction, flow, got]).toEqual([seed, direction, flow, { allowed, audited, fits: true }]);
 			asked++;
 		}
 	}

@@ -24,9 +24,10 @@ export class CompiledWorld {
 	readonly #seen = new Map<Kind, Map<string, unknown>>(KINDS.map((kind) => [kind, new Map()]));
 	#first = true;
 
-	constructor(nodeName = 'node-1', hints?: PolicyHints) {
+	/** @param audit  every policy is in audit mode */
+	constructor(nodeName = 'node-1', hints?: PolicyHints, audit = false) {
 		this.nodeName = nodeName;
-		this.compiler = new PolicyCompiler(hints === undefined ? { nodeName } : { nodeName, hints });
+		this.compiler = new PolicyCompiler({ nodeName, audit, ...(hints !== undefined && { hints }) });
 	}
 
 	/** Hands over what changed since the last call. @returns the steps, not yet in the maps */

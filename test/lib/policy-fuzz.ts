@@ -8,13 +8,15 @@ import { parseNetworkPolicy } from '../../agent/model/network-policy.ts';
 import type { Pod } from '../../agent/model/pod.ts';
 import { CompiledWorld } from './policy-compiled.ts';
 import { type PolicyFlow, simulateFlow } from './policy-simulator.ts';
-import { type MutableWorld, nodeOf, podOf, requireParsed } from './policy-world.ts';
+import { auditAnnotations, type MutableWorld, nodeOf, podOf, requireParsed } from './policy-world.ts';
 
 /** One change, as data. `raw` null = delete. */
 export interface FuzzOp {
 	readonly kind: 'namespace' | 'pod' | 'node' | 'networkPolicy' | 'clusterNetworkPolicy';
 	readonly key: string;
 	readonly raw: unknown;
+	/** Of policies. */
+	readonly audit?: 'audit';
 }
 
 export interface FuzzFailure {
@@ -197,9 +199,15 @@ export class Maker {
 			return { kind: 'node', key: name, raw: gone && name !== 'node-1' ? null : this.labels() };
 		}
 		if (kind < 0.75) {
-			return { kind: 'networkPolicy', key: `${namespace}/n${this.int(3)}`, raw: gone ? null : this.networkPolicy() };
+			const key = `${namespace}/n${this.int(3)}`;
+			return { kind: 'networkPolicy', key, raw: gone ? null : this.networkPolicy(), ...this.audit() };
 		}
-		return { kind: 'clusterNetworkPolicy', key: `c${this.int(3)}`, raw: gone ? null : this.clusterPolicy() };
+		const key = `c${this.int(3)}`;
+		return { kind: 'clusterNetworkPolicy', key, raw: gone ? null : this.clusterPolicy(), ...this.audit() };
+	}
+
+	audit(): Pick<FuzzOp, 'audit'> {
+		return this.chance(0.15) ? { audit: 'audit' } : {};
 	}
 
 	flow(world: MutableWorld): PolicyFlow {
@@ -243,7 +251,7 @@ function put<T>(map: Map<string, T>, key: string, value: T | null): void {
 }
 
 /** Changes a world. */
-export function applyOp(world: MutableWorld, { kind, key, raw }: FuzzOp): void {
+export function applyOp(world: MutableWorld, { kind, key, raw, audit }: FuzzOp): void {
 	const labels = raw as Record<string, string> | null;
 	switch (kind) {
 		case 'namespace':
@@ -257,12 +265,12 @@ export function applyOp(world: MutableWorld, { kind, key, raw }: FuzzOp): void {
 			break;
 		case 'networkPolicy': {
 			const [namespace, name] = key.split('/');
-			const metadata = { namespace, name };
+			const metadata = { namespace, name, annotations: auditAnnotations(audit) };
 			put(world.networkPolicies, key, raw === null ? null : requireParsed(parseNetworkPolicy({ metadata, spec: raw })));
 			break;
 		}
 		case 'clusterNetworkPolicy': {
-			const metadata = { name: key };
+			const metadata = { name: key, annotations: auditAnnotations(audit) };
 			put(
 				world.clusterNetworkPolicies,
 				key,
@@ -291,8 +299,11 @@ function compare(world: MutableWorld, compiled: CompiledWorld, flow: PolicyFlow)
 		const [mine, truth] = [got[direction], expected[direction]];
 		const reason = compiled.reason(mine.cookie);
 		const named = truth.by.includes(reason) || truth.by.includes('self') || truth.by.includes('own node');
-		if (mine.allowed === truth.allowed && named) continue;
-		return `${direction}: rows say ${mine.allowed} by ${reason}, simulator ${truth.allowed} by ${truth.by.join(' or ')}`;
+		const sameAudit = (mine.audited ?? false) === (truth.audited ?? false);
+		if (mine.allowed === truth.allowed && named && sameAudit) continue;
+		const say = ({ allowed, audited }: { readonly allowed: boolean; readonly audited?: boolean }): string =>
+			audited === true ? 'audit' : String(allowed);
+		return `${direction}: rows say ${say(mine)} by ${reason}, simulator ${say(truth)} by ${truth.by.join(' or ')}`;
 	}
 	return undefined;
 }

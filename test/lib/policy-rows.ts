@@ -31,6 +31,8 @@ export interface PolicyReader {
 export interface RowVerdict {
 	readonly allowed: boolean;
 	readonly cookie: number;
+	/** Let through only because of audit mode. */
+	readonly audited?: boolean;
 }
 
 const OPEN: RowVerdict = { allowed: true, cookie: PolicyCookie.NO_POLICY };
@@ -47,7 +49,9 @@ function search(ranges: Uint32Array | undefined, wanted: number): RowVerdict {
 		else high = middle;
 	}
 	const verdict = ranges[low * 2 + 1] ?? 0;
-	return { allowed: (verdict & PolicyVerdictFlag.ALLOW) !== 0, cookie: verdict >>> PolicyVerdictFlag.SHIFT };
+	const has = (flag: number): boolean => (verdict & flag) !== 0;
+	const cookie = verdict >>> PolicyVerdictFlag.SHIFT;
+	return { allowed: has(PolicyVerdictFlag.ALLOW), cookie, audited: has(PolicyVerdictFlag.AUDIT) };
 }
 
 interface Question {

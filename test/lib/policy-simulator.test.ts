@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { auditCases } from '../policy-cases/audit-mode.ts';
 import { clusterPolicyCases } from '../policy-cases/cluster-network-policy.ts';
 import { furtherCases, networkPolicyCases } from '../policy-cases/network-policy.ts';
 import { simulateFlow } from './policy-simulator.ts';
@@ -31,4 +32,15 @@ describe('the simulator agrees with further cases', () => {
 
 describe('the simulator agrees with the restated suite of ClusterNetworkPolicy', () => {
 	it.each(clusterPolicyCases.map((each) => [each.title, each] as const))('%s', (_title, each) => check(each));
+});
+
+describe('the simulator agrees with the cases of audit mode', () => {
+	it.each(auditCases.map((each) => [each.title, each] as const))('%s', (_title, each) => check(each));
+
+	it('says by what a flow would be denied', () => {
+		const world = usualWorld();
+		auditCases[0]?.steps[0]?.change?.(world);
+		const flow = { from: '10.244.2.1', to: '10.244.1.1', proto: 6, port: 80 };
+		expect(simulateFlow(world, flow).ingress).toEqual({ allowed: true, audited: true, by: ['not allowed'] });
+	});
 });

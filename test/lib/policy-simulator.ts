@@ -39,6 +39,8 @@ export interface SimulatedVerdict {
 	 * 'NetworkPolicy ns/name ingress rule 0'.
 	 */
 	readonly by: readonly string[];
+	/** Let through only because of audit mode; `by` would have denied it. */
+	readonly audited?: boolean;
 }
 
 export interface SimulatedFlow {
@@ -106,6 +108,25 @@ function judge(
 	if (direction === 'ingress' && peer.kind === 'node' && peer.node.name === subject.node) return ALLOWED('own node');
 	const destination: Party = direction === 'egress' ? peer : { kind: 'pod', pod: subject, address: flow.to };
 	const question: Question = { world, direction, subject, peer, flow, destination, self };
+	const enforced = ask({ ...question, world: withoutAudited(world) });
+	if (!enforced.allowed) return enforced;
+	const wished = ask(question);
+	if (!wished.allowed) return { allowed: true, by: wished.by, audited: true };
+	return enforced.by.includes('no policy') ? wished : enforced;
+}
+
+/** Policies in audit mode are not there for those that are enforced. */
+function withoutAudited(world: PolicyWorld): PolicyWorld {
+	const enforced = <T extends { readonly audit: boolean }>(policies: ReadonlyMap<string, T>): Map<string, T> =>
+		new Map([...policies].filter(([, { audit }]) => !audit));
+	return {
+		...world,
+		networkPolicies: enforced(world.networkPolicies),
+		clusterNetworkPolicies: enforced(world.clusterNetworkPolicies),
+	};
+}
+
+function ask(question: Question): SimulatedVerdict {
 	return (
 		askTier(question, 'Admin') ?? askNetworkPolicies(question) ?? askTier(question, 'Baseline') ?? ALLOWED('no policy')
 	);

@@ -8,6 +8,7 @@ import type { Parsed } from '../../agent/model/fields.ts';
 import { type NetworkPolicy, parseNetworkPolicy } from '../../agent/model/network-policy.ts';
 import type { Namespace, Node } from '../../agent/model/node.ts';
 import type { Pod } from '../../agent/model/pod.ts';
+import { AUDIT_ANNOTATION } from '../../agent/model/policy-audit.ts';
 import type { PolicyFlow, PolicyWorld } from './policy-simulator.ts';
 
 export const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
@@ -74,14 +75,20 @@ export function usualWorld(): MutableWorld {
 }
 
 /** Adds or replaces a NetworkPolicy; `name` is 'namespace/name'. */
-export function setNetworkPolicy(world: MutableWorld, name: string, spec: object): void {
+export function setNetworkPolicy(world: MutableWorld, name: string, spec: object, audit?: 'audit'): void {
 	const [namespace, own] = name.split('/');
-	world.networkPolicies.set(name, requireParsed(parseNetworkPolicy({ metadata: { namespace, name: own }, spec })));
+	const metadata = { namespace, name: own, annotations: auditAnnotations(audit) };
+	world.networkPolicies.set(name, requireParsed(parseNetworkPolicy({ metadata, spec })));
 }
 
 /** Adds or replaces a ClusterNetworkPolicy. */
-export function setClusterPolicy(world: MutableWorld, name: string, spec: object): void {
-	world.clusterNetworkPolicies.set(name, requireParsed(parseClusterNetworkPolicy({ metadata: { name }, spec })));
+export function setClusterPolicy(world: MutableWorld, name: string, spec: object, audit?: 'audit'): void {
+	const metadata = { name, annotations: auditAnnotations(audit) };
+	world.clusterNetworkPolicies.set(name, requireParsed(parseClusterNetworkPolicy({ metadata, spec })));
+}
+
+export function auditAnnotations(audit: 'audit' | undefined): Record<string, string> {
+	return audit === undefined ? {} : { [AUDIT_ANNOTATION]: 'true' };
 }
 
 /**

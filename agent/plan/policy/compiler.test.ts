@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CompiledWorld } from '../../../test/lib/policy-compiled.ts';
 import { simulateFlow } from '../../../test/lib/policy-simulator.ts';
-import { type PolicyCase, truthTable, usualWorld } from '../../../test/lib/policy-world.ts';
+import { type PolicyCase, setNetworkPolicy, truthTable, usualWorld } from '../../../test/lib/policy-world.ts';
+import { auditCases } from '../../../test/policy-cases/audit-mode.ts';
 import { clusterPolicyCases } from '../../../test/policy-cases/cluster-network-policy.ts';
 import { furtherCases, networkPolicyCases } from '../../../test/policy-cases/network-policy.ts';
 
@@ -45,4 +46,20 @@ describe('compiled rows agree with further cases', () => {
 
 describe('compiled rows agree with the restated suite of ClusterNetworkPolicy', () => {
 	it.each(titled(clusterPolicyCases))('%s', (_title, each) => check(each));
+});
+
+describe('compiled rows agree with the cases of audit mode', () => {
+	it.each(titled(auditCases))('%s', (_title, each) => check(each));
+
+	it('a node in audit mode enforces nothing and reports what every policy would deny', () => {
+		const world = usualWorld();
+		setNetworkPolicy(world, 'x/web', { podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] });
+		const compiled = new CompiledWorld('node-1', undefined, true);
+		compiled.follow(world);
+		const at = (port: number) =>
+			compiled.verdict(world, { from: '10.244.2.1', to: '10.244.1.1', proto: 6, port }).ingress;
+		expect(at(81)).toMatchObject({ allowed: true, audited: true });
+		expect(compiled.reason(at(80).cookie)).toBe('NetworkPolicy x/web ingress rule 0');
+		expect(at(80)).toMatchObject({ allowed: true, audited: false });
+	});
 });

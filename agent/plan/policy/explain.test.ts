@@ -70,6 +70,21 @@ describe('tracePolicy', () => {
 		expect(ingress).toMatchObject({ allowed, by });
 	});
 
+	it('tells what a policy in audit mode would do, beside what is done', () => {
+		const compiled = compiledOf((world) => {
+			setNetworkPolicy(world, 'x/web', { podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] }, 'audit');
+		});
+		const request = { from: '10.244.2.1', to: '10.244.1.1', proto: 6, viaService: false };
+		const denied = tracePolicy(compiled.compiler, { ...request, port: 81 });
+		expect(denied.directions[1]).toMatchObject({
+			...{ allowed: true, audited: true, by: 'not allowed', isolatedBy: ['NetworkPolicy x/web'] },
+			steps: [{ rule: 'NetworkPolicy x/web ingress rule 0', audit: true, outcome: 'not about this port' }],
+		});
+		expect(formatTrace(denied)).toContain('allowed in audit mode, would be denied by not allowed');
+		const allowed = tracePolicy(compiled.compiler, { ...request, port: 80 });
+		expect(allowed.directions[1]).toMatchObject({ audited: false, by: 'NetworkPolicy x/web ingress rule 0' });
+	});
+
 	it('says so when neither end is a pod of this node', () => {
 		const trace = tracePolicy(compiledOf(tiers).compiler, {
 			...{ from: '198.51.100.1', to: '192.168.0.1', proto: 6, port: 80, viaService: false },
@@ -92,8 +107,12 @@ describe('tracePolicy', () => {
 					const { allowed, by, steps, direction } = each;
 					expect([seed, direction, flow, allowed]).toEqual([seed, direction, flow, expected[direction].allowed]);
 					const decided = steps.filter(({ outcome }) => outcome === 'accepts' || outcome === 'denies');
-					const name = decided.at(-1)?.rule;
-					expect([seed, flow, name ?? 'none', by]).toEqual([seed, flow, by.includes(' rule ') ? by : 'none', by]);
+					const names = decided.map(({ rule }) => rule);
+					const enforced = decided.filter(({ audit }) => !audit);
+					expect([seed, flow, each.audited]).toEqual([seed, flow, expected[direction].audited ?? false]);
+					if (by.includes(' rule ')) expect([seed, flow, names]).toEqual([seed, flow, expect.arrayContaining([by])]);
+					else if (!each.audited) expect([seed, flow, enforced]).toEqual([seed, flow, []]);
+					expect(enforced.length).toBeLessThan(2);
 				}
 			}
 		}

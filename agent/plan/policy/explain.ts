@@ -8,7 +8,7 @@ import type { PolicyCompiler } from './compiler.ts';
 import type { Identity } from './identities.ts';
 import { addressBits } from './prefixes.ts';
 import type { Program, ProgramRule } from './programs.ts';
-import { concernedRules, portsOf } from './programs.ts';
+import { concernedRules, isolatingPolicies, portsOf } from './programs.ts';
 import type { Tier } from './rows.ts';
 import type { PolicySet } from './sets.ts';
 import type { Direction, Row } from './types.ts';
@@ -30,6 +30,8 @@ export interface TraceStep {
 	/** 'NetworkPolicy ns/name ingress rule 0' */
 	readonly rule: string;
 	readonly tier: Tier;
+	/** Its policy is in audit mode: the outcome is what it would be if it were not. */
+	readonly audit: boolean;
 	readonly outcome: 'not about this peer' | 'not about this port' | 'accepts' | 'denies' | 'passes' | 'not reached';
 }
 
@@ -43,8 +45,12 @@ export interface DirectionTrace {
 	readonly set: number;
 	readonly steps: readonly TraceStep[];
 	readonly allowed: boolean;
+	/** Let through only because of audit mode: `by` would deny it. */
+	readonly audited: boolean;
 	/** Rule, or 'no policy', 'not allowed', 'own node', 'self'. */
 	readonly by: string;
+	/** If `by` is 'not allowed': the policies that isolate the pod. */
+	readonly isolatedBy: readonly string[];
 }
 
 export interface PolicyTrace {
@@ -85,12 +91,20 @@ function traceDirection(compiler: PolicyCompiler, question: Question): Direction
 	const common = { direction, pod, peer, set: set?.number ?? 0 };
 	if (fixed !== undefined || set === null) {
 		const by = compiler.cookies.name(fixed ?? PolicyCookie.NO_POLICY) ?? '';
-		return { ...common, steps: [], allowed: true, by };
+		return { ...common, steps: [], allowed: true, audited: false, by, isolatedBy: [] };
 	}
-	const steps = traceRules(set.programs[direction], identity, request, self);
+	const program = set.programs[direction];
+	const steps = traceAll(program, identity, request, self);
 	const verdict = search(rowIn(set, peer.identity, direction, self), (request.proto << 16) | request.port);
-	const by = compiler.cookies.name(verdict >>> PolicyVerdictFlag.SHIFT) ?? 'a rule that is gone';
-	return { ...common, steps, allowed: (verdict & PolicyVerdictFlag.ALLOW) !== 0, by };
+	const cookie = verdict >>> PolicyVerdictFlag.SHIFT;
+	return {
+		...common,
+		steps,
+		allowed: (verdict & PolicyVerdictFlag.ALLOW) !== 0,
+		audited: (verdict & PolicyVerdictFlag.AUDIT) !== 0,
+		by: compiler.cookies.name(cookie) ?? 'a rule that is gone',
+		isolatedBy: cookie === PolicyCookie.NOT_ALLOWED ? isolatingPolicies(program) : [],
+	};
 }
 
 /** What needs no rule: cookie, or undefined. */
@@ -136,20 +150,45 @@ function search(row: Row | undefined, wanted: number): number {
 	return verdict;
 }
 
-function traceRules(
+/** Rules in force as if no others were there; audited ones as if all were in force. */
+function traceAll(
 	program: Program,
 	identity: Identity | undefined,
 	request: TraceRequest,
 	self: boolean,
+): readonly TraceStep[] {
+	const { rules, isolated, isolatedInForce } = program;
+	const inForce = rules.filter(({ audit }) => !audit);
+	const trace = (asked: readonly ProgramRule[], isolates: boolean): readonly TraceStep[] =>
+		traceRules(program, identity, request, { self, asked: new Set(asked), isolated: isolates });
+	const wished = trace(rules, isolated);
+	if (inForce.length === rules.length && isolated === isolatedInForce) return wished;
+	const enforced = trace(inForce, isolatedInForce);
+	return wished.map((step, i) => (step.audit ? step : (enforced[i] ?? step)));
+}
+
+interface TraceScope {
+	readonly self: boolean;
+	/** The others are not reached. */
+	readonly asked: ReadonlySet<ProgramRule>;
+	/** A NetworkPolicy isolates. */
+	readonly isolated: boolean;
+}
+
+function traceRules(
+	program: Program,
+	identity: Identity | undefined,
+	request: TraceRequest,
+	{ self, asked, isolated }: TraceScope,
 ): readonly TraceStep[] {
 	const concerned = new Set(identity === undefined ? program.aboutAll : concernedRules(program, identity));
 	const wanted = (request.proto << 16) | request.port;
 	const steps: TraceStep[] = [];
 	let tier: Tier | 'done' = 'admin';
 	for (const [i, rule] of program.rules.entries()) {
-		if (tier !== 'done' && rank(rule.tier) > rank(tier)) tier = tierAfter(rule.tier, program);
-		const about = { rule: rule.name, tier: rule.tier };
-		if (tier === 'done' || rank(rule.tier) < rank(tier) || (self && rule.tier === 'network')) {
+		const about = { rule: rule.name, tier: rule.tier, audit: rule.audit };
+		if (asked.has(rule) && tier !== 'done' && rank(rule.tier) > rank(tier)) tier = tierAfter(rule.tier, isolated);
+		if (!asked.has(rule) || tier === 'done' || rank(rule.tier) < rank(tier) || (self && rule.tier === 'network')) {
 			steps.push({ ...about, outcome: 'not reached' });
 			continue;
 		}
@@ -168,8 +207,8 @@ function rank(tier: Tier): number {
 }
 
 /** Rules of the Baseline tier are asked only if no NetworkPolicy isolates. */
-function tierAfter(next: Tier, program: Program): Tier | 'done' {
-	return next === 'baseline' && program.isolated ? 'done' : next;
+function tierAfter(next: Tier, isolated: boolean): Tier | 'done' {
+	return next === 'baseline' && isolated ? 'done' : next;
 }
 
 function inRanges(program: Program, rule: ProgramRule, identity: Identity | undefined, wanted: number): boolean {
@@ -188,10 +227,16 @@ function outcomeOf({ action }: ProgramRule, peer: boolean, port: boolean): Trace
 /** A trace as people read it. */
 export function formatTrace(trace: PolicyTrace): string {
 	if (trace.directions.length === 0) return 'neither end is a pod of this node: nothing is judged here';
-	const lines = trace.directions.flatMap(({ direction, pod, peer, set, steps, allowed, by }) => [
-		`${direction} of pod ${pod}, ${direction === 'egress' ? 'to' : 'from'} ${peer.text}: ${allowed ? 'allowed' : 'denied'} by ${by}`,
-		`  policy set ${set}, identity ${peer.identity}`,
-		...steps.map(({ rule, outcome }) => `  ${rule}: ${outcome}`),
+	const lines = trace.directions.flatMap((each) => [
+		`${each.direction} of pod ${each.pod}, ${each.direction === 'egress' ? 'to' : 'from'} ${each.peer.text}: ${formatVerdict(each)}`,
+		`  policy set ${each.set}, identity ${each.peer.identity}`,
+		...(each.isolatedBy.length > 0 ? [`  isolated by ${each.isolatedBy.join(', ')}`] : []),
+		...each.steps.map(({ rule, outcome, audit }) => `  ${rule}: ${outcome}${audit ? ' (audit mode)' : ''}`),
 	]);
 	return [...lines, trace.allowed ? 'allowed' : 'denied'].join('\n');
+}
+
+function formatVerdict({ allowed, audited, by }: DirectionTrace): string {
+	if (audited) return `allowed in audit mode, would be denied by ${by}`;
+	return `${allowed ? 'allowed' : 'denied'} by ${by}`;
 }

@@ -30,6 +30,8 @@ export interface ProgramRule {
 	/** null = everybody. */
 	readonly matchers: readonly Matcher[] | null;
 	readonly ports: readonly PortSpec[];
+	/** Its policy is in audit mode. */
+	readonly audit: boolean;
 }
 
 export interface Program {
@@ -37,6 +39,10 @@ export interface Program {
 	readonly direction: Direction;
 	readonly rules: readonly ProgramRule[];
 	readonly isolated: boolean;
+	/** By a policy that is not in audit mode. */
+	readonly isolatedInForce: boolean;
+	/** NetworkPolicies that isolate, 'NetworkPolicy ns/name'. */
+	readonly isolatedBy: readonly { readonly name: string; readonly audit: boolean }[];
 	/** Restricts nothing. */
 	readonly open: boolean;
 	/** Has rules of cluster policies, which count for a pod that reaches itself. */
@@ -63,6 +69,11 @@ export interface ProgramInput {
 	readonly ports: readonly NamedPort[];
 }
 
+/** Policies that isolate from peers that no rule allows: those in force; if there are none, those in audit mode. */
+export function isolatingPolicies({ isolatedBy, isolatedInForce }: Program): readonly string[] {
+	return isolatedBy.filter(({ audit }) => !audit || !isolatedInForce).map(({ name }) => name);
+}
+
 /** 'NetworkPolicy ns/name ingress rule 0' */
 export function ruleName(policy: PolicyObject, direction: Direction, index: number): string {
 	return `${policy.kind} ${policy.key} ${direction} rule ${index}`;
@@ -82,21 +93,26 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 			const name = ruleName(policy, input.direction, i);
 			const { tier, action, peers, ports } = rule;
 			const own = peers?.map(take) ?? null;
-			rules.push({ tier, action, name, cookie: cookies.acquire(name), matchers: own, ports: resolve(ports, input) });
+			const { audit } = policy.value;
+			const cookie = cookies.acquire(name);
+			rules.push({ tier, action, name, cookie, matchers: own, ports: resolve(ports, input), audit });
 		}
 	}
 	const portNames = [
 		...new Set(rules.flatMap(({ ports }) => ports.flatMap((port) => ('name' in port ? [port.name] : [])))),
 	];
 	for (const name of portNames) take({ kind: 'port', name });
-	const isolated = input.policies.some(
+	const isolating = input.policies.filter(
 		({ kind, value }) => kind === 'NetworkPolicy' && value[input.direction] !== null,
 	);
+	const isolated = isolating.length > 0;
 	return {
 		key: input.key,
 		direction: input.direction,
 		rules,
 		isolated,
+		isolatedInForce: isolating.some(({ value }) => !value.audit),
+		isolatedBy: isolating.map(({ kind, key, value }) => ({ name: `${kind} ${key}`, audit: value.audit })),
 		open: !isolated && rules.length === 0,
 		clusterRules: rules.some(({ tier }) => tier !== 'network'),
 		...audience(rules, taken),
@@ -306,10 +322,11 @@ function answer(
 	if (known !== undefined) return known;
 	const applicable = rules.map((i): ApplicableRule => {
 		const rule = program.rules[i] as ProgramRule;
-		const { tier, action, cookie } = rule;
-		return { tier, action, cookie, ranges: rangesOfRule(rule, relevant, unknown) };
+		const { tier, action, cookie, audit } = rule;
+		return { tier, action, cookie, audit, ranges: rangesOfRule(rule, relevant, unknown) };
 	});
-	const row = compileRow({ rules: applicable, isolated: program.isolated, self });
+	const { isolated, isolatedInForce } = program;
+	const row = compileRow({ rules: applicable, isolated, isolatedInForce, self });
 	program.memo.set(signature, row);
 	return row;
 }

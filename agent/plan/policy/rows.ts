@@ -1,8 +1,10 @@
 /**
  * The rules that concern one peer → the verdict of every protocol and port. Precedence is resolved here: Admin tier, then
  * NetworkPolicy if it isolates, else the Baseline tier. Pure.
+ *
+ * Audit mode: what is done is what the policies in force say alone; where all of them together would deny, that is reported.
  */
-import { PolicyCookie } from '../../../native/abi/generated.ts';
+import { PolicyCookie, PolicyVerdictFlag } from '../../../native/abi/generated.ts';
 import type { Row } from './types.ts';
 import { verdictWord } from './types.ts';
 
@@ -24,6 +26,8 @@ export interface ApplicableRule {
 	readonly action: Action;
 	readonly ranges: readonly PortRange[];
 	readonly cookie: number;
+	/** Of a policy in audit mode. */
+	readonly audit?: boolean;
 }
 
 export interface RowQuestion {
@@ -31,6 +35,8 @@ export interface RowQuestion {
 	readonly rules: readonly ApplicableRule[];
 	/** A NetworkPolicy isolates the pod in this direction. */
 	readonly isolated: boolean;
+	/** One that is not in audit mode does; left out = as `isolated`. */
+	readonly isolatedInForce?: boolean;
 	/** The pod reaches itself: no NetworkPolicy keeps it from that. */
 	readonly self: boolean;
 }
@@ -126,7 +132,37 @@ class Cells {
 }
 
 /** Compiles a row. Work: proportional to the rules and the places where they change, whatever their order. */
-export function compileRow({ rules, isolated, self }: RowQuestion): Row {
+export function compileRow(question: RowQuestion): Row {
+	const { rules, isolated, isolatedInForce = isolated, self } = question;
+	const all = compileTiers({ rules, isolated, self });
+	const inForce = rules.filter(({ audit }) => audit !== true);
+	if (inForce.length === rules.length && isolated === isolatedInForce) return all;
+	return auditRow(all.ranges, compileTiers({ rules: inForce, isolated: isolatedInForce, self }).ranges);
+}
+
+/** @param all  with every policy enforced. @param inForce  with those that are not in audit mode */
+function auditRow(all: Uint32Array, inForce: Uint32Array): Row {
+	const out: number[] = [];
+	for (let a = 0, f = 0, start = 0; start <= ALL_PORTS.last; ) {
+		const verdict = auditVerdict(all[a + 1] ?? 0, inForce[f + 1] ?? 0);
+		if (out.at(-1) !== verdict || out.length === 0) out.push(start, verdict);
+		const nextAll = all[a + 2] ?? Number.POSITIVE_INFINITY;
+		const nextInForce = inForce[f + 2] ?? Number.POSITIVE_INFINITY;
+		start = Math.min(nextAll, nextInForce);
+		if (start === nextAll) a += 2;
+		if (start === nextInForce) f += 2;
+	}
+	return rowOf(Uint32Array.from(out));
+}
+
+/** What is in force decides and is named; where it says nothing, the rule of an audited policy that would allow. */
+function auditVerdict(all: number, inForce: number): number {
+	if ((inForce & PolicyVerdictFlag.ALLOW) === 0) return inForce;
+	if ((all & PolicyVerdictFlag.ALLOW) === 0) return all | PolicyVerdictFlag.ALLOW | PolicyVerdictFlag.AUDIT;
+	return inForce === NO_POLICY ? all : inForce;
+}
+
+function compileTiers({ rules, isolated, self }: Omit<RowQuestion, 'isolatedInForce'>): Row {
 	if (rules.length === 0) return isolated ? (self ? SELF_ROW : NOT_ALLOWED_ROW) : OPEN_ROW;
 	const cells = new Cells(rules);
 	const tier = (name: Tier, onPass: number | undefined): void => {
