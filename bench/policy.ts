@@ -7,6 +7,7 @@ import { FakePolicyKernel } from '../test/lib/policy-kernel.ts';
 import { scalePod, scaleWorld } from '../test/lib/policy-scale.ts';
 import type { Figure, FigureInfo, Suite } from './figures.ts';
 import { median, rounded, spread } from './figures.ts';
+import { measureTc, type TcFigure } from './tc.ts';
 
 const SCALE = { namespaces: 100, podsPerNamespace: 50, policiesPerNamespace: 10, localOneIn: 20 };
 const COMPILE_RUNS = 5;
@@ -14,7 +15,32 @@ const CHANGES = 2000;
 const FUZZ_CASES = 100_000;
 const CASES_PER_WORLD = 20;
 
+const firstPacket = { kind: 'policy-first', family: 4, services: 1, flows: 1024 } as const;
+
+/** One enforced direction: the client's egress. */
+const PROGRAM_FIGURES: readonly TcFigure[] = [
+	{
+		id: 'policy.first.ns',
+		what: 'first packet of a flow with 10,000 rules above the same without policy',
+		target: { atMost: 100 },
+		scenario: { ...firstPacket, rules: 10_000 },
+	},
+	{
+		id: 'policy.first.10.ns',
+		what: 'the same with 10 rules',
+		target: { atMost: 100 },
+		scenario: { ...firstPacket, rules: 10 },
+	},
+	{
+		id: 'policy.established.ns',
+		what: 'established packet with 10,000 rules above the same without policy',
+		target: { atMost: 3 },
+		scenario: { kind: 'policy-established', family: 4, services: 1, flows: 1, rules: 10_000 },
+	},
+];
+
 const FIGURES: readonly FigureInfo[] = [
+	...PROGRAM_FIGURES,
 	{ id: 'policy.compile.s', what: '1,000 policies × 5,000 pods compiled from nothing', target: { atMost: 1.5 } },
 	{
 		id: 'policy.change.p99_ms',
@@ -90,7 +116,12 @@ export const policySuite: Suite = {
 	name: 'policy',
 	figures: FIGURES,
 	async run(ids, progress) {
-		const figures: Figure[] = [];
+		const figures: Figure[] = [
+			...(await measureTc(
+				PROGRAM_FIGURES.filter(({ id }) => ids.has(id)),
+				progress,
+			)),
+		];
 		if (ids.has('policy.compile.s')) figures.push(measureCompile());
 		if (ids.has('policy.change.p99_ms')) figures.push(measureChange());
 		if (ids.has('policy.fuzz.cases')) figures.push(measureFuzz(progress));

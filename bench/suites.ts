@@ -2,6 +2,7 @@
 import { agentSuite } from './agent.ts';
 import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
+import { imageSuite } from './image.ts';
 import { k8sSuite } from './k8s.ts';
 import { policySuite } from './policy.ts';
 import { servicesTrafficSuite } from './services-traffic.ts';
@@ -20,4 +21,5 @@ export const suites: readonly Suite[] = [
 	agentSuite,
 	k8sSuite,
 	policySuite,
+	imageSuite,
 ];

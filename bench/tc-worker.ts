@@ -11,6 +11,7 @@ import { serve } from '../test/lib/netns-process.ts';
 import { Random } from '../test/lib/packet/mutate.ts';
 import type { Layer } from '../test/lib/packet.ts';
 import { addressText, build, eth, ip, layerOf, parse, raw, tcp, u32 } from '../test/lib/packet.ts';
+import { enforce, writePolicy } from './policy-rows.ts';
 import type { BackendPlace, Family } from './tc-world.ts';
 import {
 	benchWorld,
@@ -24,7 +25,7 @@ import {
 } from './tc-world.ts';
 
 export interface Scenario {
-	readonly kind: 'established' | 'new' | 'reply' | 'podtopod' | 'passthrough';
+	readonly kind: 'established' | 'new' | 'reply' | 'podtopod' | 'passthrough' | 'policy-first' | 'policy-established';
 	readonly family: Family;
 	readonly services: number;
 	/** A power of two. */
@@ -35,6 +36,8 @@ export interface Scenario {
 	 * CPU fetches ahead.
 	 */
 	readonly shuffled?: boolean;
+	/** Rules of the client's egress; only for kinds of policy, whose `emptyNs` is the same without policy. */
+	readonly rules?: number;
 }
 
 /** Nanoseconds per packet of one run each. */
@@ -50,6 +53,8 @@ interface Prepared {
 	readonly opens: boolean;
 	readonly verdict: number;
 	readonly rewritten: 'source' | 'destination' | undefined;
+	/** Compared with and without policy. */
+	readonly policy?: boolean;
 }
 
 interface Feed {
@@ -65,6 +70,8 @@ const NEW_CHUNK = 4096;
 const CTX_IFINDEX = 40;
 const CTX_INGRESS_IFINDEX = 36;
 const CTX_SIZE = 192;
+/** Comparisons of one sample with policy. */
+const POLICY_ROUNDS = 8;
 const REDIRECT = 7;
 const NEXT = -1;
 
@@ -201,6 +208,13 @@ class Worker {
 			case 'established':
 				await this.#warm(clientFeed(scenario, 'S'));
 				return { feed: clientFeed(scenario, 'A'), opens: false, verdict: REDIRECT, rewritten: 'destination' };
+			case 'policy-first':
+				await writePolicy(this.#objects, scenario.rules ?? 0, pod(2).ipv4 ?? '');
+				return { feed: podFeed(scenario, 'S'), opens: true, verdict: REDIRECT, rewritten: undefined, policy: true };
+			case 'policy-established':
+				await writePolicy(this.#objects, scenario.rules ?? 0, pod(2).ipv4 ?? '');
+				await this.#warm(podFeed(scenario, 'S'));
+				return { feed: podFeed(scenario, 'A'), opens: false, verdict: REDIRECT, rewritten: undefined, policy: true };
 			case 'reply': {
 				const open = clientFeed({ ...scenario, backends: 'onepod' }, 'S');
 				await this.#warm(open);
@@ -216,6 +230,7 @@ class Worker {
 			throw new Error(`${id} was not prepared`);
 		}
 		await this.#load(prepared.feed);
+		if (prepared.policy) return this.#samplePolicy(prepared);
 		if (prepared.opens) {
 			await this.#clearFlows();
 			return this.#sampleNew(prepared.feed);
@@ -236,6 +251,25 @@ class Worker {
 		const emptyNs = this.#run(prepared.feed, 1, REPEAT);
 		const programNs = this.#run(prepared.feed, 0, REPEAT);
 		return { programNs, emptyNs, note: '' };
+	}
+
+	/** With and without policy in turn; nothing but the client's set differs. */
+	async #samplePolicy(prepared: Prepared): Promise<Sample> {
+		const took = { with: 0, without: 0 };
+		for (let round = 0; round < POLICY_ROUNDS; round++) {
+			for (const which of round % 2 === 0 ? (['without', 'with'] as const) : (['with', 'without'] as const)) {
+				enforce(this.#objects, which === 'with');
+				if (prepared.opens) await this.#clearFlows();
+				else this.#check(prepared);
+				took[which] += this.#run(prepared.feed, 0, prepared.opens ? prepared.feed.frames.length : REPEAT);
+				await sleep(15);
+			}
+		}
+		const ct = this.#objects.map('ct4');
+		const { count } = await ct.dumpAsync();
+		if (count < prepared.feed.frames.length)
+			throw new Error(`${count} flows of ${prepared.feed.frames.length} were made`);
+		return { programNs: took.with / POLICY_ROUNDS, emptyNs: took.without / POLICY_ROUNDS, note: '' };
 	}
 
 	async #sampleNew(feed: Feed): Promise<Sample> {

@@ -14,7 +14,7 @@ import type { Sample, Scenario } from './tc-worker.ts';
 const ROUNDS = 9;
 const BASELINE = 'driver + empty program';
 
-interface TcFigure extends FigureInfo {
+export interface TcFigure extends FigureInfo {
 	readonly scenario: Scenario;
 }
 
@@ -113,11 +113,12 @@ function figureOf(info: TcFigure, samples: readonly Sample[]): Figure {
 		.map((s) => s.note)
 		.filter((note) => note !== '')
 		.slice(-1);
+	const baseline = info.scenario.rules === undefined ? BASELINE : 'the same without policy';
 	return {
 		id: info.id,
 		value: rounded(median(values)),
 		unit: 'ns',
-		baseline: `${BASELINE} (${rounded(median(samples.map((s) => s.emptyNs)))} ns)`,
+		baseline: `${baseline} (${rounded(median(samples.map((s) => s.emptyNs)))} ns)`,
 		runs: samples.length,
 		note: [`spread ${spread(values)}`, ...notes].join('; '),
 	};
@@ -147,29 +148,41 @@ async function measureGroup(driver: string, group: readonly TcFigure[], services
 function groupsOf(figures: readonly TcFigure[]): readonly TcFigure[][] {
 	const groups = new Map<string, TcFigure[]>();
 	for (const figure of figures) {
-		const key = `${figure.scenario.services} ${figure.scenario.kind === 'new' ? figure.id : ''}`;
+		const alone = figure.scenario.kind === 'new' || figure.scenario.rules !== undefined;
+		const key = `${figure.scenario.services} ${alone ? figure.id : ''}`;
 		groups.set(key, [...(groups.get(key) ?? []), figure]);
 	}
 	return [...groups.values()];
 }
 
+/** Measures figures of the programs. @returns them in the order given */
+export async function measureTc(
+	figures: readonly TcFigure[],
+	progress: (text: string) => void,
+): Promise<readonly Figure[]> {
+	const directory = await mkdtemp(join(tmpdir(), 'fairlead-bench-'));
+	try {
+		const driver = join(directory, 'driver.bpf.o');
+		await compileBpf({ source: resolve(import.meta.dirname, 'driver.bpf.c'), output: driver });
+		const out: Figure[] = [];
+		for (const group of groupsOf(figures)) {
+			const services = group[0]?.scenario.services ?? 1;
+			progress(`${group.map((f) => f.id).join(' ')}: ${services} services, ${ROUNDS} rounds`);
+			out.push(...(await measureGroup(driver, group, services)));
+		}
+		return figures.flatMap((f) => out.filter((o) => o.id === f.id));
+	} finally {
+		await rm(directory, { recursive: true, force: true });
+	}
+}
+
 export const tcSuite: Suite = {
 	name: 'tc programs',
 	figures: FIGURES,
-	async run(ids, progress) {
-		const directory = await mkdtemp(join(tmpdir(), 'fairlead-bench-'));
-		try {
-			const driver = join(directory, 'driver.bpf.o');
-			await compileBpf({ source: resolve(import.meta.dirname, 'driver.bpf.c'), output: driver });
-			const out: Figure[] = [];
-			for (const group of groupsOf(FIGURES.filter((f) => ids.has(f.id)))) {
-				const services = group[0]?.scenario.services ?? 1;
-				progress(`${group.map((f) => f.id).join(' ')}: ${services} services, ${ROUNDS} rounds`);
-				out.push(...(await measureGroup(driver, group, services)));
-			}
-			return FIGURES.flatMap((f) => out.filter((o) => o.id === f.id));
-		} finally {
-			await rm(directory, { recursive: true, force: true });
-		}
-	},
+	run: async (ids, progress) => [
+		...(await measureTc(
+			FIGURES.filter((f) => ids.has(f.id)),
+			progress,
+		)),
+	],
 };
