@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { gunzipSync } from 'node:zlib';
+import { nodePath } from './node-paths.ts';
 
 const COMMON = [100, 250, 300, 1000];
 const SAMPLE_MS = 100;
@@ -35,6 +36,6 @@ export function measuredHz(): number {
 }
 
 function sample(): { jiffies: bigint; atMs: number } | undefined {
-	const match = /^jiffies: (\d+)$/m.exec(readIfThere('/proc/timer_list'));
+	const match = /^jiffies: (\d+)$/m.exec(readIfThere(nodePath('/proc/timer_list')));
 	return match?.[1] === undefined ? undefined : { jiffies: BigInt(match[1]), atMs: performance.now() };
 }

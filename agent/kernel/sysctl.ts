@@ -3,10 +3,12 @@
  * because device names may contain dots.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
+import { nodePath } from './node-paths.ts';
 
-const ROOT = '/proc/sys';
+/** The container's own is read-only unless it is privileged; only settings of the network are written. */
+const ROOT = dirname(nodePath('/proc/sys/net'));
 
 export interface SysctlSetting {
 	/** ['net', 'ipv4', 'ip_forward'] */
@@ -14,6 +16,11 @@ export interface SysctlSetting {
 	readonly value: string;
 	/** Do nothing when the kernel does not have it (IPv6 switched off, older kernel). */
 	readonly optional?: boolean;
+}
+
+/** A setting that had another value. */
+export interface ChangedSetting extends SysctlSetting {
+	readonly found: string;
 }
 
 /** Reads before it writes, so that repeating it changes nothing. */
@@ -36,15 +43,16 @@ export class Sysctl {
 
 	/**
 	 * Writes what differs.
-	 * @returns the settings that were changed
+	 * @returns the settings that were changed, each with what it was
 	 * @throws SYSCTL_FAILED
 	 */
-	apply(settings: readonly SysctlSetting[]): SysctlSetting[] {
-		return settings.filter(({ path, value, optional }) => {
-			const current = this.read(path);
-			if (current === value || (current === undefined && optional)) return false;
+	apply(settings: readonly SysctlSetting[]): ChangedSetting[] {
+		return settings.flatMap((setting) => {
+			const { path, value, optional } = setting;
+			const found = this.read(path);
+			if (found === value || (found === undefined && optional)) return [];
 			write(this.#root, path.join('/'), value);
-			return true;
+			return [{ ...setting, found: found ?? '' }];
 		});
 	}
 }

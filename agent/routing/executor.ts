@@ -11,7 +11,7 @@ import {
 	replaceNeighbour,
 	replaceRoute,
 } from '../kernel/netlink.ts';
-import type { Sysctl, SysctlSetting } from '../kernel/sysctl.ts';
+import type { ChangedSetting, Sysctl } from '../kernel/sysctl.ts';
 import type { RoutingPlan } from '../plan/routing-plan.ts';
 import {
 	DEVICE_NAMES,
@@ -65,9 +65,9 @@ export class RoutingExecutor {
 	 * Switches forwarding on. An uplink that learns its routes by router advertisement goes on doing so, which the
 	 * kernel would otherwise end with forwarding.
 	 * @param uplink  interface name
-	 * @returns the settings that were changed
+	 * @returns the settings that were changed, each with what it was
 	 */
-	enableForwarding(uplink: string): SysctlSetting[] {
+	enableForwarding(uplink: string): ChangedSetting[] {
 		const acceptRa = ['net', 'ipv6', 'conf', uplink, 'accept_ra'];
 		const learns = this.#options.sysctl.read(acceptRa) === '1';
 		return this.#options.sysctl.apply([

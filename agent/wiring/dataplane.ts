@@ -18,6 +18,7 @@ import { GracePeriods } from '../kernel/grace-periods.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
+import { rememberFound } from '../kernel/sysctl-record.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import { FairleadError } from '../model/errors.ts';
@@ -58,6 +59,8 @@ function northSouthOf({ northSouth, dsr, routing }: Config, devices: Devices): n
 	);
 }
 
+/** In the state directory: what `fairlead cleanup` gives back. */
+export const SYSCTL_RECORD = 'sysctls.json';
 const NO_ADDRESS = new Uint8Array(16);
 const EVENTS_PER_SECOND = 100;
 
@@ -169,7 +172,7 @@ export class Dataplane {
 			managedNeighbours: features.version[0] > 5 || (features.version[0] === 5 && features.version[1] >= 16),
 		});
 		const routing = planRouting(options.view.nodes.values(), facts, routingSettings(config, options.view));
-		executor.enableForwarding(facts.uplink.name);
+		rememberFound(join(config.stateDir, SYSCTL_RECORD), bootId(), executor.enableForwarding(facts.uplink.name));
 		const devices = await executor.ensureDevices({ overlay: routing.plan.overlay, hostMtu: routing.plan.podMtu });
 		const settings = datapathSettings(config, facts, routing, devices);
 		const datapath = await openDatapath({

@@ -6,7 +6,16 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What the bundles are made of. */
-const SOURCES = ['agent', 'cli', 'cni', 'manifests/source', 'native/abi', 'native/facade', 'proto', 'scripts/bundle.ts'];
+const SOURCES = [
+	'agent',
+	'cli',
+	'cni',
+	'manifests/source',
+	'native/abi',
+	'native/facade',
+	'proto',
+	'scripts/bundle.ts',
+];
 
 /** The file to run. @param root  checkout of the version to start */
 export function entryOf(root: string, program: 'agent' | 'cli'): string {
