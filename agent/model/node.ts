@@ -19,6 +19,10 @@ export interface Node {
 	readonly podCidrs: readonly Cidr[];
 	/** It is being deleted, or the cluster autoscaler has announced that it will be: load balancers have to drain it. */
 	readonly goingAway: boolean;
+	/** Keys of its taints; absent = it has none. */
+	readonly taints?: readonly string[];
+	/** Condition NetworkUnavailable is True, so nothing is scheduled; absent = it is not. */
+	readonly networkUnavailable?: true;
 }
 
 /** Taint of a node that the cluster autoscaler is about to delete. */
@@ -39,9 +43,13 @@ const nodeSchema = z.object({
 		}),
 		{ podCIDR: '', podCIDRs: [], taints: [] },
 	),
-	status: optional(z.object({ addresses: list(z.object({ type: z.string(), address: z.string() })) }), {
-		addresses: [],
-	}),
+	status: optional(
+		z.object({
+			addresses: list(z.object({ type: z.string(), address: z.string() })),
+			conditions: list(z.object({ type: z.string(), status: z.string() })),
+		}),
+		{ addresses: [], conditions: [] },
+	),
 });
 
 /** Reads an object as the API or a YAML file gives it. Never throws. Addresses that are no IP (Hostname) are left out. */
@@ -54,6 +62,8 @@ export function parseNode(raw: unknown): Parsed<Node> {
 			.filter((entry) => entry.type === type)
 			.map((entry) => parseAddress(entry.address))
 			.filter((address) => address !== undefined);
+	const taints = [...new Set(spec.taints.map(({ key }) => key))].sort();
+	const unavailable = status.conditions.some((each) => each.type === 'NetworkUnavailable' && each.status === 'True');
 	return {
 		ok: true,
 		value: {
@@ -63,7 +73,9 @@ export function parseNode(raw: unknown): Parsed<Node> {
 			internalIps: ofType('InternalIP'),
 			externalIps: ofType('ExternalIP'),
 			podCidrs: spec.podCIDRs.length > 0 ? spec.podCIDRs : spec.podCIDR === '' ? [] : [spec.podCIDR],
-			goingAway: metadata.deletionTimestamp !== '' || spec.taints.some(({ key }) => key === TO_BE_DELETED),
+			goingAway: metadata.deletionTimestamp !== '' || taints.includes(TO_BE_DELETED),
+			...(taints.length > 0 && { taints }),
+			...(unavailable && { networkUnavailable: true as const }),
 		},
 	};
 }
