@@ -83,6 +83,9 @@ install_fairlead() {
 	ln -s ../dist/cli/main.js "$to/bin/fairlead"
 	ln -s ../dist/cni/fairlead-cni "$to/bin/fairlead-cni"
 	node scripts/image-notices.ts "$to" "$node_version" "$downloads/node/LICENSE"
+	# part of the addon
+	dpkg-query --show --showformat 'deb ${Package} ${Version} BSD-2-Clause\n' libbpf-dev >>"$to/packages.txt"
+	cp --parents /usr/share/doc/libbpf-dev/copyright "$root/"
 }
 
 if [[ ! -e $downloads/node ]]; then download_node >"$work/node.log" 2>&1 & fi
