@@ -7,6 +7,8 @@ import type { Address } from './address.ts';
 import { familyOf, parseAddress } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';
 import { list, namespacedMeta, optional, optionalPort, parseWith, protocol } from './fields.ts';
+import { readPlain } from './plain.ts';
+import { readSlice, timeOf } from './plain-slice.ts';
 
 export interface SlicePort {
 	readonly name: string;
@@ -110,14 +112,14 @@ const sliceSchema = z
 		};
 	});
 
-/** RFC 3339 text as milliseconds since 1970; 0 when it is none. */
-function timeOf(text: string | undefined): number {
-	const ms = Date.parse(text ?? '');
-	return Number.isNaN(ms) ? 0 : ms;
-}
-
 /** Reads an object as the API or a YAML file gives it. Never throws. */
 export function parseEndpointSlice(raw: unknown): Parsed<EndpointSlice> {
+	const value = readPlain(readSlice, raw);
+	return value === undefined ? parseSliceBySchema(raw) : { ok: true, value };
+}
+
+/** As parseEndpointSlice, but slowly. */
+export function parseSliceBySchema(raw: unknown): Parsed<EndpointSlice> {
 	return parseWith(sliceSchema, raw);
 }
 

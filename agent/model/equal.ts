@@ -7,9 +7,20 @@ export function sameValue(a: unknown, b: unknown): boolean {
 	if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
 	if (Array.isArray(a) || Array.isArray(b)) {
 		if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
-		return a.every((value, i) => sameValue(value, b[i]));
+		for (let i = 0; i < a.length; i++) if (!sameValue(a[i], b[i])) return false;
+		return true;
 	}
-	const left = Object.entries(a).filter(([, value]) => value !== undefined);
-	const right = new Map(Object.entries(b).filter(([, value]) => value !== undefined));
-	return left.length === right.size && left.every(([key, value]) => right.has(key) && sameValue(value, right.get(key)));
+	return sameFields(a as Record<string, unknown>, b as Record<string, unknown>);
+}
+
+/** Without lists of keys: every object that arrives is compared. */
+function sameFields(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+	let more = 0;
+	for (const key in a) {
+		if (a[key] === undefined) continue;
+		if (!sameValue(a[key], b[key])) return false;
+		more++;
+	}
+	for (const key in b) if (b[key] !== undefined) more--;
+	return more === 0;
 }

@@ -5,6 +5,8 @@ import * as z from 'zod';
 import type { Address } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';
 import { address, list, namespacedMeta, optional, parseWith, port, protocol } from './fields.ts';
+import { readPlain } from './plain.ts';
+import { readPod } from './plain-pod.ts';
 
 /** A container port by the name that policies may use for it. */
 export interface NamedPort {
@@ -57,6 +59,12 @@ const podSchema = z.object({
 
 /** Reads an object as the API or a YAML file gives it. Never throws. */
 export function parsePod(raw: unknown): Parsed<Pod> {
+	const value = readPlain(readPod, raw);
+	return value === undefined ? parsePodBySchema(raw) : { ok: true, value };
+}
+
+/** As parsePod, but slowly. */
+export function parsePodBySchema(raw: unknown): Parsed<Pod> {
 	const parsed = parseWith(podSchema, raw);
 	if (!parsed.ok) return parsed;
 	const { metadata, spec, status } = parsed.value;

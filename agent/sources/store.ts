@@ -36,6 +36,16 @@ export class ClusterStore implements ClusterView {
 	readonly networkPolicies = new Map<string, NetworkPolicy>();
 	readonly clusterNetworkPolicies = new Map<string, ClusterNetworkPolicy>();
 	readonly serviceCidrs = new Map<string, ServiceCidr>();
+	readonly #maps: { readonly [P in Kind]: Map<string, ObjectsByKind[P]> } = {
+		Service: this.services,
+		EndpointSlice: this.endpointSlices,
+		Pod: this.pods,
+		Node: this.nodes,
+		Namespace: this.namespaces,
+		NetworkPolicy: this.networkPolicies,
+		ClusterNetworkPolicy: this.clusterNetworkPolicies,
+		ServiceCIDR: this.serviceCidrs,
+	};
 	/** Slices by service, sorted by name. */
 	readonly #slices = new Map<string, readonly EndpointSlice[]>();
 	readonly #listeners = new Set<ChangeListener>();
@@ -90,17 +100,7 @@ export class ClusterStore implements ClusterView {
 	}
 
 	#mapOf<K extends Kind>(kind: K): Map<string, ObjectsByKind[K]> {
-		const maps: { readonly [P in Kind]: Map<string, ObjectsByKind[P]> } = {
-			Service: this.services,
-			EndpointSlice: this.endpointSlices,
-			Pod: this.pods,
-			Node: this.nodes,
-			Namespace: this.namespaces,
-			NetworkPolicy: this.networkPolicies,
-			ClusterNetworkPolicy: this.clusterNetworkPolicies,
-			ServiceCIDR: this.serviceCidrs,
-		};
-		return maps[kind];
+		return this.#maps[kind];
 	}
 
 	#record<K extends Kind>(

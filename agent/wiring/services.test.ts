@@ -67,6 +67,16 @@ describe('ServicePlanner', () => {
 		expect(hosts('10.96.0.10|80')).toBe('2');
 	});
 
+	it('plans everything anew for a zone that a single change was planned with before', async () => {
+		const { node, planner, hosts, next } = await setUp();
+		node.facts = { ...FACTS, zone: 'zone-2' };
+		planner.onChange({ services: new Set(['default/other']) });
+		const applied = next();
+		expect(planner.onFacts()).toBe(true);
+		await applied;
+		expect(hosts('10.96.0.10|80')).toBe('2');
+	});
+
 	it('follows the pods of the node in the rows of their backends', async () => {
 		const { kernel, node, planner } = await setUp();
 		expect(readBackend(kernel, 1).peer.kind).toBe(PeerKind.UNKNOWN);

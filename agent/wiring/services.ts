@@ -54,8 +54,10 @@ export class ServicePlanner {
 	readonly #loop: ServicesLoop;
 	/** What was handed over last, by owner. */
 	#plans = new Map<string, OwnerPlan>();
-	/** Text of the context the plans were made with. */
-	#context = '';
+	/** What the plans are made with, and the facts it was made of. */
+	#context: { readonly facts: NodeFacts; readonly text: string; readonly value: ServicesContext } | undefined;
+	/** Text of the context that all plans were made with. */
+	#plannedWith = '';
 
 	constructor(options: ServicePlannerOptions) {
 		this.#options = options;
@@ -84,6 +86,7 @@ export class ServicePlanner {
 	async start(): Promise<ReconcileReport> {
 		const context = this.#makeContext();
 		this.#refreshPods();
+		this.#plannedWith = this.#context?.text ?? '';
 		this.#plans = planServices(this.#options.view, this.#options.hostPorts(), context);
 		return this.#loop.start(this.#plans);
 	}
@@ -95,9 +98,9 @@ export class ServicePlanner {
 
 	/** Plans everything anew if the node's addresses or zone changed. @returns whether they did */
 	onFacts(): boolean {
-		const before = this.#context;
 		const context = this.#makeContext();
-		if (this.#context === before) return false;
+		if (this.#context?.text === this.#plannedWith) return false;
+		this.#plannedWith = this.#context?.text ?? '';
 		this.#hand(this.#withRemovals(planServices(this.#options.view, this.#options.hostPorts(), context)));
 		return true;
 	}
@@ -144,16 +147,15 @@ export class ServicePlanner {
 		this.#loop.enqueue(plans);
 	}
 
+	/** Made again only when the facts are others: every change asks. */
 	#makeContext(): ServicesContext {
-		const { name, zone, addresses, localAddresses } = this.#options.facts();
+		const facts = this.#options.facts();
+		if (this.#context?.facts === facts) return this.#context.value;
+		const { name, zone, addresses, localAddresses } = facts;
 		const { config } = this.#options;
 		const setting = config.nodePortAddresses;
-		const nodePortAddresses = selectNodePortAddresses(
-			this.#options.facts(),
-			setting[0] === 'primary' ? 'primary' : setting,
-		);
-		this.#context = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
-		return {
+		const nodePortAddresses = selectNodePortAddresses(facts, setting[0] === 'primary' ? 'primary' : setting);
+		const value: ServicesContext = {
 			node: { name, zone, addresses, localAddresses },
 			nodePortAddresses,
 			proxyName: config.serviceProxyName,
@@ -161,5 +163,8 @@ export class ServicePlanner {
 			lbAlgorithm: config.lbAlgorithm,
 			dsr: config.northSouth === 'dsr',
 		};
+		const text = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
+		this.#context = { facts, text, value };
+		return value;
 	}
 }

@@ -260,23 +260,41 @@ export class ApiClient {
 		const { message, what, server, servers, signal } = answer;
 		let own: { readonly thrown: unknown } | undefined;
 		try {
-			for await (const chunk of message) {
+			// events, not an iterator: a watch has a chunk for every change in the cluster
+			await eachChunk(message, (chunk) => {
 				try {
-					onChunk(chunk as Buffer);
+					onChunk(chunk);
 				} catch (thrown) {
 					own = { thrown };
-					break;
+					throw thrown;
 				}
-			}
+			});
 		} catch (thrown) {
-			if (signal.aborted) throw thrown;
+			message.destroy();
+			if (signal.aborted || own?.thrown instanceof FairleadError) throw thrown;
+			if (own !== undefined) throw unreachable(what, server.url, errorMessage(thrown), thrown, false);
 			throw unreachable(what, server.url, whyOf(message.errored ?? thrown), thrown, servers.failed(server.url));
 		}
-		if (own === undefined) return;
-		message.destroy();
-		if (own.thrown instanceof FairleadError) throw own.thrown;
-		throw unreachable(what, server.url, errorMessage(own.thrown), own.thrown, false);
 	}
+}
+
+/** Resolves at the end of the body; rejects with what `onChunk` throws, after which it is not called again, and when the body breaks off. */
+function eachChunk(message: IncomingMessage, onChunk: (chunk: Buffer) => void): Promise<void> {
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	const take = (chunk: Buffer): void => {
+		try {
+			onChunk(chunk);
+		} catch (thrown) {
+			message.off('data', take);
+			reject(thrown);
+		}
+	};
+	message.on('data', take);
+	message.on('end', resolve);
+	message.on('error', reject);
+	message.on('close', () => reject(new Error('the connection was closed')));
+	if (message.destroyed) reject(new Error('the connection was closed'));
+	return promise;
 }
 
 interface Answer {
