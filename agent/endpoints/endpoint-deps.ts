@@ -50,10 +50,14 @@ export interface EndpointDeps {
 	/** How long released addresses wait for others before forgetAddresses is called (default 1000). */
 	readonly forgetDelayMs?: number;
 	/**
-	 * Who a pod is for policy. Called before the interface comes up; may wait for the pod to be known (bounded by the
+	 * Who a pod is for policy, with the addresses it is given. Called before the interface comes up; may wait for the pod to be known (bounded by the
 	 * signal) and may refuse by throwing. Default: unknown pod.
 	 */
-	readonly identify?: (pod: PodRef | null, signal: AbortSignal) => Promise<EndpointIdentity>;
+	readonly identify?: (
+		pod: PodRef | null,
+		signal: AbortSignal,
+		addresses: readonly Address[],
+	) => Promise<EndpointIdentity>;
 	readonly log: EndpointLog;
 	/** Wall clock in milliseconds: cool-downs outlive the process. */
 	readonly now?: () => number;

@@ -150,15 +150,16 @@ export class EndpointManager {
 		try {
 			const endpoint = await this.#attachSteps(request, netns, signal, undo);
 			this.#live.set(attachmentId(request), endpoint);
+			this.#starting.delete(attachmentId(request));
 			this.#changed();
 			return endpoint;
 		} catch (error) {
 			await undo.unwind((what, failure) =>
 				this.#deps.log.warn({ what, error: errorMessage(failure) }, 'undo of an attachment failed'),
 			);
-			throw error;
-		} finally {
 			this.#starting.delete(attachmentId(request));
+			this.#changed();
+			throw error;
 		}
 	}
 
@@ -187,7 +188,7 @@ export class EndpointManager {
 	async #connect(request: AttachRequest, attachment: Attachment, o: ConnectOptions): Promise<LiveEndpoint> {
 		const deps = this.#deps;
 		const linked = o.chained ?? makePair(attachment, o.netns, deps.netlink, o.undo);
-		const [pair, known] = await Promise.allSettled([linked, this.#identify(request, o.signal)]);
+		const [pair, known] = await Promise.allSettled([linked, this.#identify(attachment, o.signal)]);
 		const [link, identity] = [settledValue(pair), settledValue(known)];
 		throwIfAborted(o.signal, request);
 		o.undo.push('erase map rows', () => this.#rows.erase(attachment));
@@ -199,8 +200,8 @@ export class EndpointManager {
 		return { ...attachment, ifindex: link.hostIfindex, identity };
 	}
 
-	async #identify(request: AttachRequest, signal: AbortSignal): Promise<EndpointIdentity> {
-		return this.#deps.identify ? this.#deps.identify(request.pod, signal) : UNKNOWN_POD;
+	async #identify({ pod, addresses }: Attachment, signal: AbortSignal): Promise<EndpointIdentity> {
+		return this.#deps.identify ? this.#deps.identify(pod, signal, addresses) : UNKNOWN_POD;
 	}
 
 	/** Takes address, row and ports. Synchronous, so that attachments side by side cannot take the same. */
@@ -381,14 +382,24 @@ export class EndpointManager {
 	setIdentity(key: AttachmentKey, identity: EndpointIdentity): boolean {
 		const endpoint = this.#live.get(attachmentId(key));
 		if (!endpoint) return false;
-		this.#rows.write(endpoint, endpoint.ifindex, identity);
+		this.#rows.identify(endpoint, endpoint.ifindex, identity);
 		this.#live.set(attachmentId(key), { ...endpoint, identity });
 		return true;
 	}
 
-	/** All attachments, sorted by endpoint index. */
+	/** Attachments that are being made: they have their addresses and rows, and come to be in list() or fail. */
+	attaching(): Attachment[] {
+		return [...this.#starting.values()];
+	}
+
+	/** All attachments, sorted by endpoint index. Their identities are those of the last setIdentity(); see current(). */
 	list(): LiveEndpoint[] {
 		return [...this.#live.values()].sort((a, b) => a.index - b.index);
+	}
+
+	/** list() with the identities that the rows have now. */
+	current(): LiveEndpoint[] {
+		return this.list().map((endpoint) => ({ ...endpoint, identity: this.#rows.identityOf(endpoint.index) }));
 	}
 
 	hostPorts(): HostPort[] {

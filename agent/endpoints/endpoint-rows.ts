@@ -16,6 +16,7 @@ import {
 import { type Address, addressBytes, familyOf } from '../model/address.ts';
 import { FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
+import { PolicyGenerations } from '../reconcile/policy-generations.ts';
 import { type Attachment, macBytes } from './attachment.ts';
 
 /** What policy says about a pod; the defaults hold until it says something. */
@@ -41,11 +42,13 @@ const NO_ADDRESS = new Uint8Array(16);
 
 export class EndpointRows {
 	readonly #kernel: Kernel;
+	readonly #generations: PolicyGenerations;
 	readonly #taken = new Set<number>();
 	#last = 0;
 
 	constructor(kernel: Kernel) {
 		this.#kernel = kernel;
+		this.#generations = new PolicyGenerations(kernel);
 	}
 
 	/** Marks the row of an attachment found at start. */
@@ -98,6 +101,15 @@ export class EndpointRows {
 		}
 	}
 
+	/** Writes what policy says of a pod that is attached, and has its flows judged anew. Nothing if the row says so already. */
+	identify(attachment: Attachment, ifindex: number, who: EndpointIdentity): void {
+		const now = this.identityOf(attachment.index);
+		const same = now.identity === who.identity && now.identity6 === who.identity6 && now.isolated === who.isolated;
+		if (same && now.policySet === who.policySet) return;
+		this.write(attachment, ifindex, who);
+		this.#generations.bump(attachment.index);
+	}
+
 	/** Removes all entries of a pod and ends the generation of its row. */
 	erase(attachment: Pick<Attachment, 'index' | 'gen' | 'addresses'>): void {
 		for (const address of attachment.addresses) {
@@ -148,6 +160,7 @@ export class EndpointRows {
 			...{ identity: 0, identity6: 0, policySet: 0, addr4: NO_ADDRESS, addr6: NO_ADDRESS },
 		};
 		this.#kernel.mapSet('endpoints', u32Key(index), Endpoint.encode(free));
+		this.#generations.bump(index);
 	}
 
 	#pointsAt(address: Address, owner: { readonly index: number; readonly gen: number }): boolean {

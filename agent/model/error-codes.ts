@@ -37,6 +37,7 @@ export const ERROR_CODES = {
 	ADDRESS_COOLING: 'the only free addresses of the node are still in cool-down',
 	HOST_PORT_TAKEN: 'a hostPort is already mapped to another pod of the node',
 	CHAIN_UNSUPPORTED: 'the interface of a previous plugin cannot be served in chained mode',
+	POLICY_BEHIND: 'the policies of a pod cannot be put in force, so it is not attached',
 	LEDGER_WRITE: 'an attachment record cannot be made durable',
 	LEDGER_INVALID: 'an attachment record on disk cannot be read',
 	CNI_INSTALL: 'the CNI executable or configuration cannot be installed',

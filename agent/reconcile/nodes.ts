@@ -4,8 +4,8 @@
  * old row see another generation and look again.
  */
 
-import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
-import type { Address } from '../model/address.ts';
+import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind, PeerRef } from '../../native/abi/generated.ts';
+import type { Address, Cidr } from '../model/address.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
 import type { NodeRow, PeerRow, PeersPlan } from '../plan/peers.ts';
 import type { Kernel } from './kernel.ts';
@@ -19,8 +19,8 @@ export interface NodeDevices {
 	readonly overlayIfindex: number;
 }
 
-/** A row as planned here, compared without index and generation. */
-interface Assignment {
+/** Row of a node. */
+export interface Assignment {
 	readonly index: number;
 	readonly gen: number;
 }
@@ -150,9 +150,35 @@ export function cidrRows(
 	return rows;
 }
 
-/** Rows of pods on this node belong to the endpoint manager. */
-function isOursInIpcache(value: Uint8Array): boolean {
-	return IpcacheEntry.decode(value).peer.kind !== PeerKind.LOCAL_POD;
+/** Rows of pods on this node belong to the endpoint manager, those of pods on other nodes to policy, if there is one. */
+function isOursInIpcache(value: Uint8Array, policy: PeerPolicy | undefined): boolean {
+	// Decoding each of 100,000 entries took most of the time of a comparison.
+	const kind = value[KIND_AT];
+	return kind !== PeerKind.LOCAL_POD && !(kind === PeerKind.REMOTE_POD && policy !== undefined);
+}
+
+/** The last byte of the reference that an entry begins with. */
+const KIND_AT = PeerRef.size - 1;
+
+/** What network policy knows of the addresses of these tables. */
+export interface PeerPolicy {
+	/**
+	 * Called when `nodes` has the wanted rows, and before rows are taken out: does all that is to be done for the plan in the tables of
+	 * policy, and moves the references in its own entries of `ipcache`. @returns problems; empty = nothing of policy's names an old row
+	 */
+	follow(plan: PeersPlan, assignments: ReadonlyMap<string, Assignment>): readonly string[];
+	/** Wanted rows of `cidrs`: those of the plan and the prefixes that policies name, all with their identities. */
+	cidrs(): ReadonlyMap<Cidr, PeerRow>;
+	/** undefined = as planned. */
+	identityOf(address: Address): number | undefined;
+	/** Entries have been changed after follow(). */
+	changed(): void;
+}
+
+function withIdentities(addresses: PeersPlan['addresses'], policy: PeerPolicy): Map<Address, PeerRow> {
+	return new Map(
+		[...addresses].map(([key, row]) => [key, { ...row, identity: policy.identityOf(key) ?? row.identity }]),
+	);
 }
 
 /** Nearly all of the 16384 rows; decoding each took most of the time of a comparison. */
@@ -168,7 +194,12 @@ export interface PeersReport extends TableReport {
  * Makes `nodes`, `ipcache` (but for local pods) and `cidrs` equal to the plan, compared with a fresh read.
  * Never throws for a refused entry: everything else is done and the report says what is missing.
  */
-export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Kernel): PeersReport {
+export function reconcilePeers(
+	plan: PeersPlan,
+	devices: NodeDevices,
+	kernel: Kernel,
+	policy?: PeerPolicy,
+): PeersReport {
 	const found: FoundRow[] = [];
 	for (const [key, value] of kernel.mapEntries('nodes')) {
 		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
@@ -180,16 +211,19 @@ export function reconcilePeers(plan: PeersPlan, devices: NodeDevices, kernel: Ke
 	if (written.problems.length > 0) {
 		return { ops: written.ops, problems: [...nodes.problems, ...written.problems], assignments: new Map() };
 	}
-	const addressOps = diffTable(
-		ipcacheRows(plan.addresses, nodes.assignments),
-		kernel.mapEntries('ipcache'),
-		isOursInIpcache,
+	const policyProblems = policy?.follow(plan, nodes.assignments) ?? [];
+	const addresses = policy === undefined ? plan.addresses : withIdentities(plan.addresses, policy);
+	const addressOps = diffTable(ipcacheRows(addresses, nodes.assignments), kernel.mapEntries('ipcache'), (value) =>
+		isOursInIpcache(value, policy),
 	);
-	const cidrOps = diffTable(cidrRows(plan.cidrs, nodes.assignments), kernel.mapEntries('cidrs'), () => true);
+	const cidrs = policy?.cidrs() ?? plan.cidrs;
+	const cidrOps = diffTable(cidrRows(cidrs, nodes.assignments), kernel.mapEntries('cidrs'), () => true);
 	const reports = [applyTableOps(addressOps, 'ipcache', kernel), applyTableOps(cidrOps, 'cidrs', kernel)];
-	const problems = [...nodes.problems, ...reports.flatMap((report) => report.problems)];
+	if (reports.some((report) => report.ops > 0)) policy?.changed();
+	const problems = [...nodes.problems, ...policyProblems, ...reports.flatMap((report) => report.problems)];
 	// An entry that could not be moved may still name an old row.
-	if (nodes.after.length > 0 && reports.every((report) => report.problems.length === 0)) {
+	const moved = policyProblems.length === 0 && reports.every((report) => report.problems.length === 0);
+	if (nodes.after.length > 0 && moved) {
 		// A freed row is written as soon as another node comes, and a program may still be reading it.
 		kernel.barrier();
 		reports.push(applyTableOps(nodes.after.map(toSet), 'nodes', kernel));

@@ -9,7 +9,7 @@ import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { PolicyCompiler, PolicyHints, PolicyInput } from '../plan/policy/compiler.ts';
 import { addressBits, compareCidrLengths } from '../plan/policy/prefixes.ts';
 import type { PolicySet } from '../plan/policy/sets.ts';
-import type { AddressChange, PolicyStep } from '../plan/policy/types.ts';
+import type { AddressChange, PodChange, PolicyStep } from '../plan/policy/types.ts';
 import type { PolicyMemory } from './policy-apply.ts';
 import { applyPolicyOp, policyMemory } from './policy-apply.ts';
 import { PolicyDiff } from './policy-diff.ts';
@@ -82,6 +82,11 @@ export class PolicyReconciler {
 		return this.#run(steps, start);
 	}
 
+	/** Compares everything if the last run failed; else does nothing. */
+	bringUp(): PolicyReport {
+		return this.isBehind ? this.resync() : this.#report(0, [], false, this.#now());
+	}
+
 	/** Compares everything with a fresh read of the kernel. */
 	resync(): PolicyReport {
 		this.#state = undefined;
@@ -110,6 +115,25 @@ export class PolicyReconciler {
 			.map(({ row }) => ({ cidr: row.cidr, row }));
 		const bump = new Set([...this.#compiler.localPods()].map(({ key }) => key));
 		return this.#run([{ ...NO_STEP, addresses, cidrs, bump }], this.#now());
+	}
+
+	/** Writes what was said of pods whose rows have come to be since. */
+	writePods(keys: Iterable<string>): PolicyReport {
+		const { book } = this.#compiler;
+		const pods: PodChange[] = [];
+		const addresses: AddressChange[] = [];
+		for (const pod of keys) {
+			const known = this.#compiler.endpointOf(pod);
+			if (known === undefined) continue;
+			pods.push({ pod, ...known });
+			for (const [address, identity] of known.identities) {
+				const entry = book.entries.get(address);
+				if (!entry?.owner) continue;
+				addresses.push({ address, entry: { identity, owner: entry.owner }, stranger: identity });
+			}
+		}
+		const step = { ...NO_STEP, addresses, pods, bump: new Set(pods.map(({ pod }) => pod)) };
+		return this.#run([step], this.#now());
 	}
 
 	/** All flows are judged anew: what they were judged by has changed outside of this. */

@@ -9,8 +9,10 @@ import { type CniServer, createCniServer } from '../../cni/server.ts';
 import { replaySpool } from '../../cni/spool.ts';
 import { netlinkRequest, peerCredentials } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
-import type { AdoptReport } from '../endpoints/endpoint-deps.ts';
+import type { Attachment, AttachmentKey } from '../endpoints/attachment.ts';
+import type { AdoptReport, EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
+import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
 import { forgetAddresses } from '../kernel/ct-gc.ts';
 import type { EndpointAttachment } from '../kernel/datapath.ts';
@@ -31,6 +33,8 @@ export interface PodsOptions {
 	/** The compiled CNI executable. */
 	readonly cniExecutable: string;
 	readonly log: Logger;
+	/** Who a pod is for policy; see EndpointDeps. */
+	readonly identify?: EndpointDeps['identify'];
 	/** After each CNI request. @param result  'success' or the error code as text */
 	readonly onCni: (command: string, result: string, tookMs: number) => void;
 }
@@ -66,6 +70,7 @@ export class Pods {
 			forgetAddresses: async (addresses) => {
 				await forgetAddresses(maps, addresses.map(addressBytes));
 			},
+			...(options.identify !== undefined && { identify: options.identify }),
 			log,
 		});
 		return new Pods(options, manager);
@@ -110,6 +115,21 @@ export class Pods {
 
 	list(): LiveEndpoint[] {
 		return this.#manager.list();
+	}
+
+	/** list() with what their rows say now. */
+	current(): LiveEndpoint[] {
+		return this.#manager.current();
+	}
+
+	/** Attachments that are being made. */
+	attaching(): Attachment[] {
+		return this.#manager.attaching();
+	}
+
+	/** What policy says of an attached pod. */
+	setIdentity(key: AttachmentKey, identity: EndpointIdentity): void {
+		this.#manager.setIdentity(key, identity);
 	}
 
 	hostPorts(): HostPort[] {

@@ -127,7 +127,7 @@ export class NodeState implements AgentState {
 	}
 
 	endpoints() {
-		return endpointReports(this.#options.running()?.pods.list() ?? []);
+		return endpointReports(this.#options.running()?.pods.current() ?? []);
 	}
 
 	nodes() {

@@ -109,12 +109,12 @@ export class PolicyTable {
 		return names.sort();
 	}
 
-	/** Is there a policy that could select a pod of the namespace, whatever its labels? */
+	/** Is there a policy in force that could select a pod of the namespace, whatever its labels? */
 	mayConcern(namespace: string, matchers: MatcherTable): boolean {
-		if ((this.#byNamespace.get(namespace)?.size ?? 0) > 0) return true;
-		return [...this.#cluster].some((name) => {
+		return [...(this.#byNamespace.get(namespace) ?? []), ...this.#cluster].some((name) => {
 			const object = this.#entries.get(name)?.object;
-			if (object?.kind !== 'ClusterNetworkPolicy') return false;
+			if (object === undefined || object.value.audit) return false;
+			if (object.kind === 'NetworkPolicy') return true;
 			return matchers.selectsNamespace(object.value.subject.namespaceSelector, namespace);
 		});
 	}
