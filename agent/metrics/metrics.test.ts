@@ -28,6 +28,12 @@ function sourceOf(changes: Partial<MetricsSource> = {}): MetricsSource {
 		},
 		syncs: () => new Map(),
 		plans: () => new Map(),
+		node: () => ({
+			events: { delivered: 3, lost: 1, limited: 2 },
+			repairs: { link: 4 },
+			foreign: [{ hook: 'tc-ingress', position: 'before', programs: 1 }],
+			foreignPods: 5,
+		}),
 		...changes,
 	};
 }
@@ -117,7 +123,7 @@ describe('metrics', () => {
 			if (name.startsWith('kubeproxy_')) continue;
 			if (type === 'counter') expect(name).toMatch(/_total$/);
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
-			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|subscribers|entries|bytes|seconds|ratio)$/);
+			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|programs|pods|subscribers|entries|bytes|seconds|ratio)$/);
 		}
 	});
 

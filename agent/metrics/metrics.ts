@@ -10,6 +10,7 @@ import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
 import { pressureOf } from '../health/map-pressure.ts';
 import type { FamilyName } from '../health/proxy-health.ts';
+import { addNodeMetrics, type NodeCounts } from './node-metrics.ts';
 import { Counter, Histogram, Registry } from './prom-client.ts';
 import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
 import { addCounter, addGauge, type Sample } from './register.ts';
@@ -43,6 +44,7 @@ export interface MetricsSource extends ProxySource {
 	/** The last collection of flows; undefined = none yet. */
 	conntrack(): Readonly<Record<FamilyName, ConntrackUse>> | undefined;
 	ready(): boolean;
+	node(): NodeCounts;
 }
 
 export interface MetricsOptions {
@@ -74,6 +76,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 	addFlows(registry, options.source);
 	addConntrack(registry, options.source);
 	addMaps(registry, options.source);
+	addNodeMetrics(registry, () => options.source.node());
 	addProcess(registry);
 	const reconcile = new Histogram({
 		name: 'fairlead_reconcile_duration_seconds',

@@ -35,8 +35,10 @@ import { gatherChanges } from './missed-changes.ts';
 import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
+import { NodeLife } from './node-life.ts';
 import { awaitOwnNode } from './own-node.ts';
 import { Pods } from './pods.ts';
+import { Policies } from './policies.ts';
 import { resolveConfig } from './resolve-config.ts';
 import { ServicePlanner } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
@@ -72,10 +74,12 @@ export class Agent {
 	readonly #flows: FlowObserver;
 	readonly #metrics: Metrics;
 	readonly #serviceTally = new ReconcilerTally('services');
+	readonly #policyTally = new ReconcilerTally('policies');
 	readonly #nodeTally = new ReconcilerTally('node');
 	readonly #nodeLoop: ReconcileLoop;
 	readonly #timers: NodeJS.Timeout[] = [];
 	readonly #health: NodeHealth;
+	readonly #life: NodeLife;
 	readonly #pressure = new PressureWatch();
 	#api: ApiServer | undefined;
 	#config: EffectiveConfig;
@@ -95,6 +99,7 @@ export class Agent {
 		this.#config = options.config;
 		const { flowBuffer, nodeName } = options.config.values;
 		this.#flows = new FlowObserver({ capacity: flowBuffer, nodeName, names: this.#names });
+		this.#life = new NodeLife({ config: options.config.values, store: this.#store, log: options.log });
 		this.#metrics = this.#createMetrics();
 		this.#health = new NodeHealth({
 			store: this.#store,
@@ -104,6 +109,7 @@ export class Agent {
 				ready: this.#running !== undefined && this.#problems().length === 0,
 				problems: this.#problems(),
 			}),
+			events: this.#life.events,
 			log: options.log,
 		});
 		this.#nodeLoop = new ReconcileLoop({
@@ -119,6 +125,7 @@ export class Agent {
 		synced.catch(() => undefined); // it is awaited later
 		const node = await this.#ownNode(synced);
 		if (node === undefined) return;
+		this.#life.onWaiting('');
 		this.#waitingFor = 'the dataplane';
 		this.#config = await resolveConfig(this.#config, node);
 		await this.#bringUp(node, synced);
@@ -128,9 +135,11 @@ export class Agent {
 	async close(): Promise<void> {
 		this.#closed = true;
 		for (const timer of this.#timers) clearInterval(timer);
+		await this.#life.close();
 		this.#source?.close();
 		await this.#nodeLoop.close();
 		await this.#running?.services.close();
+		await this.#running?.policies.close();
 		await this.#sockets?.close();
 		await this.#running?.pods.close();
 		await this.#running?.collector.close();
@@ -148,10 +157,10 @@ export class Agent {
 			view: this.#store,
 			names: this.#names,
 			started: this.#started,
-			tallies: [this.#serviceTally, this.#nodeTally],
+			tallies: [this.#serviceTally, this.#policyTally, this.#nodeTally],
 			config: () => this.#config,
 			problems: () => this.#problems(),
-			warnings: () => [...this.#health.warnings(), ...this.#pressure.warnings],
+			warnings: () => [...this.#health.warnings(), ...this.#pressure.warnings, ...this.#life.warnings()],
 			sourceProblems: () => this.#sourceProblems,
 			running: () => this.#running,
 		});
@@ -176,8 +185,10 @@ export class Agent {
 			log: this.#log,
 			onProblems: (problems) => {
 				this.#sourceProblems = problems;
+				this.#life.onSourceProblems(problems);
 			},
 		});
+		if (this.#source.api !== undefined) this.#life.useApi(this.#source.api);
 		return this.#source.start();
 	}
 
@@ -189,6 +200,7 @@ export class Agent {
 			closed: () => this.#closed,
 			onWaiting: (what) => {
 				this.#waitingFor = what;
+				this.#life.onWaiting(what);
 				this.#log.info({ waitingFor: what }, 'waiting');
 			},
 		});
@@ -233,12 +245,15 @@ export class Agent {
 			clock,
 			cniExecutable,
 			log: this.#log,
+			identify: async (pod, _, addresses) => policies.identify(pod, addresses),
 			onCni: (command, result, tookMs) => this.#metrics.recordCni(command, result, tookMs / 1000),
 		});
 		const adoption = await pods.adopt();
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
 		this.#sockets = await this.#openSockets(dataplane, pods);
 		const services = this.#planner(dataplane, pods);
+		const policies = this.#policies(dataplane, pods);
+		dataplane.policy = policies;
 		this.#nodeTally.record(dataplane.reconcilePeers());
 		this.#health.start(dataplane.facts);
 		await services.start();
@@ -249,6 +264,7 @@ export class Agent {
 		this.#running = {
 			dataplane,
 			services,
+			policies,
 			pods,
 			clock,
 			collector,
@@ -258,6 +274,7 @@ export class Agent {
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();
 		await pods.serve(() => this.#cniReadiness());
+		this.#life.up();
 		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
 	}
 
@@ -292,6 +309,21 @@ export class Agent {
 		});
 	}
 
+	#policies({ datapath }: Dataplane, pods: Pods): Policies {
+		const { nodeName } = this.#config.values;
+		return new Policies({
+			...{ view: this.#store, kernel: datapath.kernel, nodeName, audit: false, pods },
+			onReport: ({ problems, closed, ops, full, tookMs }) => {
+				const failures = problems.filter((problem) => !closed.includes(problem));
+				this.#policyTally.record(failures);
+				this.#metrics.recordReconcile('policies', failures.length === 0 ? 'success' : 'failure', tookMs / 1000);
+				this.#watchPressure();
+				this.#log.debug({ ops, full, tookMs }, 'policies applied');
+			},
+			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
+		});
+	}
+
 	#openSockets({ datapath }: Dataplane, pods: Pods): Promise<SocketEnder> {
 		return SocketEnder.open({
 			request: netlinkRequest,
@@ -314,13 +346,14 @@ export class Agent {
 	}
 
 	/** From here on changes are followed. */
-	#follow({ dataplane, services, pods, collector }: RunningParts, missed: ClusterChange): void {
+	#follow({ dataplane, services, policies, pods, collector }: RunningParts, missed: ClusterChange): void {
 		const { datapath } = dataplane;
 		dataplane.onPeers = (change) => services.onPeers(change);
 		const identity = () => nodeIdentity(this.#config.values, dataplane.facts, this.#store);
 		this.#nameKeeper = new NameKeeper({ names: this.#names, view: this.#store, identity });
-		this.#store.onChange((change) => this.#onChange(change, services));
-		this.#onChange(missed, services);
+		this.#store.onChange((change) => this.#onChange(change, services, policies));
+		this.#onChange(missed, services, policies);
+		pods.onChange(() => policies.onPods());
 		pods.onChange(() => services.onPods());
 		this.#ring = startRingReader({
 			observer: this.#flows,
@@ -332,6 +365,7 @@ export class Agent {
 		this.#every(SWEEP_MS, () => void pods.sweep());
 		this.#every(RESYNC_MS, () => {
 			services.resync();
+			policies.resync();
 			this.#tidySoon();
 		});
 		this.#tidySoon();
@@ -342,6 +376,7 @@ export class Agent {
 		if (this.#running === undefined) return;
 		const { raised, relieved } = this.#pressure.look(mapReports(this.#running));
 		for (const warning of raised) this.#log.warn({ warning }, 'a map fills up');
+		this.#life.onPressure(raised);
 		if (relieved.length > 0) this.#log.info({ maps: relieved }, 'maps have room again');
 	}
 
@@ -353,8 +388,10 @@ export class Agent {
 		setTimeout(tidyMemory, TIDY_AFTER_MS).unref();
 	}
 
-	#onChange(change: ClusterChange, services: ServicePlanner): void {
+	#onChange(change: ClusterChange, services: ServicePlanner, policies: Policies): void {
+		policies.onChange(change);
 		this.#health.onChange(change.services);
+		this.#life.onChange(change);
 		services.onChange(change);
 		if (change.nodes.size + change.serviceCidrs.size > 0) this.#nodeLoop.request();
 		this.#nameKeeper?.onChange(change);
@@ -381,7 +418,7 @@ export class Agent {
 	/** Why the agent is not ready; empty = it is. */
 	#problems(): readonly string[] {
 		if (this.#running === undefined) return [`waiting for ${this.#waitingFor}`];
-		return [this.#serviceTally, this.#nodeTally].flatMap(({ name, lastError }) =>
+		return [this.#serviceTally, this.#policyTally, this.#nodeTally].flatMap(({ name, lastError }) =>
 			lastError === '' ? [] : [`${name}: ${lastError}`],
 		);
 	}
@@ -428,6 +465,7 @@ export class Agent {
 			ready: () => this.#running !== undefined && this.#problems().length === 0,
 			flows: this.#flows,
 			health: () => this.#health,
+			node: () => this.#life.counts(),
 		});
 		return createMetrics({ version: this.#options.version, source });
 	}

@@ -4,6 +4,7 @@
 import { readDropTotals, readMetric } from '../flows/counters.ts';
 import type { FlowObserver } from '../flows/observer.ts';
 import type { MetricsSource } from '../metrics/metrics.ts';
+import type { NodeCounts } from '../metrics/node-metrics.ts';
 import type { NodeHealth } from './node-health.ts';
 import { mapReports, type RunningParts, reader } from './state.ts';
 
@@ -13,9 +14,10 @@ export interface MetricsParts {
 	readonly ready: () => boolean;
 	readonly flows: FlowObserver;
 	readonly health: () => NodeHealth;
+	readonly node: () => NodeCounts;
 }
 
-export function metricsSource({ running, ready, flows, health }: MetricsParts): MetricsSource {
+export function metricsSource({ running, ready, flows, health, node }: MetricsParts): MetricsSource {
 	const datapath = () => running()?.dataplane.datapath;
 	return {
 		drops: () => {
@@ -33,6 +35,7 @@ export function metricsSource({ running, ready, flows, health }: MetricsParts): 
 		},
 		endpoints: () => running()?.pods.list().length ?? 0,
 		ready,
+		node,
 		syncs: () => health().tracker.families(),
 		plans: () => running()?.services.plans ?? new Map(),
 		conntrack: () => running()?.collector.report,

@@ -12,6 +12,7 @@ import { SteadyServer } from '../health/steady-server.ts';
 import { type SyncReport, SyncTracker } from '../health/sync-tracker.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { familyOf } from '../model/address.ts';
+import type { EventRecorder } from '../model/event.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import { selectNodePortAddresses } from '../plan/services.ts';
 import type { ClusterStore } from '../sources/store.ts';
@@ -25,6 +26,7 @@ export interface NodeHealthOptions {
 	readonly config: () => EffectiveConfig;
 	readonly metrics: () => Metrics;
 	readonly readiness: () => Readiness;
+	readonly events: EventRecorder;
 	readonly log: Logger;
 }
 
@@ -40,7 +42,7 @@ export class NodeHealth {
 	/** @throws CONFIG_INVALID */
 	constructor(options: NodeHealthOptions) {
 		this.#options = options;
-		const { log, metrics } = options;
+		const { log, metrics, events } = options;
 		this.tracker = new SyncTracker({
 			onSync: (...args) => metrics().proxy.onSync(...args),
 			onProgrammed: (...args) => metrics().proxy.onProgrammed(...args),
@@ -51,6 +53,7 @@ export class NodeHealth {
 			this.#server('metrics', metricsBindAddress, this.#metricsRoutes()),
 		];
 		this.#services = new ServiceHealthServers({
+			events,
 			proxyHealthy: (owner) => this.tracker.health().healthy && !this.#refused.has(owner),
 			onProblems: (problems) => {
 				if (problems.length > 0) log.warn({ problems }, 'health checks of services not served');

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
 import { FilesSource } from '../sources/files/files-source.ts';
 import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
+import type { WriteApi } from '../sources/kubernetes/event-writer.ts';
 import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
@@ -15,6 +16,8 @@ export interface Source {
 	start(): Promise<void>;
 	/** What was delivered stays in the store. */
 	close(): void;
+	/** Requests about single objects; absent = there is no API server. */
+	readonly api?: WriteApi;
 }
 
 export interface SourceOptions {

@@ -1,0 +1,124 @@
+/**
+ * The node as the cluster sees it: Events, the condition and taint of its Node object, and what others do to our part of it.
+ */
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+import type { NodeCounts } from '../metrics/node-metrics.ts';
+import type { ClusterChange } from '../model/cluster-view.ts';
+import { formatRef, nodeRef } from '../model/event.ts';
+import { type EventSink, QueuedEventRecorder } from '../node/event-recorder.ts';
+import { NodeKeeper } from '../node/node-keeper.ts';
+import { ObjectFaults } from '../node/object-faults.ts';
+import { EventWriter, type WriteApi } from '../sources/kubernetes/event-writer.ts';
+import { NodeWriter } from '../sources/kubernetes/node-writer.ts';
+import type { SourceProblem } from '../sources/problem.ts';
+import type { ClusterStore } from '../sources/store.ts';
+
+export interface NodeLifeOptions {
+	readonly config: Config;
+	readonly store: ClusterStore;
+	readonly log: Logger;
+	/** How long a Node may lack pod CIDRs before that is an Event, and how often it is told again. */
+	readonly patienceMs?: number;
+	readonly repeatMs?: number;
+}
+
+const PATIENCE_MS = 10_000;
+const REPEAT_MS = 300_000;
+/** What waits when the agent ends gets so long to be delivered. */
+const LAST_WORDS_MS = 1000;
+
+/** Events are in the log already. */
+const LOG_ONLY: EventSink = { deliver: async () => ({ handle: 'log' }) };
+
+export class NodeLife {
+	readonly events: QueuedEventRecorder;
+	readonly #options: NodeLifeOptions;
+	readonly #faults: ObjectFaults;
+	#sink: EventSink = LOG_ONLY;
+	#keeper: NodeKeeper | undefined;
+	#patience: NodeJS.Timeout | undefined;
+
+	constructor(options: NodeLifeOptions) {
+		this.#options = options;
+		const { config, log, store } = options;
+		this.events = new QueuedEventRecorder({
+			sink: { deliver: (...args) => this.#sink.deliver(...args) },
+			onEvent: ({ about, type, reason, message }) => {
+				const level = config.source === 'kubernetes' ? 'debug' : type === 'Warning' ? 'warn' : 'info';
+				log[level]({ object: formatRef(about), reason, message }, 'event');
+			},
+			onProblem: (problem) => {
+				if (problem === '') log.info('Events are delivered again');
+				else log.warn({ problem }, 'Events not delivered');
+			},
+		});
+		const { nodeName } = config;
+		this.#faults = new ObjectFaults({ events: this.events, nodeName, nodes: () => store.nodes.keys() });
+	}
+
+	/** The API server, as soon as there is a way to it; never with the files source. */
+	useApi(api: WriteApi): void {
+		const { config, log } = this.#options;
+		const { nodeName, startupTaint } = config;
+		const writer = new EventWriter(api, nodeName);
+		this.#sink = { deliver: (event, handle, signal) => writer.deliver(event, handle, signal) };
+		const node = new NodeWriter(api, nodeName);
+		this.#keeper = new NodeKeeper({ node, nodeName, startupTaint, events: this.events, log });
+	}
+
+	/** The agent waits. @param what  '' = no longer */
+	onWaiting(what: string): void {
+		clearTimeout(this.#patience);
+		if (!what.startsWith('spec.podCIDRs')) return;
+		const { patienceMs = PATIENCE_MS, repeatMs = REPEAT_MS, config } = this.#options;
+		const text = `waiting for ${what}: the controller manager gives them with --allocate-node-cidrs, or set podCidrs`;
+		const tell = () => {
+			this.events.event(nodeRef(config.nodeName), 'Warning', 'NoPodCIDR', text);
+			this.#patience = setTimeout(tell, repeatMs).unref();
+		};
+		this.#patience = setTimeout(tell, patienceMs).unref();
+	}
+
+	onSourceProblems(problems: readonly SourceProblem[]): void {
+		this.#faults.update(problems);
+	}
+
+	/** @param warnings  maps that have become full to 70 % */
+	onPressure(warnings: readonly string[]): void {
+		for (const warning of warnings) this.warn('MapPressure', warning);
+	}
+
+	onChange({ nodes }: ClusterChange): void {
+		const { config, store } = this.#options;
+		if (nodes.has(config.nodeName)) this.#keeper?.onNode(store.nodes.get(config.nodeName));
+	}
+
+	/** Pods can be attached from now on. */
+	up(): void {
+		this.#keeper?.start();
+		this.events.event(nodeRef(this.#options.config.nodeName), 'Normal', 'FairleadIsUp', 'pods can be attached');
+	}
+
+	/** A warning about this node. */
+	warn(reason: Parameters<QueuedEventRecorder['event']>[2], message: string): void {
+		this.events.event(nodeRef(this.#options.config.nodeName), 'Warning', reason, message);
+	}
+
+	/** For `fairlead status`. */
+	warnings(): readonly string[] {
+		const problem = this.#keeper?.problem ?? '';
+		return problem === '' ? [] : [`own Node not written: ${problem}`];
+	}
+
+	counts(): NodeCounts {
+		return { events: this.events.counts, repairs: {}, foreign: [], foreignPods: 0 };
+	}
+
+	/** The Node object stays as it is: pods go on without the agent. */
+	async close(): Promise<void> {
+		clearTimeout(this.#patience);
+		await this.#keeper?.close();
+		await this.events.close(LAST_WORDS_MS);
+	}
+}
