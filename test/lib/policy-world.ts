@@ -74,17 +74,41 @@ export function usualWorld(): MutableWorld {
 	return world;
 }
 
+/** The Kubernetes objects that policies were made from. */
+const MANIFESTS = new WeakMap<NetworkPolicy | ClusterNetworkPolicy, PolicyManifest>();
+
+export type PolicyManifest = {
+	apiVersion: string;
+	kind: string;
+	metadata: { name: string; namespace?: string; annotations: Record<string, string> };
+	spec: object;
+};
+
+/** All policies of a world as Kubernetes objects. @throws for a policy that was not made by setNetworkPolicy or setClusterPolicy */
+export function policyManifests(world: PolicyWorld): PolicyManifest[] {
+	return [...world.networkPolicies.values(), ...world.clusterNetworkPolicies.values()].map((policy) => {
+		const manifest = MANIFESTS.get(policy);
+		if (manifest === undefined) throw new Error(`policy ${policy.name} has no manifest`);
+		return manifest;
+	});
+}
+
 /** Adds or replaces a NetworkPolicy; `name` is 'namespace/name'. */
 export function setNetworkPolicy(world: MutableWorld, name: string, spec: object, audit?: 'audit'): void {
-	const [namespace, own] = name.split('/');
+	const [namespace = '', own = ''] = name.split('/');
 	const metadata = { namespace, name: own, annotations: auditAnnotations(audit) };
-	world.networkPolicies.set(name, requireParsed(parseNetworkPolicy({ metadata, spec })));
+	const policy = requireParsed(parseNetworkPolicy({ metadata, spec }));
+	MANIFESTS.set(policy, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
+	world.networkPolicies.set(name, policy);
 }
 
 /** Adds or replaces a ClusterNetworkPolicy. */
 export function setClusterPolicy(world: MutableWorld, name: string, spec: object, audit?: 'audit'): void {
 	const metadata = { name, annotations: auditAnnotations(audit) };
-	world.clusterNetworkPolicies.set(name, requireParsed(parseClusterNetworkPolicy({ metadata, spec })));
+	const policy = requireParsed(parseClusterNetworkPolicy({ metadata, spec }));
+	const apiVersion = 'policy.networking.k8s.io/v1alpha2';
+	MANIFESTS.set(policy, { apiVersion, kind: 'ClusterNetworkPolicy', metadata, spec });
+	world.clusterNetworkPolicies.set(name, policy);
 }
 
 export function auditAnnotations(audit: 'audit' | undefined): Record<string, string> {
