@@ -38,7 +38,7 @@ import { NodeHealth } from './node-health.ts';
 import { NodeLife } from './node-life.ts';
 import { awaitOwnNode } from './own-node.ts';
 import { Pods } from './pods.ts';
-import { Policies } from './policies.ts';
+import { failuresOf, Policies } from './policies.ts';
 import { resolveConfig } from './resolve-config.ts';
 import { ServicePlanner } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
@@ -160,7 +160,12 @@ export class Agent {
 			tallies: [this.#serviceTally, this.#policyTally, this.#nodeTally],
 			config: () => this.#config,
 			problems: () => this.#problems(),
-			warnings: () => [...this.#health.warnings(), ...this.#pressure.warnings, ...this.#life.warnings()],
+			warnings: () => [
+				...this.#health.warnings(),
+				...this.#pressure.warnings,
+				...this.#life.warnings(),
+				...(this.#running?.policies.warnings ?? []),
+			],
 			sourceProblems: () => this.#sourceProblems,
 			running: () => this.#running,
 		});
@@ -295,33 +300,27 @@ export class Agent {
 			pods: () => pods.list(),
 			onBackendsGone: (gone) => this.#sockets?.add(gone),
 			onReport: (report) => {
-				this.#serviceTally.record(report.problems);
+				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
 				this.#health.onSync(report);
-				this.#watchPressure();
-				this.#metrics.recordReconcile(
-					'services',
-					report.problems.length === 0 ? 'success' : 'failure',
-					report.tookMs / 1000,
-				);
 				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
 			},
 			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
 		});
 	}
 
-	#policies({ datapath }: Dataplane, pods: Pods): Policies {
+	#policies({ datapath: { kernel } }: Dataplane, pods: Pods): Policies {
 		const { nodeName } = this.#config.values;
 		return new Policies({
-			...{ view: this.#store, kernel: datapath.kernel, nodeName, audit: false, pods },
-			onReport: ({ problems, closed, ops, full, tookMs }) => {
-				const failures = problems.filter((problem) => !closed.includes(problem));
-				this.#policyTally.record(failures);
-				this.#metrics.recordReconcile('policies', failures.length === 0 ? 'success' : 'failure', tookMs / 1000);
-				this.#watchPressure();
-				this.#log.debug({ ops, full, tookMs }, 'policies applied');
-			},
+			...{ view: this.#store, kernel, nodeName, audit: false, pods },
+			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
 			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
 		});
+	}
+
+	#onReconciled(tally: ReconcilerTally, problems: readonly string[], tookMs: number): void {
+		tally.record(problems);
+		this.#metrics.recordReconcile(tally.name, problems.length === 0 ? 'success' : 'failure', tookMs / 1000);
+		this.#watchPressure();
 	}
 
 	#openSockets({ datapath }: Dataplane, pods: Pods): Promise<SocketEnder> {
@@ -406,12 +405,7 @@ export class Agent {
 		parts.pods.setPodCidrs(parts.dataplane.facts.podCidrs);
 		if (parts.services.onFacts()) this.#health.tracker.queued();
 		this.#health.onFacts(parts.dataplane.facts);
-		this.#nodeTally.record(problems);
-		this.#metrics.recordReconcile(
-			'node',
-			problems.length === 0 ? 'success' : 'failure',
-			(performance.now() - start) / 1000,
-		);
+		this.#onReconciled(this.#nodeTally, problems, performance.now() - start);
 		return problems;
 	}
 

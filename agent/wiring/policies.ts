@@ -38,6 +38,11 @@ interface Engine {
 	readonly reconciler: PolicyReconciler;
 }
 
+/** What could not be done; sets that have no room are not a failure of the node. */
+export function failuresOf({ problems, closed }: PolicyReport): readonly string[] {
+	return problems.filter((problem) => !closed.includes(problem));
+}
+
 export class Policies implements PeerPolicy {
 	readonly #options: PoliciesOptions;
 	readonly #pods: PolicyPods;
@@ -79,6 +84,13 @@ export class Policies implements PeerPolicy {
 		return this.#engine.reconciler.closed();
 	}
 
+	/** Pods that are cut off for want of room, for people. */
+	get warnings(): readonly string[] {
+		return this.closed().map(({ policies, pods, reason }) => {
+			return `policies ${policies.join(', ')} deny everything to ${pods.join(', ') || 'no pod'}: ${reason}`;
+		});
+	}
+
 	/** Occupancy of `policy` and `ranges`; undefined while it is not known. */
 	usage(): ReturnType<PolicyReconciler['usage']> {
 		return this.#engine.reconciler.usage();
@@ -93,14 +105,14 @@ export class Policies implements PeerPolicy {
 		this.#ownAddresses = own;
 		this.#peerCidrs = plan.cidrs;
 		const input = { ownAddresses: own, peerCidrs: plan.cidrs };
-		const { problems, closed } = this.#loop.do(() => {
+		const report = this.#loop.do(() => {
 			if (!this.#started) return this.#start();
 			const { reconciler } = this.#engine;
 			if (changed) this.#guarded(() => reconciler.update(input));
 			return moved.size > 0 ? reconciler.referAgain(moved) : reconciler.bringUp();
 		});
 		this.#settleStrangers();
-		return problems.filter((problem) => !closed.includes(problem));
+		return failuresOf(report);
 	}
 
 	cidrs(): ReadonlyMap<Cidr, PeerRow> {

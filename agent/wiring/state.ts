@@ -24,6 +24,7 @@ import type { SourceProblem } from '../sources/problem.ts';
 import type { FlowCollector } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
 import type { Pods } from './pods.ts';
+import type { Policies } from './policies.ts';
 import { endpointReports, nodeReports, serviceReports } from './reports.ts';
 import type { ServicePlanner } from './services.ts';
 
@@ -31,6 +32,7 @@ import type { ServicePlanner } from './services.ts';
 export interface RunningParts {
 	readonly dataplane: Dataplane;
 	readonly services: ServicePlanner;
+	readonly policies: Policies;
 	readonly pods: Pods;
 	readonly clock: JiffiesClock;
 	readonly collector: FlowCollector;
@@ -201,15 +203,20 @@ function sourceError({ origin, object, path, message }: SourceProblem): SourceEr
 	return { origin, object, field: path, message };
 }
 
+type MapParts = Pick<RunningParts, 'memory' | 'services' | 'policies' | 'pods' | 'collector'>;
+
 /** Occupancy where it is known: of what the agent writes now, of what the programs write as of the last collection. */
-export function mapReports(parts: Pick<RunningParts, 'memory' | 'services' | 'pods' | 'collector'>): MapReport[] {
+export function mapReports(parts: MapParts): MapReport[] {
 	const usage = parts.services.reconciler.usage();
+	const policies = parts.policies.usage();
 	const used: Readonly<Record<string, number | undefined>> = {
 		services: usage?.services.used,
 		backends: usage?.backends.used,
 		slots: usage?.slots.used,
 		sources: usage?.sources.used,
 		endpoints: parts.pods.list().length,
+		policy: policies?.rows.used,
+		ranges: policies?.ranges.used,
 		...parts.collector.use,
 	};
 	return parts.memory.map(({ map, maxEntries, bytes }) => ({
