@@ -51,6 +51,8 @@ const CODES: Partial<Record<ErrorCode, CniCode>> = {
 	HOST_PORT_TAKEN: CniCode.HOST_PORT_TAKEN,
 	LEDGER_WRITE: CniCode.IO,
 	NETNS_INVALID: CniCode.INVALID_NETNS,
+	POD_UNKNOWN: CniCode.TRY_AGAIN,
+	POLICY_BEHIND: CniCode.TRY_AGAIN,
 };
 
 /** What the runtime is told about anything that was thrown. */

@@ -193,7 +193,7 @@ export class Agent {
 				this.#life.onSourceProblems(problems);
 			},
 		});
-		if (this.#source.api !== undefined) this.#life.useApi(this.#source.api);
+		this.#life.useSource(this.#source);
 		return this.#source.start();
 	}
 
@@ -250,7 +250,7 @@ export class Agent {
 			clock,
 			cniExecutable,
 			log: this.#log,
-			identify: async (pod, _, addresses) => policies.identify(pod, addresses),
+			identify: this.#life.knowing(async (pod, _, addresses) => policies.identify(pod, addresses)),
 			onCni: (command, result, tookMs) => this.#metrics.recordCni(command, result, tookMs / 1000),
 		});
 		const adoption = await pods.adopt();
@@ -309,8 +309,9 @@ export class Agent {
 	}
 
 	#policies({ datapath: { kernel } }: Dataplane, pods: Pods): Policies {
-		const { nodeName } = this.#config.values;
+		const { nodeName, unknownPods } = this.#config.values;
 		return new Policies({
+			isolateUnknown: this.#source?.api !== undefined && unknownPods === 'isolate',
 			...{ view: this.#store, kernel, nodeName, audit: false, pods },
 			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
 			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),

@@ -3,16 +3,20 @@
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
+import type { EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import type { NodeCounts } from '../metrics/node-metrics.ts';
 import type { ClusterChange } from '../model/cluster-view.ts';
+import { FairleadError } from '../model/errors.ts';
 import { formatRef, nodeRef } from '../model/event.ts';
 import { type EventSink, QueuedEventRecorder } from '../node/event-recorder.ts';
 import { NodeKeeper } from '../node/node-keeper.ts';
 import { ObjectFaults } from '../node/object-faults.ts';
-import { EventWriter, type WriteApi } from '../sources/kubernetes/event-writer.ts';
+import { PodLookup } from '../node/pod-lookup.ts';
+import { EventWriter } from '../sources/kubernetes/event-writer.ts';
 import { NodeWriter } from '../sources/kubernetes/node-writer.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
+import type { Source } from './source.ts';
 
 export interface NodeLifeOptions {
 	readonly config: Config;
@@ -22,6 +26,8 @@ export interface NodeLifeOptions {
 	readonly patienceMs?: number;
 	readonly repeatMs?: number;
 }
+
+type Identify = NonNullable<EndpointDeps['identify']>;
 
 const PATIENCE_MS = 10_000;
 const REPEAT_MS = 300_000;
@@ -37,6 +43,7 @@ export class NodeLife {
 	readonly #faults: ObjectFaults;
 	#sink: EventSink = LOG_ONLY;
 	#keeper: NodeKeeper | undefined;
+	#lookup: PodLookup | undefined;
 	#patience: NodeJS.Timeout | undefined;
 
 	constructor(options: NodeLifeOptions) {
@@ -57,14 +64,41 @@ export class NodeLife {
 		this.#faults = new ObjectFaults({ events: this.events, nodeName, nodes: () => store.nodes.keys() });
 	}
 
-	/** The API server, as soon as there is a way to it; never with the files source. */
-	useApi(api: WriteApi): void {
-		const { config, log } = this.#options;
+	/** The source is there. One of files has no API server. */
+	useSource(source: Source): void {
+		const { api } = source;
+		if (api === undefined) return;
+		const { config, store, log } = this.#options;
+		const lookup = new PodLookup({
+			pods: store.pods,
+			ask: async (pod, signal) => source.askPod?.(pod, signal),
+			waitMs: config.podWaitMs,
+		});
+		store.onChange((change) => lookup.onChange(change));
+		this.#lookup = lookup;
 		const { nodeName, startupTaint } = config;
 		const writer = new EventWriter(api, nodeName);
 		this.#sink = { deliver: (event, handle, signal) => writer.deliver(event, handle, signal) };
 		const node = new NodeWriter(api, nodeName);
 		this.#keeper = new NodeKeeper({ node, nodeName, startupTaint, events: this.events, log });
+	}
+
+	/**
+	 * Puts a question in front of CNI ADD: is the pod known? An attachment is never open because nobody has heard of the pod.
+	 * @returns the same, but for pods that stay unknown: refused with POD_UNKNOWN, or isolated if so configured
+	 */
+	knowing(identify: Identify): Identify {
+		return async (pod, signal, addresses) => {
+			const found = pod === null ? undefined : await this.#lookup?.find(pod, signal);
+			const identity = await identify(pod, signal, addresses);
+			if (pod === null || found === undefined || found.known) return identity;
+			const name = `${pod.namespace}/${pod.name}`;
+			if (this.#options.config.unknownPods === 'retry') {
+				throw new FairleadError('POD_UNKNOWN', `cannot attach ${name}: ${found.why}`);
+			}
+			this.#options.log.warn({ pod: name, why: found.why }, 'unknown pod isolated');
+			return { ...identity, isolated: true };
+		};
 	}
 
 	/** The agent waits. @param what  '' = no longer */

@@ -27,6 +27,8 @@ export interface PoliciesOptions {
 	readonly nodeName: string;
 	/** All policies only report. */
 	readonly audit: boolean;
+	/** Pods that the cluster does not know are isolated, whether or not policies may concern them. */
+	readonly isolateUnknown?: boolean;
 	readonly pods: Pick<Pods, 'list' | 'attaching' | 'current' | 'setIdentity'>;
 	readonly onReport: (report: PolicyReport) => void;
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
@@ -266,7 +268,8 @@ export class Policies implements PeerPolicy {
 			const address = addresses.find((each) => familyOf(each) === family) ?? (family === 4 ? '0.0.0.0' : '::');
 			return known?.identities.get(address) ?? compiler.unknownPodAt(address);
 		};
-		const isolated = known === undefined && pod !== null && compiler.mayConcern(pod.namespace);
+		const { isolateUnknown = false } = this.#options;
+		const isolated = known === undefined && pod !== null && (isolateUnknown || compiler.mayConcern(pod.namespace));
 		return { identity: of(4), identity6: of(6), policySet: known?.set ?? 0, isolated };
 	}
 

@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.ts';
+import type { PodLookupOptions } from '../node/pod-lookup.ts';
 import { FilesSource } from '../sources/files/files-source.ts';
 import { type FileProblem, formatFileProblem } from '../sources/files/load.ts';
 import type { WriteApi } from '../sources/kubernetes/event-writer.ts';
@@ -18,6 +19,8 @@ export interface Source {
 	close(): void;
 	/** Requests about single objects; absent = there is no API server. */
 	readonly api?: WriteApi;
+	/** Asks for a pod that the store does not have yet; there when `api` is. */
+	readonly askPod?: PodLookupOptions['ask'];
 }
 
 export interface SourceOptions {

@@ -10,6 +10,7 @@ import type { SourceProblem } from '../problem.ts';
 import type { ClusterStore } from '../store.ts';
 import { type AccessLoader, loadClusterAccess } from './access.ts';
 import { ApiClient, type TimeLimits } from './api-client.ts';
+import { askPod } from './pod-asker.ts';
 import { PodLayers } from './pod-layers.ts';
 import { PolicyGate } from './policy-gate.ts';
 import { type ObjectSink, Reflector, type ServerState } from './reflector.ts';
@@ -133,6 +134,12 @@ export class KubernetesSource {
 	/** For requests about single objects: same servers, same credentials. */
 	get api(): ApiClient {
 		return this.#client;
+	}
+
+	/** See askPod() of pod-asker.ts. */
+	askPod(...[pod, signal]: [Parameters<typeof askPod>[1], AbortSignal]): ReturnType<typeof askPod> {
+		const { nodeName } = this.#options;
+		return askPod({ api: this.#client, own: this.#pods.own, nodeName }, pod, signal);
 	}
 
 	/** Address that is asked now; '' = none yet. */
