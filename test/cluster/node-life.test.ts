@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { ask as askApi } from '../apiserver/client.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { eventually } from '../lib/cluster.ts';
+import { eventually, run, sleep } from '../lib/cluster.ts';
 
 const TAINT = 'node.fairlead.dev/agent-not-ready';
 
@@ -19,7 +19,7 @@ interface NodeObject {
 }
 
 describe('the life of a node', () => {
-	const cluster = useCluster({ source: 'kubernetes', nodes: 1, withoutAgents: true });
+	const cluster = useCluster({ source: 'kubernetes', nodes: 1, withoutAgents: true, config: { podWaitMs: 500 } });
 	const node = () => cluster().node(1);
 
 	/** A request to the API server as kubectl makes it. */
@@ -85,5 +85,72 @@ describe('the life of a node', () => {
 		];
 		await api('PATCH', '/api/v1/nodes/node1', { spec: { taints } }, 'application/merge-patch+json');
 		await eventually('it is gone', async () => expect((await readNode()).spec.taints).toEqual(taints.slice(1)));
+	});
+
+	describe('CNI ADD', () => {
+		/** A pod whose object the cluster may not have. */
+		async function addStranger(name: string, uid: string): Promise<{ netns: string; address: string }> {
+			const netns = `${cluster().name}-${name}`;
+			await run(['ip', 'netns', 'add', netns]);
+			netnses.push(netns);
+			const args = { K8S_POD_NAMESPACE: 'default', K8S_POD_NAME: name, K8S_POD_UID: uid };
+			const result = await node().cni.add({ containerId: `c-${uid}`, netnsPath: `/run/netns/${netns}`, args });
+			return { netns, address: result.ips[0]?.address.split('/')[0] ?? '' };
+		}
+		const netnses: string[] = [];
+		afterAll(async () => {
+			for (const netns of netnses) await run(['ip', 'netns', 'del', netns], { allowFailure: true });
+		});
+
+		const podObject = (name: string, uid: string) => ({
+			...{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default', uid } },
+			spec: { nodeName: 'node1', containers: [{ name: 'main', image: 'local' }] },
+			status: { phase: 'Pending' },
+		});
+
+		it('is told to try again for a pod that the API server does not know', async () => {
+			await expect(addStranger('stranger', 'u-1')).rejects.toMatchObject({
+				code: 11,
+				message: expect.stringContaining('cannot attach default/stranger: the API server does not know it') as string,
+			});
+			cluster().objects.apply(podObject('other', 'u-new'));
+			await expect(addStranger('other', 'u-old')).rejects.toMatchObject({ code: 11 });
+		});
+
+		it('is served for a pod that the watch has not brought yet', async () => {
+			await cluster().api.call('watchFaults', { delayMs: { pods: 3_600_000 } });
+			cluster().objects.apply(podObject('early', 'u-early'));
+			await cluster().api.flush();
+			await addStranger('early', 'u-early');
+			await cluster().api.call('clearFaults', {});
+			await cluster().api.call('cutWatches', {});
+		});
+
+		it('is served for a pod that appears while it waits', async () => {
+			node().configure({ podWaitMs: 30_000 });
+			await node().stopAgent();
+			node().startAgent();
+			await node().waitReady();
+			const adding = addStranger('late', 'u-late');
+			await sleep(500);
+			cluster().objects.apply(podObject('late', 'u-late'));
+			await adding;
+		});
+
+		it('isolates an unknown pod if so configured, until it is known', async () => {
+			node().configure({ podWaitMs: 100, unknownPods: 'isolate' });
+			await node().stopAgent();
+			node().startAgent();
+			await node().waitReady();
+			const known = await cluster().createPod({ node: node(), name: 'known' });
+			const { netns, address } = await addStranger('isolated', 'u-isolated');
+			const ping = async (from: string, to: string) =>
+				(await run(['ip', 'netns', 'exec', from, 'ping', '-c1', '-W1', to], { allowFailure: true })).code;
+			expect(await ping(node().netns, address), 'from the node').toBe(0);
+			expect(await ping(known.netns, address), 'from a pod').not.toBe(0);
+			expect(await ping(netns, known.address('IPv4')), 'to a pod').not.toBe(0);
+			cluster().objects.apply(podObject('isolated', 'u-isolated'));
+			await eventually('a pod reaches it', async () => expect(await ping(known.netns, address)).toBe(0));
+		});
 	});
 });
