@@ -15,6 +15,7 @@ import { serviceKey } from '../model/service.ts';
 import type { Backend } from './endpoints.ts';
 import { backendKey, chooseEndpoints } from './endpoints.ts';
 import { maglevSize } from './maglev.ts';
+import { reusePlan } from './services-reuse.ts';
 import type { SourceSet } from './services-sources.ts';
 import { ANYBODY, sourceSetOf } from './services-sources.ts';
 
@@ -107,16 +108,21 @@ export function planServices(
 	return plans;
 }
 
-/** Desired state of the named services only; a service that is gone has an empty plan. */
+/**
+ * Desired state of the named services only; a service that is gone has an empty plan.
+ * @param before  earlier plans, whose parts are used again where nothing has changed
+ */
 export function replanServices(
 	view: ClusterView,
 	names: Iterable<string>,
 	context: ServicesContext,
+	before: ReadonlyMap<string, OwnerPlan> = new Map(),
 ): Map<string, OwnerPlan> {
 	const plans = new Map<string, OwnerPlan>();
 	for (const name of names) {
 		const service = view.services.get(name);
-		plans.set(name, service === undefined ? EMPTY : planService(service, view.slicesOf(name), context));
+		const plan = service === undefined ? EMPTY : planService(service, view.slicesOf(name), context);
+		plans.set(name, reusePlan(before.get(name), plan));
 	}
 	return plans;
 }

@@ -6,7 +6,7 @@ import type { ClusterNetworkPolicy } from '../model/cluster-network-policy.ts';
 import type { ClusterChange, ClusterView, Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import type { EndpointSlice } from '../model/endpoint-slice.ts';
 import { serviceOfSlice } from '../model/endpoint-slice.ts';
-import { sameValue } from '../model/equal.ts';
+import { reuseParts } from '../model/equal.ts';
 import type { NetworkPolicy } from '../model/network-policy.ts';
 import type { Namespace, Node } from '../model/node.ts';
 import type { Pod } from '../model/pod.ts';
@@ -69,7 +69,7 @@ export class ClusterStore implements ClusterView {
 	set<K extends Kind>(kind: K, key: string, value: ObjectsByKind[K]): boolean {
 		const map = this.#mapOf(kind);
 		const old = map.get(key);
-		if (old !== undefined && sameValue(old, value)) return false;
+		if (old !== undefined && reuseParts(old, value)) return false;
 		map.set(key, value);
 		this.#record(kind, key, old, value);
 		return true;

@@ -93,7 +93,8 @@ export class ServicePlanner {
 
 	/** Plans the services that changed. */
 	onChange(change: Pick<ClusterChange, 'services'>): void {
-		if (change.services.size > 0) this.#hand(replanServices(this.#options.view, change.services, this.#makeContext()));
+		if (change.services.size === 0) return;
+		this.#hand(replanServices(this.#options.view, change.services, this.#makeContext(), this.#plans));
 	}
 
 	/** Plans everything anew if the node's addresses or zone changed. @returns whether they did */
