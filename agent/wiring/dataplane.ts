@@ -27,7 +27,7 @@ import { allServiceCidrs } from '../model/service-cidr.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
-import { reconcilePeers } from '../reconcile/nodes.ts';
+import { type PeerPolicy, reconcilePeers } from '../reconcile/nodes.ts';
 import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { bytesKey } from '../reconcile/table.ts';
@@ -125,6 +125,8 @@ export class Dataplane {
 	readonly netlink: Netlink;
 	/** Who owns which address, as the peer tables say. */
 	readonly peers = new PeerIndex();
+	/** Gives addresses their identities; to be set before the first reconcilePeers(). */
+	policy: PeerPolicy | undefined;
 	/** Called when the peer tables have changed. */
 	onPeers: (change: PeerChange) => void = () => undefined;
 	readonly #options: DataplaneOptions;
@@ -227,7 +229,7 @@ export class Dataplane {
 		const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs });
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
-		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel);
+		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel, this.policy);
 		this.onPeers(this.peers.setNodes(plan, assignments));
 		this.#xdp?.onNodes();
 		return problems;
