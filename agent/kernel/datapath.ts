@@ -35,7 +35,7 @@ import { Programs } from './programs.ts';
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
 	DatapathConfig,
-	'hz' | 'hostNetns' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
+	'hz' | 'hostNetns' | 'dryRun' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
 >;
 
 export interface DatapathOptions {
@@ -167,6 +167,7 @@ function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: nu
 		...settings,
 		hz,
 		hostNetns: netnsCookie(),
+		dryRun: 0,
 		hasSetRetval: options.features.bpfSetRetval ? 1 : 0,
 		hasCsumIpv6: since(6, 16),
 		hasKernCtx: since(6, 2),

@@ -11,6 +11,7 @@
 #include "ct.h"
 #include "drop.h"
 #include "event.h"
+#include "explain.h"
 #include "dns.h"
 #include "policy.h"
 #include "xdp.h"
@@ -53,6 +54,7 @@ EXPORT_STRUCT(policy_set);
 EXPORT_STRUCT(policy_range);
 EXPORT_STRUCT(policy_generation);
 EXPORT_STRUCT(policy_denied);
+EXPORT_STRUCT(explain_flow);
 EXPORT_STRUCT(xdp_node);
 EXPORT_STRUCT(dsr_flow);
 
@@ -80,5 +82,7 @@ EXPORT_ENUM(policy_peer);
 EXPORT_ENUM(policy_set_flag);
 EXPORT_ENUM(policy_verdict_flag);
 EXPORT_ENUM(policy_cookie);
+EXPORT_ENUM(explain_stage);
+EXPORT_ENUM(explain_flag);
 EXPORT_ENUM(north_south);
 EXPORT_ENUM(port_bits);

@@ -60,6 +60,24 @@ INLINE void event_fill_judged(struct flow_event *event, const struct judged *jud
 	event->audited = judged->audited;
 }
 
+/* The flow that was judged, whose packet at hand the event is about: its direction, and the responder behind a service. */
+INLINE void event_fill_subject(struct flow_event *event, const struct scratch *scratch)
+{
+	const struct judged *judged = &scratch->judged;
+	const struct pkt *p = &scratch->pkt, *inner = &scratch->inner;
+
+	event->direction = judged->reply;
+	event->src_identity = judged->identity[judged->reply & 1];
+	event->dst_identity = judged->identity[(judged->reply ^ 1) & 1];
+	event_fill_judged(event, judged);
+	if (!judged->translated || addr_equal(&inner->dst, &p->dst))
+		return;
+	*addr_of(event->orig_dst) = p->dst;
+	event->orig_dport = p->dport;
+	*addr_of(event->dst) = inner->dst;
+	event->dport = inner->dport;
+}
+
 INLINE void event_submit(struct flow_event *event)
 {
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
@@ -83,11 +101,8 @@ GLOBAL int drop_counted(struct __sk_buff *skb, int reason, __u32 hook)
 	if (!event)
 		return VERDICT_DROP;
 	event->reason = key;
-	if (key == DROP_REASON_POLICY || key == DROP_REASON_ISOLATED) {
-		event->src_identity = scratch->judged.identity[0];
-		event->dst_identity = scratch->judged.identity[1];
-		event_fill_judged(event, &scratch->judged);
-	}
+	if (key == DROP_REASON_POLICY || key == DROP_REASON_ISOLATED)
+		event_fill_subject(event, scratch);
 	event->ifindex = skb->ifindex;
 	event_submit(event);
 	return VERDICT_DROP;

@@ -40,7 +40,7 @@ INLINE __u32 judge_side(const struct judged *judged, const struct endpoint *endp
 
 INLINE void judge_count(__u32 cookie, __u32 bytes)
 {
-	struct policy_denied *denied = bpf_map_lookup_elem(&fl_denied_1, &cookie);
+	struct policy_denied *denied = cfg_dry_run ? 0 : bpf_map_lookup_elem(&fl_denied_1, &cookie);
 
 	if (!denied)
 		return;
@@ -93,17 +93,17 @@ INLINE __u32 judge_port_proto(__u8 proto, __be16 port)
 	return (__u32)proto << 16 | (has_ports ? bpf_ntohs(port) : 0);
 }
 
-INLINE void judge_report_audit(struct __sk_buff *skb, const struct judged *judged, const struct pkt *p, enum hook hook)
+INLINE void judge_report_audit(struct __sk_buff *skb, const struct scratch *scratch, enum hook hook)
 {
 	struct flow_event *event;
 
-	if (!cfg_events || !event_allowed(DROP_REASON_NONE))
+	if (!cfg_events || cfg_dry_run || !event_allowed(DROP_REASON_NONE))
 		return;
-	event = event_reserve(EVENT_TYPE_POLICY_AUDIT, hook, p);
+	event = event_reserve(EVENT_TYPE_POLICY_AUDIT, hook, &scratch->pkt);
 	if (!event)
 		return;
 	event->ifindex = skb->ifindex;
-	event_fill_judged(event, judged);
+	event_fill_subject(event, scratch);
 	event_submit(event);
 }
 
@@ -136,9 +136,11 @@ INLINE int judge_new(struct __sk_buff *skb, struct scratch *scratch, const struc
 	judged->identity[0] = origin->identity;
 	judged->identity[1] = to->identity;
 	judged->port_proto = judge_port_proto(scratch->inner.proto, scratch->inner.dport);
+	judged->reply = 0;
+	judged->translated = 1;
 	err = judge();
 	if (judged->audited)
-		judge_report_audit(skb, judged, &scratch->inner, origin->hook);
+		judge_report_audit(skb, scratch, origin->hook);
 	return err;
 }
 
@@ -190,7 +192,9 @@ GLOBAL int judge_again(struct __sk_buff *skb, __u32 hook)
 	from = p->src;
 	to = p->dst;
 	port = p->dport;
-	if (ct_direction(entry, p) == CT_DIR_REPLY) {
+	judged->reply = ct_direction(entry, p) == CT_DIR_REPLY;
+	judged->translated = 0;
+	if (judged->reply) {
 		from = p->dst;
 		to = p->src;
 		port = p->sport;
@@ -198,6 +202,9 @@ GLOBAL int judge_again(struct __sk_buff *skb, __u32 hook)
 	if (entry->flags & CT_FLAG_SVC_FORWARD) {
 		to = p->xlate;
 		port = entry->xlate_port;
+		scratch->inner.dst = to;
+		scratch->inner.dport = port;
+		judged->translated = 1;
 	}
 	judged->peer[0] = entry->peer[0];
 	judged->peer[1] = entry->peer[1];
@@ -211,7 +218,7 @@ GLOBAL int judge_again(struct __sk_buff *skb, __u32 hook)
 	if (!err)
 		judge_keep(entry, judged);
 	if (judged->audited)
-		judge_report_audit(skb, judged, p, hook);
+		judge_report_audit(skb, scratch, hook);
 	return err;
 }
 

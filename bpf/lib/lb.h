@@ -110,7 +110,8 @@ INLINE int lb_affine(const struct affinity_key *key, __u32 timeout_s, __u8 flags
 		return 1;
 	if (lb_read_backend(entry->backend, flags, out) || out->generation != entry->generation)
 		return 1;
-	entry->last_used = now;
+	if (!cfg_dry_run)
+		entry->last_used = now;
 	return 0;
 }
 
@@ -140,7 +141,7 @@ NOINLINE int lb_choose_backend(const struct lb_query *q, const struct svc_entry 
 	err = lb_read_backend(lb_pick(q, local ? flags & ~SVC_FLAG_MAGLEV : flags, base, len), 0xff, out);
 	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
 		return 1;
-	if (!err && (flags & SVC_FLAG_AFFINITY)) {
+	if (!err && !cfg_dry_run && (flags & SVC_FLAG_AFFINITY)) {
 		struct affinity_entry entry __attribute__((aligned(8))) = {
 			.backend = out->backend,
 			.generation = out->generation,

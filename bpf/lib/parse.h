@@ -79,7 +79,8 @@ struct judged {
 	__u16 rule[2];    /* cookies */
 	__u8 denied;      /* enum judged_side */
 	__u8 audited;     /* enum judged_side */
-	__u16 pad;
+	__u8 reply;       /* the packet at hand comes from the responder */
+	__u8 translated;  /* scratch->inner has the responder's address and port */
 };
 
 /*

@@ -32,5 +32,6 @@ const volatile __u8 cfg_has_coarse_time = 0; /* bpf_ktime_get_coarse_ns exists (
 const volatile __u8 cfg_has_csum_ipv6 = 0;   /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
 const volatile __u8 cfg_north_south = 0;     /* enum north_south */
 const volatile __u64 cfg_host_netns = 0;     /* cookie of the node's network namespace; 0 = not known (kernel 5.14) */
+const volatile __u8 cfg_dry_run = 0;         /* look only: nothing is counted, reported or remembered */
 const volatile __u32 cfg_hz = 250;           /* jiffies per second */
 const volatile __u32 cfg_event_rate = 100;   /* events per second, CPU and drop reason */

@@ -326,6 +326,30 @@ export function PolicyCookieName(value: number): string {
 	return enumName(PolicyCookie, value);
 }
 
+export const ExplainStage = {
+	NONE: 0,
+	SENDER: 1,
+	SERVICE: 2,
+	DESTINATION: 3,
+	POLICY: 4,
+	DELIVERY: 5,
+	FORWARDED: 6,
+	NOT_OURS: 7,
+} as const;
+export type ExplainStage = (typeof ExplainStage)[keyof typeof ExplainStage];
+export function ExplainStageName(value: number): string {
+	return enumName(ExplainStage, value);
+}
+
+export const ExplainFlag = {
+	BACKEND: 1,
+	SERVICE: 2,
+} as const;
+export type ExplainFlag = (typeof ExplainFlag)[keyof typeof ExplainFlag];
+export function ExplainFlagName(value: number): string {
+	return enumName(ExplainFlag, value);
+}
+
 export const NorthSouth = {
 	SNAT: 0,
 	IPIP: 1,
@@ -1702,6 +1726,106 @@ export const PolicyDenied = {
 	format: formatPolicyDenied,
 } as const satisfies Codec<PolicyDenied>;
 
+export interface ExplainFlow {
+	src: Uint8Array;
+	dst: Uint8Array;
+	sport: number;
+	dport: number;
+	proto: number;
+	family: number;
+	hook: number;
+	flags: number;
+	stage: number;
+	reason: number;
+	denied: number;
+	audited: number;
+	backendPort: number;
+	backendAddr: Uint8Array;
+	svcId: number;
+	svcFlags: number;
+	backend: number;
+	peer: PeerRef[];
+	identity: number[];
+	policySet: number[];
+	rule: number[];
+	endpointFlags: Uint8Array;
+}
+function encodeExplainFlow(value: ExplainFlow, view: DataView, offset: number): void {
+	putBytes(view, offset, value.src, 16, 'explain_flow.src');
+	putBytes(view, offset + 16, value.dst, 16, 'explain_flow.dst');
+	view.setUint16(offset + 32, uint(value.sport, 0xffff, 'explain_flow.sport'));
+	view.setUint16(offset + 34, uint(value.dport, 0xffff, 'explain_flow.dport'));
+	view.setUint8(offset + 36, uint(value.proto, 0xff, 'explain_flow.proto'));
+	view.setUint8(offset + 37, uint(value.family, 0xff, 'explain_flow.family'));
+	view.setUint8(offset + 38, uint(value.hook, 0xff, 'explain_flow.hook'));
+	view.setUint8(offset + 39, uint(value.flags, 0xff, 'explain_flow.flags'));
+	view.setUint8(offset + 40, uint(value.stage, 0xff, 'explain_flow.stage'));
+	view.setUint8(offset + 41, uint(value.reason, 0xff, 'explain_flow.reason'));
+	view.setUint8(offset + 42, uint(value.denied, 0xff, 'explain_flow.denied'));
+	view.setUint8(offset + 43, uint(value.audited, 0xff, 'explain_flow.audited'));
+	view.setUint16(offset + 44, uint(value.backendPort, 0xffff, 'explain_flow.backend_port'));
+	view.setUint16(offset + 46, 0, true);
+	putBytes(view, offset + 48, value.backendAddr, 16, 'explain_flow.backend_addr');
+	view.setUint32(offset + 64, uint(value.svcId, 0xffffffff, 'explain_flow.svc_id'), true);
+	view.setUint32(offset + 68, uint(value.svcFlags, 0xffffffff, 'explain_flow.svc_flags'), true);
+	view.setUint32(offset + 72, uint(value.backend, 0xffffffff, 'explain_flow.backend'), true);
+	counted(value.peer, 2, 'explain_flow.peer').forEach((each, index) => {
+		encodePeerRef(each, view, offset + 76 + index * 4);
+	});
+	counted(value.identity, 2, 'explain_flow.identity').forEach((each, index) => {
+		view.setUint32(offset + 84 + index * 4, uint(each, 0xffffffff, 'explain_flow.identity'), true);
+	});
+	counted(value.policySet, 2, 'explain_flow.policy_set').forEach((each, index) => {
+		view.setUint32(offset + 92 + index * 4, uint(each, 0xffffffff, 'explain_flow.policy_set'), true);
+	});
+	counted(value.rule, 2, 'explain_flow.rule').forEach((each, index) => {
+		view.setUint16(offset + 100 + index * 2, uint(each, 0xffff, 'explain_flow.rule'), true);
+	});
+	putBytes(view, offset + 104, value.endpointFlags, 2, 'explain_flow.endpoint_flags');
+	view.setUint16(offset + 106, 0, true);
+	view.setUint32(offset + 108, 0, true);
+}
+function decodeExplainFlow(view: DataView, offset: number): ExplainFlow {
+	return {
+		src: getBytes(view, offset, 16),
+		dst: getBytes(view, offset + 16, 16),
+		sport: view.getUint16(offset + 32),
+		dport: view.getUint16(offset + 34),
+		proto: view.getUint8(offset + 36),
+		family: view.getUint8(offset + 37),
+		hook: view.getUint8(offset + 38),
+		flags: view.getUint8(offset + 39),
+		stage: view.getUint8(offset + 40),
+		reason: view.getUint8(offset + 41),
+		denied: view.getUint8(offset + 42),
+		audited: view.getUint8(offset + 43),
+		backendPort: view.getUint16(offset + 44),
+		backendAddr: getBytes(view, offset + 48, 16),
+		svcId: view.getUint32(offset + 64, true),
+		svcFlags: view.getUint32(offset + 68, true),
+		backend: view.getUint32(offset + 72, true),
+		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 76 + index * 4)),
+		identity: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 84 + index * 4, true)),
+		policySet: Array.from({ length: 2 }, (_, index) => view.getUint32(offset + 92 + index * 4, true)),
+		rule: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 100 + index * 2, true)),
+		endpointFlags: getBytes(view, offset + 104, 2),
+	};
+}
+function formatExplainFlow(value: ExplainFlow): string {
+	return `src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} sport=${value.sport} dport=${value.dport} proto=${value.proto} family=${value.family} hook=${value.hook} flags=${value.flags} stage=${value.stage} reason=${value.reason} denied=${value.denied} audited=${value.audited} backend_port=${value.backendPort} backend_addr=${formatBytes(value.backendAddr)} svc_id=${value.svcId} svc_flags=${value.svcFlags} backend=${value.backend} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} identity=${value.identity.join(',')} policy_set=${value.policySet.join(',')} rule=${value.rule.join(',')} endpoint_flags=${formatBytes(value.endpointFlags)}`;
+}
+export const ExplainFlow = {
+	name: 'explain_flow',
+	size: 112,
+	layout: '387551cbcc5d7b7c',
+	encode: (value: ExplainFlow): Uint8Array => encodeWith(112, encodeExplainFlow, value),
+	encodeInto: encodeExplainFlow,
+	decode: (bytes: Uint8Array, offset = 0): ExplainFlow =>
+		decodeExplainFlow(viewOf(bytes, offset, 112, 'explain_flow'), 0),
+	decodeFrom: decodeExplainFlow,
+	format: formatExplainFlow,
+} as const satisfies Codec<ExplainFlow>;
+
 export interface XdpNode {
 	tunnel: Uint8Array;
 	source: Uint8Array;
@@ -2145,6 +2269,7 @@ export interface DatapathConfig {
 	hasCsumIpv6: number;
 	northSouth: number;
 	hostNetns: bigint;
+	dryRun: number;
 	hz: number;
 	eventRate: number;
 }
@@ -2232,6 +2357,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_host_netns: encodeWith(8, (config: DatapathConfig, view, at) => {
 			view.setBigUint64(at, config.hostNetns, true);
+		}, config),
+		cfg_dry_run: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.dryRun, 0xff, 'cfg_dry_run'));
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);

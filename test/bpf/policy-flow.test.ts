@@ -1,10 +1,17 @@
 /** How hooks obey policy rows: who is judged, when, by whose identity, and what becomes of flows when policies change. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DropReason, EndpointFlags, EventType, FlowEvent, JudgedSide } from '../../native/abi/generated.ts';
+import {
+	CtDirection,
+	DropReason,
+	EndpointFlags,
+	EventType,
+	FlowEvent,
+	JudgedSide,
+} from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
-import { build, eth, fragments, icmp, icmpv6, ip, quoted, raw, tcp, udp } from '../lib/packet.ts';
+import { addressText, build, eth, fragments, icmp, icmpv6, ip, quoted, raw, tcp, udp } from '../lib/packet.ts';
 import { COOKIE, Policies } from './policy-world.ts';
 import type { Addresses } from './world.ts';
 import {
@@ -142,6 +149,30 @@ describe.each(FAMILIES)('both ends are asked, IPv$family', (x) => {
 		const before = await policies.denied('nothing');
 		for (let i = 0; i < 3; i++) await node.fromPod(POD_A, aToB(x));
 		expect((await policies.denied('nothing')) - before).toBe(3n);
+	});
+
+	it('tells in events who began the flow and which backend was judged', async () => {
+		await policies.bump('b', 1);
+		const toService = podFrame(POD_A, ip(x.a, x.vip), syn(SERVICE.web));
+		await policies.set('b', { ingress: 'nothing' });
+		await expectPolicyDrop(toService, node.fromPod(POD_A, toService));
+		await policies.set('b', {});
+		await expectPass(aToB(x), node.fromPod(POD_A, aToB(x)));
+		await policies.set('b', { ingress: 'nothing' });
+		await policies.bump('b', 2);
+		await expectPolicyDrop(bToA(x), node.fromPod(POD_B, bToA(x)));
+		const [service, reply] = (await node.dataplane.events())
+			.map((record) => FlowEvent.decode(record))
+			.filter(({ reason }) => reason === DropReason.POLICY);
+		expect(service).toMatchObject({
+			denied: JudgedSide.INGRESS,
+			direction: CtDirection.FORWARD,
+			origDport: SERVICE.web,
+		});
+		expect([addressText(service!.origDst), addressText(service!.dst), service!.dport]).toEqual([x.vip, x.b, PORT]);
+		expect(reply).toMatchObject({ denied: JudgedSide.INGRESS, direction: CtDirection.REPLY });
+		expect([addressText(reply!.src), addressText(reply!.dst)]).toEqual([x.b, x.a]);
+		expect([reply!.srcIdentity, reply!.dstIdentity]).toEqual([258, 257]);
 	});
 
 	it('lets through what is only audited, and says so', async () => {
