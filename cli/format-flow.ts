@@ -27,11 +27,28 @@ export function flowType(flow: Flow__Output): string {
 	if (flow.dropReason !== '') return flow.dropReason;
 	if (flow.kind === 'FLOW_KIND_CLOSE') return 'closed';
 	if (flow.kind === 'FLOW_KIND_CONNECT') return 'connect';
+	if (flow.kind === 'FLOW_KIND_AUDIT') return 'policy';
 	return flow.hook.replaceAll('_', '-');
+}
+
+/** Which policy denies, or would: 'ingress denied: NetworkPolicy shop/db ingress rule 0'. Empty = none does. */
+export function policyText(flow: Flow__Output): string {
+	const sides = [
+		['egress', flow.egressPolicy],
+		['ingress', flow.ingressPolicy],
+	] as const;
+	return sides
+		.flatMap(([direction, policy]) => {
+			if (policy === null || policy.verdict === 'allowed') return [];
+			return [`${direction} ${policy.verdict === 'denied' ? 'denied' : 'would be denied'}: ${policy.text}`];
+		})
+		.join(', ');
 }
 
 function summaryOf(flow: Flow__Output): string {
 	const { totals } = flow;
+	const policy = policyText(flow);
+	if (policy !== '') return `${flow.summary}, ${policy}`;
 	if (totals === null) return flow.summary;
 	const packets = `${totals.packetsForward}/${totals.packetsReply} packets`;
 	return `${flow.summary}, ${packets}, ${formatBytes(totals.bytesForward)}/${formatBytes(totals.bytesReply)}`;

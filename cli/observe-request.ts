@@ -9,8 +9,8 @@ import type { TrafficDirection } from '../proto/generated/fairlead/v1/TrafficDir
 import type { Verdict } from '../proto/generated/fairlead/v1/Verdict.ts';
 import { parsePort } from './parse.ts';
 
-export const VERDICTS = ['forwarded', 'dropped', 'error', 'translated'] as const;
-export const KINDS = ['new', 'drop', 'close', 'connect', 'nat-exhausted'] as const;
+export const VERDICTS = ['forwarded', 'dropped', 'error', 'translated', 'audit'] as const;
+export const KINDS = ['new', 'drop', 'close', 'connect', 'nat-exhausted', 'audit'] as const;
 export const DIRECTIONS = ['ingress', 'egress'] as const;
 
 /** Values of the options; absent = not given. */
@@ -107,6 +107,7 @@ export function verdictValue(text: string): Verdict {
 		dropped: 'VERDICT_DROPPED',
 		error: 'VERDICT_ERROR',
 		translated: 'VERDICT_TRANSLATED',
+		audit: 'VERDICT_AUDIT',
 	} as const;
 	return values[word];
 }
@@ -118,6 +119,7 @@ export function kindValue(text: string): FlowKind {
 		close: 'FLOW_KIND_CLOSE',
 		connect: 'FLOW_KIND_CONNECT',
 		'nat-exhausted': 'FLOW_KIND_NAT_EXHAUSTED',
+		audit: 'FLOW_KIND_AUDIT',
 	} as const;
 	return values[choose(KINDS, text)];
 }

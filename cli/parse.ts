@@ -40,3 +40,19 @@ export function parseTime(text: string, now: Date): number {
 		throw new InvalidArgumentError('Expected a duration such as 5m or 1h30m, or a time such as 2026-01-31T12:00:00Z.');
 	return ms;
 }
+
+/** `90s`, `10m`, `1h` or 0. @returns milliseconds */
+export function parseWaiting(text: string): number {
+	const [, count = '', unit = ''] = /^(\d+)(ms|[smhd])?$/.exec(text) ?? [];
+	const ms = Number(count) * (DURATION_UNITS_MS[unit] ?? 0);
+	if (count === '' || (unit === '' && Number(count) !== 0))
+		throw new InvalidArgumentError('Expected a duration such as 90s or 10m, or 0.');
+	return ms;
+}
+
+/** `1.33` or `v1.33.2`. @returns 33 */
+export function parseMinorVersion(text: string): number {
+	const minor = /^v?1\.(\d+)(\.|$)/.exec(text)?.[1];
+	if (minor === undefined) throw new InvalidArgumentError('Expected a version of Kubernetes such as 1.33.');
+	return Number(minor);
+}

@@ -2,11 +2,13 @@
  * The command tree of `fairlead`.
  */
 import { Command, Option } from 'commander';
+import { cleanupCommand } from './commands/cleanup.ts';
 import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { conntrackCommand } from './commands/conntrack.ts';
 import { dropsCommand } from './commands/drops.ts';
 import { endpointCommand } from './commands/endpoint.ts';
+import { installCommand, uninstallCommand, upgradeCommand } from './commands/install.ts';
 import { nodeCommand } from './commands/node.ts';
 import { observeCommand } from './commands/observe.ts';
 import { serviceCommand } from './commands/service.ts';
@@ -40,6 +42,10 @@ export function createProgram(context: Context, version: string, socketPath: (pa
 		dropsCommand(context),
 		configCommand(context),
 		versionCommand(context, version),
+		installCommand(context, version),
+		upgradeCommand(context, version),
+		uninstallCommand(context, version),
+		cleanupCommand(context),
 		completionCommand(context),
 	];
 	for (const command of commands) program.addCommand(command.copyInheritedSettings(program));

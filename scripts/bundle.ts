@@ -40,7 +40,10 @@ export async function bundleAll(directory: string): Promise<void> {
 	// loaded by a path that access.ts computes, and only with source kubernetes
 	const access = 'agent/sources/kubernetes/cluster-access.ts';
 	await bundle(access, join(directory, 'agent/cluster-access.js'), whole);
+	await bundle('agent/cleanup.ts', join(directory, 'agent/cleanup.js'), whole);
 	await bundle('cli/main.ts', join(directory, 'cli/main.js'), whole);
+	// as cluster-access.js: commands/install.ts computes its path
+	await bundle('cli/install/main.ts', join(directory, 'cli/install.js'), whole);
 	// It imports run.js by a path it computes. Written last, with the time from which on a changed source is not in it.
 	const entry = join(directory, 'agent/main.js');
 	await bundle('agent/main.ts', entry, {});

@@ -1,0 +1,9 @@
+/**
+ * The installer as one module: a bundle of its own (scripts/bundle.ts), since commands that ask the agent of a node need neither the
+ * client of the API nor the schemas.
+ */
+
+export { DEFAULT_NAMESPACE } from '../../manifests/source/names.ts';
+export { assignmentLayer, parseLayer } from '../../manifests/source/values.ts';
+export { install } from './install.ts';
+export { uninstall } from './uninstall.ts';
