@@ -29,6 +29,8 @@ export interface EndpointIdentity {
 	readonly policySet: number;
 	/** Nothing but the node may talk to it. */
 	readonly isolated: boolean;
+	/** The agent sees what name servers answer it before it does; default false. */
+	readonly domains?: boolean;
 }
 
 export const UNKNOWN_POD: EndpointIdentity = {
@@ -82,7 +84,7 @@ export class EndpointRows {
 		const value: Endpoint = {
 			ifindex,
 			gen: attachment.gen,
-			flags: EndpointFlags.READY | (who.isolated ? EndpointFlags.ISOLATED : 0),
+			flags: EndpointFlags.READY | (who.isolated ? EndpointFlags.ISOLATED : 0) | (who.domains ? EndpointFlags.DNS : 0),
 			mac: macBytes(attachment.mac),
 			hostMac: macBytes(attachment.hostMac),
 			id: attachment.index,
@@ -105,7 +107,7 @@ export class EndpointRows {
 	identify(attachment: Attachment, ifindex: number, who: EndpointIdentity): void {
 		const now = this.identityOf(attachment.index);
 		const same = now.identity === who.identity && now.identity6 === who.identity6 && now.isolated === who.isolated;
-		if (same && now.policySet === who.policySet) return;
+		if (same && now.policySet === who.policySet && now.domains === (who.domains ?? false)) return;
 		this.write(attachment, ifindex, who);
 		this.#generations.bump(attachment.index);
 	}
@@ -129,7 +131,8 @@ export class EndpointRows {
 	identityOf(index: number): EndpointIdentity {
 		const { ifindex, identity, identity6, policySet, flags } = this.#read(index);
 		if (ifindex === 0) return UNKNOWN_POD;
-		return { identity, identity6, policySet, isolated: (flags & EndpointFlags.ISOLATED) !== 0 };
+		const [isolated, domains] = [EndpointFlags.ISOLATED, EndpointFlags.DNS].map((flag) => (flags & flag) !== 0);
+		return { identity, identity6, policySet, isolated: isolated ?? false, domains: domains ?? false };
 	}
 
 	/** Removes rows that belong to no claimed endpoint (the agent died in the middle of something). @returns how many */

@@ -169,7 +169,7 @@ function replace(
 
 /** A pod that is not attached yet gets set and identities with its first row; see EndpointIdentity. */
 function setEndpoint(
-	{ pod, set, identities }: Extract<PolicyOp, { kind: 'endpoint-set' }>,
+	{ pod, set, identities, domains }: Extract<PolicyOp, { kind: 'endpoint-set' }>,
 	kernel: PolicyKernel,
 	memory: PolicyMemory,
 	refs: PeerReferences,
@@ -186,10 +186,10 @@ function setEndpoint(
 		const own = {
 			identity: of(old.addr4, 4) ?? old.identity,
 			identity6: of(old.addr6, 6) ?? old.identity6,
-			flags: old.flags & ~EndpointFlags.ISOLATED,
+			flags: (old.flags & ~(EndpointFlags.ISOLATED | EndpointFlags.DNS)) | (domains ? EndpointFlags.DNS : 0),
 		};
 		replace('endpoints', key, Endpoint.encode({ ...old, ...own, policySet: set }), kernel);
 		// Who waited in isolation was denied; its flows may go on now.
-		if (own.flags !== old.flags) memory.generations.bump(reference.index);
+		if ((own.flags ^ old.flags) & EndpointFlags.ISOLATED) memory.generations.bump(reference.index);
 	}
 }

@@ -37,8 +37,8 @@ export class PolicyDiff {
 			if (entry === null) this.ops.push({ kind: 'address-delete', address, identity: stranger });
 			else this.ops.push({ kind: 'address-set', address, ...entry });
 		}
-		for (const { pod, set, identities } of step.pods) {
-			if (set !== null) this.ops.push({ kind: 'endpoint-set', pod, set, identities });
+		for (const { pod, set, identities, domains } of step.pods) {
+			if (set !== null) this.ops.push({ kind: 'endpoint-set', pod, set, identities, domains });
 		}
 		for (const pod of step.bump) this.#bump(pod);
 		this.#retire(step);

@@ -61,5 +61,7 @@ export type PolicyOp =
 			readonly pod: string;
 			readonly set: number;
 			readonly identities: ReadonlyMap<Address, number>;
+			/** See PodChange. */
+			readonly domains: boolean;
 	  }
 	| { readonly kind: 'generation-bump'; readonly pod: string };

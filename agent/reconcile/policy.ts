@@ -253,7 +253,8 @@ export class PolicyReconciler {
 					const identity = book.entries.get(address)?.identity;
 					return identity ? [[address, identity.number]] : [];
 				});
-				return { pod: key, set: set?.number ?? 0, identities: new Map(own) };
+				const domains = set?.programs.egress.domains ?? false;
+				return { pod: key, set: set?.number ?? 0, identities: new Map(own), domains };
 			}),
 			bump: new Set(localPods.map(({ key }) => key)),
 			retiredSets: [...state.sets.keys()].filter((number) => this.#compiler.setByNumber(number) === undefined),

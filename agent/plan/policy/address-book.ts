@@ -10,7 +10,7 @@ import type { PeerRow } from '../peers.ts';
 import type { Identity } from './identities.ts';
 import type { Base, MatcherTable } from './matchers.ts';
 import type { Bits, Prefix } from './prefixes.ts';
-import { addressBits, cidrBits } from './prefixes.ts';
+import { addressBits, cidrBits, hostCidr } from './prefixes.ts';
 import { MultiMap } from './selectors.ts';
 import { formatPort } from './sets.ts';
 import type { AddressOwner, NamedPort } from './types.ts';
@@ -32,6 +32,16 @@ export interface CidrEntry {
 
 /** A base before it is known whether it exists already. */
 export type BaseSpec = Pick<Base, 'key' | 'kind' | 'namespace' | 'labels' | 'ports'>;
+
+/** A prefix that must be told apart. */
+export interface WantedCidr {
+	readonly cidr: Cidr;
+	readonly bits: Bits;
+	/** Whose it is. */
+	readonly peer: PeerRow;
+	/** What that one is made of. */
+	readonly spec: BaseSpec;
+}
 
 /** From here on it is cheaper to look every address up than to compare it with each. */
 const MANY_PREFIXES = 8;
@@ -55,6 +65,8 @@ export class AddressBook {
 	readonly dirty = new Set<AddressEntry>();
 	/** Prefixes of other tables have changed. */
 	cidrsDirty = true;
+	/** Addresses of names whose prefix of full length has to be looked at. */
+	readonly dirtyHosts = new Set<Address>();
 	readonly #nodeName: string;
 	readonly #pods = new Map<string, Pod>();
 	readonly #nodes = new Map<string, Node>();
@@ -125,6 +137,15 @@ export class AddressBook {
 		}
 	}
 
+	/** Addresses of names belong to others now. */
+	touchHosts(hosts: Iterable<Address>): void {
+		for (const address of hosts) {
+			this.dirtyHosts.add(address);
+			const entry = this.entries.get(address);
+			if (entry !== undefined) this.dirty.add(entry);
+		}
+	}
+
 	/** Who has the address now; null = nobody. */
 	ownerOf(entry: AddressEntry): AddressOwner | null {
 		if (entry.node !== null) return { kind: 'node', node: entry.node };
@@ -144,20 +165,33 @@ export class AddressBook {
 		return { key: `node ${owner.node} ${formatLabels(labels)}`, kind: 'node', namespace: '', labels, ports: [] };
 	}
 
-	/** Prefixes that must be told apart, with the peer each belongs to and what it is made of. */
-	*wantedCidrs(matchers: MatcherTable): Iterable<{ cidr: Cidr; bits: Bits; peer: PeerRow; spec: BaseSpec }> {
+	/** Prefixes that must be told apart; one may come twice. */
+	*wantedCidrs(matchers: MatcherTable): Iterable<WantedCidr> {
 		for (const [cidr, peer] of this.#peers) yield { cidr, bits: cidrBits(cidr), peer, spec: specOfPeer(peer) };
-		for (const { cidr, bits } of matchers.prefixes.all()) {
-			if (this.#peersByBits.has(bits)) continue;
-			const outer = this.#peerOf(bits);
-			const peer = outer ?? { cidr, kind: PeerKind.WORLD, node: null, identity: WellKnown.WORLD };
-			yield { cidr, bits, peer: { ...peer, cidr }, spec: specOfPeer(peer) };
+		for (const { cidr, bits } of matchers.prefixes.all())
+			if (!this.#peersByBits.has(bits)) yield this.#cutOut(cidr, bits);
+		for (const address of matchers.prefixes.hosts()) {
+			const wanted = this.wantedHost(address, matchers);
+			if (wanted !== null) yield wanted;
 		}
 		const every = cidrBits(EVERY_IPV4);
 		if (this.#peersByBits.has(every) || matchers.prefixes.has(every)) return;
 		// IPv4 is ::ffff:0:0/96 in the kernel's table: a wide IPv6 prefix must not answer for it.
 		const peer = { cidr: EVERY_IPV4, kind: PeerKind.WORLD, node: null, identity: WellKnown.WORLD };
 		yield { cidr: EVERY_IPV4, bits: every, peer, spec: OUTSIDE };
+	}
+
+	/** The same for one address; null = nothing tells it apart. */
+	wantedHost(address: Address, { prefixes }: MatcherTable): WantedCidr | null {
+		const [cidr, bits] = [hostCidr(address), addressBits(address)];
+		const peer = this.#peersByBits.get(bits);
+		if (peer !== undefined) return { cidr, bits, peer, spec: specOfPeer(peer) };
+		return prefixes.has(bits) || prefixes.hasHost(bits) ? this.#cutOut(cidr, bits) : null;
+	}
+
+	#cutOut(cidr: Cidr, bits: Bits): WantedCidr {
+		const peer = this.#peerOf(bits) ?? { cidr, kind: PeerKind.WORLD, node: null, identity: WellKnown.WORLD };
+		return { cidr, bits, peer: { ...peer, cidr }, spec: specOfPeer(peer) };
 	}
 
 	/** What an address that nobody is known to have is made of. */

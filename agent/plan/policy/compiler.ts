@@ -21,7 +21,7 @@ import type { PolicyObject } from './programs.ts';
 import type { PolicyEntry, PolicySet } from './sets.ts';
 import { PolicyTable, ProgramTable, policyName, setKey, stateOf } from './sets.ts';
 import { StepBuilder } from './step-builder.ts';
-import type { NamedPort, PolicyStep } from './types.ts';
+import type { NamedPort, PodChange, PolicyStep } from './types.ts';
 
 /** What changed; null = deleted. */
 export interface PolicyInput {
@@ -34,6 +34,8 @@ export interface PolicyInput {
 	readonly ownAddresses?: readonly Address[];
 	/** All of them, if they changed: cidrs of planPeers(). */
 	readonly peerCidrs?: ReadonlyMap<Cidr, PeerRow>;
+	/** Names that have been learnt for addresses: lower case, without a final dot. Those that changed; empty = forgotten. */
+	readonly domains?: ReadonlyMap<Address, ReadonlySet<string>>;
 }
 
 /** Numbers an earlier run has left in the kernel; whoever had one gets it again. */
@@ -116,6 +118,8 @@ export class PolicyCompiler {
 		for (const { name, object } of policies)
 			this.#setPolicy(name, object && this.#audit ? inAuditMode(object) : object);
 		if (policies.length > 0 && this.#started) this.#settle(steps);
+		for (const [address, names] of input.domains ?? []) this.matchers.setNames(address, names);
+		if (onlyDomains(input) && this.#started) return this.#followNames(steps);
 		if (input.peerCidrs !== undefined) this.book.setPeers(input.peerCidrs);
 		if (input.ownAddresses !== undefined) this.book.setOwnAddresses(input.ownAddresses);
 		for (const [name, node] of input.nodes ?? []) this.book.setNode(name, node);
@@ -136,7 +140,7 @@ export class PolicyCompiler {
 	 * What a pod that is being attached has to get with its first row. undefined = not known here, or no pod of this node: nobody
 	 * may talk to it until it is.
 	 */
-	endpointOf(pod: string): { readonly set: number; readonly identities: ReadonlyMap<Address, number> } | undefined {
+	endpointOf(pod: string): Omit<PodChange & { readonly set: number }, 'pod'> | undefined {
 		const local = this.#local.get(pod);
 		if (local === undefined) return undefined;
 		const identities = new Map<Address, number>();
@@ -144,7 +148,7 @@ export class PolicyCompiler {
 			const identity = this.book.entries.get(address)?.identity;
 			if (identity) identities.set(address, identity.number);
 		}
-		return { set: local.set?.number ?? 0, identities };
+		return { set: local.set?.number ?? 0, identities, domains: local.set?.programs.egress.domains ?? false };
 	}
 
 	/** Identity of a pod that is not known but has the address. */
@@ -259,6 +263,7 @@ export class PolicyCompiler {
 		this.#dirtySets.clear();
 		this.#followPrefixes();
 		this.#flush(steps);
+		this.matchers.prefixes.dropIdle();
 	}
 
 	/**
@@ -332,9 +337,19 @@ export class PolicyCompiler {
 		return names.map((name) => this.policies.get(name)).filter((entry) => entry !== undefined);
 	}
 
+	/** Other addresses of names, and nothing else: what a pod's lookup of a name waits for. */
+	#followNames(steps: PolicyStep[]): readonly PolicyStep[] {
+		this.#followPrefixes();
+		this.#flush(steps);
+		this.matchers.prefixes.dropIdle();
+		return steps;
+	}
+
 	/** Prefixes came or went: looks at the addresses inside. */
 	#followPrefixes(): void {
-		const { changedPrefixes, prefixes } = this.matchers;
+		const { changedPrefixes, changedHosts, prefixes } = this.matchers;
+		this.book.touchHosts(changedHosts);
+		changedHosts.clear();
 		const changed = [...changedPrefixes].map(({ bits }) => bits);
 		this.book.touchInside(changed, (bits) => prefixes.find(bits));
 		changedPrefixes.clear();
@@ -353,6 +368,10 @@ function podKey({ namespace, name }: Pod): string {
 
 function inAuditMode(object: PolicyObject): PolicyObject {
 	return { ...object, value: { ...object.value, audit: true } } as PolicyObject;
+}
+
+function onlyDomains({ domains, ...others }: PolicyInput): boolean {
+	return domains !== undefined && Object.values(others).every((each) => each === undefined);
 }
 
 type NamedObject = { readonly name: string; readonly object: PolicyObject | null };

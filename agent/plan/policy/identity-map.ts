@@ -3,13 +3,13 @@
  */
 import { Identity as WellKnown } from '../../../native/abi/generated.ts';
 import type { Address, Cidr } from '../../model/address.ts';
-import type { AddressBook, AddressEntry, BaseSpec, CidrEntry } from './address-book.ts';
+import type { AddressBook, AddressEntry, BaseSpec, CidrEntry, WantedCidr } from './address-book.ts';
 import { UNKNOWN, UNKNOWN_POD } from './address-book.ts';
 import type { Identity } from './identities.ts';
 import { IdentityTable } from './identities.ts';
 import type { Base, MatcherTable } from './matchers.ts';
 import type { Bits, Prefix } from './prefixes.ts';
-import { compareCidrLengths } from './prefixes.ts';
+import { compareCidrLengths, hostCidr } from './prefixes.ts';
 import type { AddressOwner } from './types.ts';
 
 export interface IdentityMove {
@@ -20,10 +20,16 @@ export interface IdentityMove {
 	readonly after: Identity | null;
 }
 
+export interface CidrResolution {
+	readonly cidr: Cidr;
+	/** null = no longer told apart. */
+	readonly entry: CidrEntry | null;
+}
+
 export interface ResolvedIdentities {
 	readonly moves: readonly IdentityMove[];
-	/** Longest first; null = no longer told apart. */
-	readonly cidrs: readonly { readonly cidr: Cidr; readonly entry: CidrEntry | null }[];
+	/** Longest first, those that are no longer told apart last. */
+	readonly cidrs: readonly CidrResolution[];
 	readonly created: readonly Identity[];
 	readonly retired: readonly Identity[];
 }
@@ -90,8 +96,9 @@ export class IdentityMap {
 		const plans = dirty.map((entry) => this.#planEntry(entry, apart));
 		this.#findContested(plans);
 		const moves = plans.map((plan) => this.#move(plan)).filter((move) => move !== undefined);
-		const cidrs = this.#book.cidrsDirty ? this.#resolveCidrs() : [];
+		const cidrs = this.#book.cidrsDirty ? this.#resolveCidrs() : this.#resolveHosts();
 		this.#book.cidrsDirty = false;
+		this.#book.dirtyHosts.clear();
 		const created = this.#created.filter(({ refs }) => refs > 0);
 		const retired = this.#retired;
 		this.#created = [];
@@ -118,6 +125,18 @@ export class IdentityMap {
 		}
 	}
 
+	/** The same for addresses of names, which share numbers as well. */
+	#findContestedCidrs(): void {
+		const claims = new Map<number, string>();
+		for (const { cidr, bits, spec } of this.#book.wantedCidrs(this.#matchers)) {
+			const number = this.#hints.cidrs.get(cidr);
+			if (number === undefined) continue;
+			const key = `${spec.key} ${this.#matchers.prefixes.find(bits)?.cidr ?? ''}`;
+			if ((claims.get(number) ?? key) !== key) this.#contested.add(number);
+			claims.set(number, key);
+		}
+	}
+
 	#move({ entry, owner, spec, prefix }: EntryPlan): IdentityMove | undefined {
 		const before = entry.identity;
 		const wished = this.#hints.addresses.get(entry.address);
@@ -131,26 +150,47 @@ export class IdentityMap {
 	}
 
 	#resolveCidrs(): ResolvedIdentities['cidrs'] {
-		const changes: { cidr: Cidr; entry: CidrEntry | null }[] = [];
+		const changes: CidrResolution[] = [];
 		const gone = new Set(this.cidrs.keys());
-		for (const { cidr, bits, peer, spec } of this.#book.wantedCidrs(this.#matchers)) {
-			gone.delete(cidr);
-			const identity = this.#acquire(spec, this.#matchers.prefixes.find(bits), this.#hints.cidrs.get(cidr));
-			const old = this.cidrs.get(cidr);
-			const entry = { row: { ...peer, identity: identity.number }, identity };
-			this.cidrs.set(cidr, entry);
-			if (old !== undefined) this.#release(old.identity);
-			const same = old?.identity === identity && old.row.kind === peer.kind && old.row.node === peer.node;
-			if (!same) changes.push({ cidr, entry });
+		if (this.#hints.cidrs.size > 0 && gone.size === 0) this.#findContestedCidrs();
+		for (const wanted of this.#book.wantedCidrs(this.#matchers)) {
+			gone.delete(wanted.cidr);
+			this.#wantCidr(wanted, changes);
 		}
 		changes.sort((a, b) => compareCidrLengths(a.cidr, b.cidr));
-		for (const cidr of gone) {
-			const old = this.cidrs.get(cidr);
-			this.cidrs.delete(cidr);
-			if (old !== undefined) this.#release(old.identity);
-			changes.push({ cidr, entry: null });
-		}
+		for (const cidr of gone) this.#dropCidr(cidr, changes);
 		return changes;
+	}
+
+	/** The same, if nothing but addresses of names has changed. */
+	#resolveHosts(): ResolvedIdentities['cidrs'] {
+		const changes: CidrResolution[] = [];
+		const gone: Cidr[] = [];
+		for (const address of this.#book.dirtyHosts) {
+			const wanted = this.#book.wantedHost(address, this.#matchers);
+			if (wanted === null) gone.push(hostCidr(address));
+			else this.#wantCidr(wanted, changes);
+		}
+		for (const cidr of gone) this.#dropCidr(cidr, changes);
+		return changes;
+	}
+
+	#wantCidr({ cidr, bits, peer, spec }: WantedCidr, changes: CidrResolution[]): void {
+		const identity = this.#acquire(spec, this.#matchers.prefixes.find(bits), this.#hints.cidrs.get(cidr));
+		const old = this.cidrs.get(cidr);
+		const entry = { row: { ...peer, identity: identity.number }, identity };
+		this.cidrs.set(cidr, entry);
+		if (old !== undefined) this.#release(old.identity);
+		const same = old?.identity === identity && old.row.kind === peer.kind && old.row.node === peer.node;
+		if (!same) changes.push({ cidr, entry });
+	}
+
+	#dropCidr(cidr: Cidr, changes: CidrResolution[]): void {
+		const old = this.cidrs.get(cidr);
+		if (old === undefined) return;
+		this.cidrs.delete(cidr);
+		this.#release(old.identity);
+		changes.push({ cidr, entry: null });
 	}
 
 	#acquire(spec: BaseSpec, prefix: Prefix | null, wished: number | undefined): Identity {

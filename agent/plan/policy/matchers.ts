@@ -2,9 +2,10 @@
  * Peers of rules, each distinct one once: who they match is kept up to date as pods, nodes, namespaces and peers come and
  * go, with work only for those concerned.
  */
-import type { Cidr } from '../../model/address.ts';
+import type { Address, Cidr } from '../../model/address.ts';
 import type { LabelSelector } from '../../model/policy-selector.ts';
 import { formatSelector } from '../../model/policy-selector.ts';
+import { DomainNames } from './domain-names.ts';
 import type { Identity } from './identities.ts';
 import type { Bits, Prefix } from './prefixes.ts';
 import { cidrBits, PrefixTable } from './prefixes.ts';
@@ -65,13 +66,23 @@ export interface BlockMatcher extends MatcherState {
 	readonly prefixes: Set<Prefix>;
 }
 
-export type Matcher = PodMatcher | NodeMatcher | PortMatcher | BlockMatcher;
+/** Addresses that have been learnt for names. */
+export interface DomainMatcher extends MatcherState {
+	readonly kind: 'domain';
+	/** As in ClusterPeer. */
+	readonly pattern: string;
+	/** Stand-ins for groups of such addresses; see PrefixTable.setHost(). */
+	readonly prefixes: Set<Prefix>;
+}
+
+export type Matcher = PodMatcher | NodeMatcher | PortMatcher | BlockMatcher | DomainMatcher;
 
 /** What a matcher is made from. */
 export type MatcherSpec =
 	| Pick<PodMatcher, 'kind' | 'namespace' | 'namespaceSelector' | 'podSelector'>
 	| Pick<NodeMatcher, 'kind' | 'selector'>
 	| Pick<PortMatcher, 'kind' | 'name'>
+	| Pick<DomainMatcher, 'kind' | 'pattern'>
 	| { readonly kind: 'block'; readonly cidr: Cidr; readonly except: readonly Cidr[] };
 
 function keyOf(spec: MatcherSpec): string {
@@ -84,6 +95,8 @@ function keyOf(spec: MatcherSpec): string {
 			return `nodes ${formatSelector(spec.selector)}`;
 		case 'port':
 			return `port ${spec.name}`;
+		case 'domain':
+			return `domain ${spec.pattern}`;
 		case 'block':
 			return `block ${spec.cidr} but ${[...spec.except].sort().join(' ')}`;
 	}
@@ -101,6 +114,8 @@ function makeMatcher(spec: MatcherSpec, key: string): Matcher {
 			const bits = { bits: cidrBits(cidr), except: exceptCidrs.map(cidrBits) };
 			return { ...state, kind: 'block', cidr, exceptCidrs, ...bits, prefixes: new Set() };
 		}
+		case 'domain':
+			return { ...state, ...spec, prefixes: new Set() };
 		default:
 			return { ...state, ...spec };
 	}
@@ -113,6 +128,9 @@ export class MatcherTable {
 	readonly prefixes = new PrefixTable();
 	/** Prefixes added and removed since they were taken: addresses in them have to be looked at. */
 	readonly changedPrefixes = new Set<Prefix>();
+	/** Addresses of names that stand for something else now; emptied by whoever has looked. */
+	readonly changedHosts = new Set<Address>();
+	readonly #domains = new DomainNames();
 	/** Labels of a namespace as selectors see them. */
 	readonly #namespaceLabels: (namespace: string) => Labels;
 	readonly #onMembership: OnMembership;
@@ -160,7 +178,24 @@ export class MatcherTable {
 		if (matcher.kind === 'pods') this.#indexOf(matcher).delete(matcher.podSelector, matcher);
 		else if (matcher.kind === 'nodes') this.#nodes.delete(matcher);
 		else if (matcher.kind === 'port') this.#ports.delete(matcher.name);
-		else for (const prefix of this.prefixes.removeBlock(matcher)) this.changedPrefixes.add(prefix);
+		else if (matcher.kind === 'domain') this.#placeHosts(this.#domains.removeMatcher(matcher));
+		else this.#notePrefixes(this.prefixes.removeBlock(matcher));
+	}
+
+	/** Names of an address that have been learnt; none = it is forgotten. */
+	setNames(address: Address, names: ReadonlySet<string>): void {
+		if (this.#domains.set(address, names)) this.#placeHosts([address]);
+	}
+
+	#placeHosts(addresses: Iterable<Address>): void {
+		for (const address of addresses) {
+			if (this.prefixes.setHost(address, this.#domains.matchersOf(address))) this.changedHosts.add(address);
+		}
+	}
+
+	#notePrefixes(changed: readonly Prefix[]): void {
+		for (const prefix of changed) this.changedPrefixes.add(prefix);
+		if (changed.length > 0) this.prefixes.placeHosts();
 	}
 
 	addBase(base: Base): void {
@@ -219,7 +254,8 @@ export class MatcherTable {
 			if (!matcher.universal) this.#indexOf(matcher).add(matcher.podSelector, matcher);
 		} else if (matcher.kind === 'nodes') this.#nodes.add(matcher);
 		else if (matcher.kind === 'port') this.#ports.set(matcher.name, matcher);
-		else for (const prefix of this.prefixes.addBlock(matcher)) this.changedPrefixes.add(prefix);
+		else if (matcher.kind === 'domain') this.#placeHosts(this.#domains.addMatcher(matcher));
+		else this.#notePrefixes(this.prefixes.addBlock(matcher));
 	}
 
 	#indexOf(matcher: PodMatcher): SelectorIndex<PodMatcher> {
@@ -273,6 +309,7 @@ export class MatcherTable {
 	*#membersOf(matcher: Matcher): Iterable<Base> {
 		switch (matcher.kind) {
 			case 'block':
+			case 'domain':
 				return;
 			case 'nodes':
 				for (const base of this.#nodeBases) if (selects(matcher.selector, base.labels)) yield base;

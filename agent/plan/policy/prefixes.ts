@@ -5,7 +5,7 @@
 import type { Address, Cidr } from '../../model/address.ts';
 import { addressBytes, cidrParts, familyOf } from '../../model/address.ts';
 import type { Identity } from './identities.ts';
-import type { BlockMatcher } from './matchers.ts';
+import type { BlockMatcher, DomainMatcher } from './matchers.ts';
 
 /** An address or prefix as text of its family and bits ('4' + '0101…'): one contains another if it is its beginning. */
 export type Bits = string;
@@ -24,6 +24,11 @@ export function cidrBits(cidr: Cidr): Bits {
 	return addressBits(address).slice(0, prefixLength + 1);
 }
 
+/** The prefix that contains an address alone. */
+export function hostCidr(address: Address): Cidr {
+	return `${address}/${familyOf(address) === 4 ? 32 : 128}`;
+}
+
 /** Longer ones first, as the kernel's table of 128 bits counts. */
 export function compareCidrLengths(a: Cidr, b: Cidr): number {
 	const length = (cidr: Cidr): number => cidrParts(cidr).prefixLength + (familyOf(cidr) === 4 ? 96 : 0);
@@ -33,11 +38,17 @@ export function compareCidrLengths(a: Cidr, b: Cidr): number {
 export interface Prefix {
 	readonly cidr: Cidr;
 	readonly bits: Bits;
-	/** Blocks that all addresses whose longest prefix is this one are in. */
-	readonly matchers: Set<BlockMatcher>;
+	/** Blocks that all addresses whose longest prefix is this one are in, and domains that they belong to. */
+	readonly matchers: Set<BlockMatcher | DomainMatcher>;
 	/** Live identities with this prefix. */
 	readonly identities: Set<Identity>;
 	refs: number;
+}
+
+interface Host {
+	readonly address: Address;
+	readonly domains: ReadonlySet<DomainMatcher>;
+	readonly group: Prefix;
 }
 
 export class PrefixTable {
@@ -46,6 +57,10 @@ export class PrefixTable {
 	readonly #lengths = new Map<number, number>();
 	#order: readonly number[] = [];
 	readonly #blocks = new Set<BlockMatcher>();
+	readonly #hosts = new Map<Bits, Host>();
+	/** Stand-ins by their text. */
+	readonly #groups = new Map<string, Prefix>();
+	readonly #idle = new Set<Prefix>();
 
 	get size(): number {
 		return this.#prefixes.size;
@@ -59,8 +74,70 @@ export class PrefixTable {
 		return this.#prefixes.has(bits);
 	}
 
-	/** The longest prefix that contains the address or prefix. */
+	/** Addresses of names. */
+	*hosts(): Iterable<Address> {
+		for (const { address } of this.#hosts.values()) yield address;
+	}
+
+	hasHost(bits: Bits): boolean {
+		return this.#hosts.has(bits);
+	}
+
+	/**
+	 * An address that belongs to domains. Addresses in the same blocks and domains share a stand-in, which is found instead of their
+	 * longest prefix: so they have one identity, and another address of a name costs no rows.
+	 * @returns whether find() answers something else now
+	 */
+	setHost(address: Address, domains: ReadonlySet<DomainMatcher>): boolean {
+		const bits = addressBits(address);
+		const old = this.#hosts.get(bits);
+		if (old === undefined && domains.size === 0) return false;
+		if (domains.size === 0) this.#hosts.delete(bits);
+		else this.#hosts.set(bits, { address, domains, group: this.#join(this.#longest(bits), bits, domains) });
+		if (old !== undefined) this.#leave(old.group);
+		return this.#hosts.get(bits)?.group !== old?.group;
+	}
+
+	/** Prefixes came or went: looks at every host again. */
+	placeHosts(): void {
+		for (const { address, domains } of [...this.#hosts.values()]) this.setHost(address, domains);
+	}
+
+	#join(outer: Prefix | null, host: Bits, domains: ReadonlySet<DomainMatcher>): Prefix {
+		const names = [...domains].map(({ pattern }) => pattern).sort();
+		const text = `${names.join(' ')} in ${outer?.cidr ?? `::/${host[0]}`}`;
+		let group = this.#groups.get(text);
+		if (group === undefined) {
+			const bits = outer?.bits ?? host.slice(0, 1);
+			group = { cidr: text, bits, matchers: new Set(), identities: new Set(), refs: 0 };
+			for (const matcher of [...(outer?.matchers ?? []), ...domains]) link(group, matcher);
+			this.#groups.set(text, group);
+		}
+		group.refs++;
+		return group;
+	}
+
+	#leave(group: Prefix): void {
+		if (--group.refs === 0) this.#idle.add(group);
+	}
+
+	/** Forgets stand-ins that nobody has any more. They stay until their identities are gone, for a host that joins meanwhile. */
+	dropIdle(): void {
+		for (const group of this.#idle) {
+			if (group.refs === 0 && group.identities.size > 0) continue;
+			this.#idle.delete(group);
+			if (group.refs > 0) continue;
+			this.#groups.delete(group.cidr);
+			for (const matcher of group.matchers) matcher.prefixes.delete(group);
+		}
+	}
+
+	/** What stands for an address or prefix: that of its names, else the longest prefix that contains it. */
 	find(bits: Bits): Prefix | null {
+		return this.#hosts.get(bits)?.group ?? this.#longest(bits);
+	}
+
+	#longest(bits: Bits): Prefix | null {
 		for (const length of this.#order) {
 			if (length > bits.length) continue;
 			const found = this.#prefixes.get(bits.slice(0, length));
@@ -75,7 +152,9 @@ export class PrefixTable {
 		const added = [block.bits, ...block.except].map((bits, i) =>
 			this.#acquire(bits, (i === 0 ? block.cidr : block.exceptCidrs[i - 1]) ?? ''),
 		);
-		for (const prefix of this.#prefixes.values()) if (contains(block, prefix.bits)) link(prefix, block);
+		for (const prefixes of [this.#prefixes, this.#groups]) {
+			for (const prefix of prefixes.values()) if (contains(block, prefix.bits)) link(prefix, block);
+		}
 		return added.filter((prefix) => prefix !== undefined);
 	}
 
@@ -104,7 +183,7 @@ export class PrefixTable {
 		const prefix = this.#prefixes.get(bits);
 		if (prefix === undefined || --prefix.refs > 0) return undefined;
 		this.#prefixes.delete(bits);
-		for (const block of prefix.matchers) block.prefixes.delete(prefix);
+		for (const matcher of prefix.matchers) matcher.prefixes.delete(prefix);
 		this.#countLength(bits.length, -1);
 		return prefix;
 	}
@@ -117,9 +196,9 @@ export class PrefixTable {
 	}
 }
 
-function link(prefix: Prefix, block: BlockMatcher): void {
-	prefix.matchers.add(block);
-	block.prefixes.add(prefix);
+function link(prefix: Prefix, matcher: BlockMatcher | DomainMatcher): void {
+	prefix.matchers.add(matcher);
+	matcher.prefixes.add(prefix);
 }
 
 function contains(block: BlockMatcher, bits: Bits): boolean {

@@ -45,6 +45,8 @@ export interface Program {
 	readonly isolatedBy: readonly { readonly name: string; readonly audit: boolean }[];
 	/** Restricts nothing. */
 	readonly open: boolean;
+	/** Some rule names domains. */
+	readonly domains: boolean;
 	/** Has rules of cluster policies, which count for a pod that reaches itself. */
 	readonly clusterRules: boolean;
 	/** Rules by who they are about; those about everybody or every pod are not here. */
@@ -115,6 +117,7 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 		isolatedBy: isolating.map(({ kind, key, value }) => ({ name: `${kind} ${key}`, audit: value.audit })),
 		open: !isolated && rules.length === 0,
 		clusterRules: rules.some(({ tier }) => tier !== 'network'),
+		domains: rules.some(({ matchers }) => matchers?.some(({ kind }) => kind === 'domain')),
 		...audience(rules, taken),
 		portNames: portNames.sort(),
 		taken,
@@ -171,7 +174,6 @@ function networkPeer(peer: NetworkPolicyPeer, namespace: string): MatcherSpec {
 	return { kind: 'pods', namespace: own, namespaceSelector: namespaceSelector ?? [], podSelector };
 }
 
-/** Names of domains match nothing here: their addresses are learnt elsewhere. */
 function clusterPeer(peer: ClusterPeer): readonly MatcherSpec[] {
 	switch (peer.kind) {
 		case 'pods':
@@ -181,7 +183,7 @@ function clusterPeer(peer: ClusterPeer): readonly MatcherSpec[] {
 		case 'nodes':
 			return [peer];
 		case 'domains':
-			return [];
+			return peer.names.map((pattern) => ({ kind: 'domain', pattern }));
 	}
 }
 

@@ -294,7 +294,7 @@ export class StepBuilder {
 	#changedPods(bump: Set<string>): PodChange[] {
 		const changes: PodChange[] = [];
 		for (const pod of this.#dropped) {
-			if (this.#told.delete(pod)) changes.push({ pod, set: null, identities: new Map() });
+			if (this.#told.delete(pod)) changes.push({ pod, set: null, identities: new Map(), domains: false });
 		}
 		for (const pod of this.#pods) {
 			const set = this.#parts.setOfPod(pod)?.number ?? 0;
@@ -303,11 +303,12 @@ export class StepBuilder {
 				const identity = this.#parts.book.entries.get(address)?.identity;
 				if (identity) identities.set(address, identity.number);
 			}
-			const text = `${set} ${[...identities].join(' ')}`;
+			const domains = this.#parts.setOfPod(pod)?.programs.egress.domains ?? false;
+			const text = `${set} ${domains} ${[...identities].join(' ')}`;
 			if (this.#told.get(pod) === text) continue;
 			if (this.#told.get(pod)?.split(' ')[0] !== String(set)) bump.add(pod);
 			this.#told.set(pod, text);
-			changes.push({ pod, set, identities });
+			changes.push({ pod, set, identities, domains });
 		}
 		return changes;
 	}
@@ -351,7 +352,8 @@ function differs(set: PolicySet, a: Identity | null, b: Identity | null, directi
 function collect(program: Program, out: Set<Identity>): void {
 	for (const matcher of program.byMatcher.keys()) {
 		for (const base of matcher.members) addAll(out, base.identities);
-		if (matcher.kind === 'block') for (const prefix of matcher.prefixes) addAll(out, prefix.identities);
+		if (matcher.kind !== 'block' && matcher.kind !== 'domain') continue;
+		for (const prefix of matcher.prefixes) addAll(out, prefix.identities);
 	}
 }
 

@@ -61,6 +61,8 @@ export interface PodChange {
 	readonly set: number | null;
 	/** By address. */
 	readonly identities: ReadonlyMap<Address, number>;
+	/** What it may send to depends on names: answers of name servers have to be seen before it gets them. */
+	readonly domains: boolean;
 }
 
 /**
