@@ -25,6 +25,9 @@ import { applyOp, emptyWorld, judged, Maker, seededRandom } from '../lib/policy-
 import { FakePolicyKernel } from '../lib/policy-kernel.ts';
 import type { PolicyFlow, PolicyWorld } from '../lib/policy-simulator.ts';
 import { simulateFlow } from '../lib/policy-simulator.ts';
+import { truthTable, usualWorld } from '../lib/policy-world.ts';
+import { clusterPolicyCases } from '../policy-cases/cluster-network-policy.ts';
+import { furtherCases, networkPolicyCases } from '../policy-cases/network-policy.ts';
 
 const QUESTIONS = 16;
 const POLICY_MAPS = { policy: 'fl_policy_1', policyset: 'fl_policyset_1', ranges: 'fl_ranges_1' } as const;
@@ -130,28 +133,37 @@ describe('policy_verdict', () => {
 			const maker = new Maker(seededRandom(seed));
 			const world = emptyWorld();
 			for (let n = 0; n < 20; n++) applyOp(world, maker.op());
-			const kernel = new HalfRealKernel(object);
-			for (const [key] of kernel.mapEntries('policy')) kernel.mapDelete('policy', key);
-			new Uint8Array(kernel.shared('policyset').buffer).fill(0);
-			const compiler = new PolicyCompiler({ nodeName: 'node-1' });
-			const reconciler = new PolicyReconciler({ kernel, compiler, refs: kernel });
-			let before: PolicyWorld | undefined;
+			const followed = new FollowedWorld();
 			for (let n = 0; n < 10; n++) {
-				const { namespaces, pods, nodes, networkPolicies, clusterNetworkPolicies } = world;
-				const now = { namespaces, pods, nodes, networkPolicies, clusterNetworkPolicies };
-				const gone = before === undefined ? now : withDeletions(before, now);
-				const cidrs = before === undefined ? { peerCidrs: peerCidrs(world.clusterCidrs) } : {};
-				expect(reconciler.update({ ...gone, ...cidrs }).problems).toEqual([]);
-				kernel.followPods(world, compiler);
-				kernel.followNodes(world, compiler);
-				if (n % 3 === 0) reconciler.reclaim();
-				before = snapshot(world);
-				asked += compareSome(kernel, world, maker, seed, compiler);
+				followed.follow(world);
+				if (n % 3 === 0) followed.reconciler.reclaim();
+				asked += compareSome(followed.kernel, world, maker, seed, followed.compiler);
 				applyOp(world, maker.op());
 			}
 		}
 		expect(asked).toBeGreaterThan(2000);
 	});
+
+	it.each([...networkPolicyCases, ...furtherCases, ...clusterPolicyCases].map((each) => [each.title, each] as const))(
+		'says what the table says: %s',
+		(_title, { steps }) => {
+			const world = usualWorld();
+			const followed = new FollowedWorld();
+			for (const [n, { change, truth, flows = [] }] of steps.entries()) {
+				change?.(world);
+				followed.follow(world);
+				const extra = flows.map(({ flow, allowed }) => ({ label: JSON.stringify(flow), flow, allowed }));
+				// What a pod sends to its own address does not leave it.
+				const leaves = ({ flow }: { flow: PolicyFlow }) => flow.from !== flow.to || flow.viaService === true;
+				const probes = [...truthTable(world, truth), ...extra].filter(leaves);
+				const allowed = followed.allowed(probes.map(({ flow }) => flow));
+				const wrong = probes
+					.filter((probe, i) => allowed[i] !== probe.allowed)
+					.map(({ label }) => `step ${n}: ${label}`);
+				expect(wrong.slice(0, 5)).toEqual([]);
+			}
+		},
+	);
 
 	it('denies when a set has no row, is closed, or a row is another key’s', () => {
 		const key = new Uint8Array(new Uint32Array([77]).buffer);
@@ -202,6 +214,38 @@ describe('policy_verdict', () => {
 		expect(wrong).toEqual([]);
 	});
 });
+
+/** The rows of a world that changes, written by the reconciler into emptied maps. */
+class FollowedWorld {
+	readonly kernel = new HalfRealKernel(object);
+	readonly compiler = new PolicyCompiler({ nodeName: 'node-1' });
+	readonly reconciler = new PolicyReconciler({ kernel: this.kernel, compiler: this.compiler, refs: this.kernel });
+	#before: PolicyWorld | undefined;
+
+	constructor() {
+		for (const [key] of this.kernel.mapEntries('policy')) this.kernel.mapDelete('policy', key);
+		new Uint8Array(this.kernel.shared('policyset').buffer).fill(0);
+	}
+
+	follow(world: PolicyWorld): void {
+		const { namespaces, pods, nodes, networkPolicies, clusterNetworkPolicies } = world;
+		const now = { namespaces, pods, nodes, networkPolicies, clusterNetworkPolicies };
+		const changed = this.#before === undefined ? now : withDeletions(this.#before, now);
+		const cidrs = this.#before === undefined ? { peerCidrs: peerCidrs(world.clusterCidrs) } : {};
+		expect(this.reconciler.update({ ...changed, ...cidrs }).problems).toEqual([]);
+		this.kernel.followPods(world, this.compiler);
+		this.kernel.followNodes(world, this.compiler);
+		this.#before = snapshot(world);
+	}
+
+	/** What the program says of flows, both directions together. */
+	allowed(flows: readonly PolicyFlow[]): boolean[] {
+		const questions = flows.flatMap((flow) => questionsOf(this.kernel, ['egress', 'ingress'], flow));
+		const verdicts: number[] = [];
+		for (let at = 0; at < questions.length; at += QUESTIONS) verdicts.push(...ask(questions.slice(at, at + QUESTIONS)));
+		return flows.map((_, i) => allows(verdicts[2 * i] ?? 0) && allows(verdicts[2 * i + 1] ?? 0));
+	}
+}
 
 function snapshot(world: PolicyWorld): PolicyWorld {
 	return {
