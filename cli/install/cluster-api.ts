@@ -130,8 +130,7 @@ export class ClusterApi {
 				cause,
 			});
 		}
-		const code = (cause as { code?: unknown }).code;
-		const text = typeof code === 'string' ? `${code}: ${messageOf(cause)}` : messageOf(cause);
+		const text = rootMessage(cause);
 		return new CliError(EXIT.UNREACHABLE, `${what}: cannot ask ${this.server}: ${text}`, { cause });
 	}
 }
@@ -140,6 +139,15 @@ export class ClusterApi {
 export function nameOf({ kind, metadata }: KubernetesObject): string {
 	const { namespace, name } = metadata ?? {};
 	return `${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`;
+}
+
+/** fetch() says only that it failed; what it stumbled over says why. */
+function rootMessage(error: unknown): string {
+	if (error instanceof AggregateError && error.errors.length > 0) return rootMessage(error.errors[0]);
+	if (error instanceof Error && error.cause !== undefined) return rootMessage(error.cause);
+	const code = (error as { code?: unknown } | undefined)?.code;
+	const text = messageOf(error);
+	return typeof code !== 'string' || text.includes(code) ? text : `${code}: ${text}`;
 }
 
 function messageOf(error: unknown): string {

@@ -70,6 +70,17 @@ export const KINDS: readonly KindInfo[] = [
 		status: true,
 	}),
 	kind('coordination.k8s.io', 'v1', 'Lease', 'leases'),
+	kind('', 'v1', 'ServiceAccount', 'serviceaccounts', { shortNames: ['sa'] }),
+	kind('apps', 'v1', 'DaemonSet', 'daemonsets', { shortNames: ['ds'], status: true }),
+	kind('rbac.authorization.k8s.io', 'v1', 'ClusterRole', 'clusterroles', { namespaced: false }),
+	kind('rbac.authorization.k8s.io', 'v1', 'ClusterRoleBinding', 'clusterrolebindings', { namespaced: false }),
+	kind('apiextensions.k8s.io', 'v1', 'CustomResourceDefinition', 'customresourcedefinitions', {
+		shortNames: ['crd'],
+		namespaced: false,
+		status: true,
+	}),
+	kind('monitoring.coreos.com', 'v1', 'PodMonitor', 'podmonitors'),
+	kind('monitoring.coreos.com', 'v1', 'PrometheusRule', 'prometheusrules'),
 ];
 
 export function apiVersionOf({ group, version }: Pick<KindInfo, 'group' | 'version'>): string {
