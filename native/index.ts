@@ -8,6 +8,7 @@
 export type { LinkInfo, MapInfo, SweepResult, TestRunResult, Where } from './facade/addon.ts';
 export { NativeError } from './facade/error.ts';
 export type { KernelFeatures } from './facade/features.ts';
+export { cgroupPrograms, tcxPrograms, xdpPrograms } from './facade/hooks.ts';
 export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facade/link.ts';
 export { BPF_ANY, BPF_EXIST, BPF_NOEXIST, BpfMap, type MapSpec } from './facade/map.ts';
 export { type NetlinkJob, type NetlinkTurn, netlinkRequest, netnsInode, openSocketInNetns } from './facade/netns.ts';

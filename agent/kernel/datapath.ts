@@ -21,16 +21,29 @@ import {
 } from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
+import {
+	type Attachment,
+	type EndpointAttachment,
+	type EndpointHook,
+	endpointAttachments,
+	isEndpoint,
+	isXdpLink,
+	XDP_SUFFIX,
+} from './attachments.ts';
 import { BpfKernel } from './bpf-kernel.ts';
+
 import type { CarryReport } from './carry-over.ts';
 import type { GracePeriods } from './grace-periods.ts';
+import type { WantedHook } from './hook-state.ts';
 import { kernelHz } from './kernel-hz.ts';
-import { type LinkChange, Links, type LinkTarget, type TcTarget, type XdpTarget } from './links.ts';
+import { type LinkChange, Links, type LinkTarget, type XdpTarget } from './links.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
 import { Programs } from './programs.ts';
+
+export { type EndpointAttachment, isXdpLink } from './attachments.ts';
 
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
@@ -56,13 +69,6 @@ export interface DatapathOptions {
 	readonly tc?: 'auto' | 'clsact';
 	/** Makes attachEndpoint() fast; closed by close(). Left out = the kernel takes its time. */
 	readonly gracePeriods?: GracePeriods;
-}
-
-/** A pod's host side veth. */
-export interface EndpointAttachment {
-	readonly ifindex: number;
-	/** Unique and stable for the attachment: letters, digits, `_` and `-`. */
-	readonly pinName: string;
 }
 
 /** Everything programs run at. */
@@ -97,15 +103,6 @@ export interface MapMemory {
 	readonly map: MapName;
 	readonly maxEntries: number;
 	readonly bytes: number;
-}
-
-interface Attachment {
-	readonly program: string;
-	readonly target: LinkTarget;
-}
-
-interface EndpointHook extends Attachment {
-	readonly target: TcTarget;
 }
 
 /** Pin name → attachment. */
@@ -217,6 +214,23 @@ export class Datapath {
 	/** A map, for readers of counters and the ring buffer; closed by close(). */
 	map(name: MapName): BpfMap {
 		return this.#maps.get(name);
+	}
+
+	/** What is to be attached, each by the program that is loaded now. */
+	hooks(): WantedHook[] {
+		const idOf = (program: string): number => this.#programs.find(program)?.id ?? 0;
+		return [...this.#attached].map(([name, { program, target }]) => ({ name, target, programId: idOf(program) }));
+	}
+
+	/**
+	 * Attaches again what somebody has detached.
+	 * @returns false when it is not to be attached any more
+	 * @throws FairleadError ATTACH_FAILED
+	 */
+	repair(name: string): boolean {
+		const attachment = this.#attached.get(name);
+		if (attachment !== undefined) this.#attach(name, attachment);
+		return attachment !== undefined;
 	}
 
 	/** Names of the attachments that are pinned. */
@@ -404,24 +418,4 @@ export class Datapath {
 	}
 }
 
-const ENDPOINT_PREFIX = 'pod_';
-
-function isEndpoint(name: string): boolean {
-	return name.startsWith(ENDPOINT_PREFIX);
-}
-
-const XDP_SUFFIX = '_xdp';
-
-/** Whether a name in a report is that of an XDP attachment. */
-export function isXdpLink(name: string): boolean {
-	return name.startsWith('uplink_') && name.endsWith(XDP_SUFFIX);
-}
-
 type SwapReport = Pick<ActivationReport, 'attached' | 'replaced' | 'failed'>;
-
-function endpointAttachments({ ifindex, pinName }: EndpointAttachment): Map<string, EndpointHook> {
-	return new Map([
-		[`${ENDPOINT_PREFIX}${pinName}_out`, { program: 'to_pod', target: { kind: 'tc', ifindex, where: 'egress' } }],
-		[`${ENDPOINT_PREFIX}${pinName}_in`, { program: 'from_pod', target: { kind: 'tc', ifindex, where: 'ingress' } }],
-	]);
-}

@@ -38,7 +38,7 @@ export type LinkTarget =
 export type LinkChange = 'attached' | 'replaced';
 
 /** Same slot for every filter of ours: the next agent replaces it. */
-const SLOT = { priority: 1, handle: 0xf1 } as const;
+export const CLSACT_SLOT = { priority: 1, handle: 0xf1 } as const;
 const MARKER = /^(.+)__clsact_(\d+)_(ingress|egress)$/;
 /** A pin on bpffs must have no dots; 255 is the limit of a file name. */
 const PIN_NAME = /^[A-Za-z0-9_-]{1,200}$/;
@@ -161,9 +161,9 @@ export class Links {
 	}
 
 	#attachClsact(pin: string, program: BpfProgram, target: TcTarget): LinkChange {
-		const known = clsact.programId(target.ifindex, target.where, SLOT) !== undefined;
+		const known = clsact.programId(target.ifindex, target.where, CLSACT_SLOT) !== undefined;
 		mkdirSync(join(this.#directory, pin), { recursive: true, mode: 0o700 });
-		clsact.attach(program, target.ifindex, target.where, SLOT);
+		clsact.attach(program, target.ifindex, target.where, CLSACT_SLOT);
 		return known ? 'replaced' : 'attached';
 	}
 
@@ -175,7 +175,7 @@ export class Links {
 			return;
 		}
 		try {
-			clsact.detach(Number(marker[2]), marker[3] as Where, SLOT);
+			clsact.detach(Number(marker[2]), marker[3] as Where, CLSACT_SLOT);
 		} catch (error) {
 			// The device, its qdisc or the filter is gone: that is what was wanted.
 			if (!['ENODEV', 'ENOENT', 'EINVAL'].includes(errorCode(error) ?? '')) throw error;

@@ -171,6 +171,9 @@ export interface Addon {
 	mapIds(): number[];
 	programIds(): number[];
 	linkIds(): number[];
+	tcxPrograms(ifindex: number, where: Where): number[];
+	cgroupPrograms(cgroupPath: string, type: string): number[];
+	xdpPrograms(ifindex: number): number[];
 	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
 	possibleCpus(): number;
 	netnsCookie(): bigint;

@@ -6,6 +6,7 @@
 #include "args.h"
 #include "clsact.h"
 #include "ct_gc.h"
+#include "hooks.h"
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
@@ -52,6 +53,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	ExportProgram(exports);
 	ExportLink(exports);
 	ExportClsact(exports);
+	ExportHooks(exports);
 	ExportRingBuffer(exports);
 	ExportNetns(exports);
 	ExportSystem(exports);

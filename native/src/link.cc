@@ -101,21 +101,12 @@ Napi::Value AttachXdp(const Napi::CallbackInfo &info)
 	return WrapLink(info.Env(), std::move(fd));
 }
 
-bpf_attach_type CgroupType(const std::string &name)
-{
-	for (const auto &[known, type] : kCgroupTypes) {
-		if (known == name)
-			return type;
-	}
-	throw ArgError("type: unknown cgroup attach type '" + name + "'");
-}
-
 Napi::Value AttachCgroup(const Napi::CallbackInfo &info)
 {
 	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
 	std::string path = StringArg(info, 1, "cgroupPath");
 	std::string type = StringArg(info, 2, "type");
-	bpf_attach_type attach_type = CgroupType(type);
+	bpf_attach_type attach_type = CgroupTypeArg(info, 2);
 	UniqueFd cgroup =
 		OwnFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", "cannot open cgroup " + path);
 	UniqueFd fd = OwnFd(bpf_link_create(program.fd(), cgroup.get(), attach_type, nullptr), "BPF_LINK_CREATE",
@@ -194,6 +185,16 @@ int LinkHandle::fd() const
 	if (!fd_)
 		throw SysError(EBADF, "close", "link: is closed");
 	return fd_.get();
+}
+
+bpf_attach_type CgroupTypeArg(const Napi::CallbackInfo &info, size_t index)
+{
+	std::string name = StringArg(info, index, "type");
+	for (const auto &[known, type] : kCgroupTypes) {
+		if (known == name)
+			return type;
+	}
+	throw ArgError("type: unknown cgroup attach type '" + name + "'");
 }
 
 bool IngressArg(const Napi::CallbackInfo &info, size_t index)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <linux/bpf.h>
+
 #include <memory>
 
 #include "args.h"
@@ -22,6 +24,9 @@ public:
 private:
 	UniqueFd fd_;
 };
+
+/// Reads the name of a cgroup hook, such as 'connect4'.
+bpf_attach_type CgroupTypeArg(const Napi::CallbackInfo &info, size_t index);
 
 /// Reads 'ingress' | 'egress'.
 bool IngressArg(const Napi::CallbackInfo &info, size_t index);

@@ -1,0 +1,40 @@
+/**
+ * Names of attachments, and what belongs to a pod's interface. Pure.
+ */
+import type { LinkTarget, TcTarget } from './links.ts';
+
+/** A pod's host side veth. */
+export interface EndpointAttachment {
+	readonly ifindex: number;
+	/** Unique and stable for the attachment: letters, digits, `_` and `-`. */
+	readonly pinName: string;
+}
+
+export interface Attachment {
+	readonly program: string;
+	readonly target: LinkTarget;
+}
+
+export interface EndpointHook extends Attachment {
+	readonly target: TcTarget;
+}
+
+const ENDPOINT_PREFIX = 'pod_';
+
+export function isEndpoint(name: string): boolean {
+	return name.startsWith(ENDPOINT_PREFIX);
+}
+
+export const XDP_SUFFIX = '_xdp';
+
+/** Whether a name in a report is that of an XDP attachment. */
+export function isXdpLink(name: string): boolean {
+	return name.startsWith('uplink_') && name.endsWith(XDP_SUFFIX);
+}
+
+export function endpointAttachments({ ifindex, pinName }: EndpointAttachment): Map<string, EndpointHook> {
+	return new Map([
+		[`${ENDPOINT_PREFIX}${pinName}_out`, { program: 'to_pod', target: { kind: 'tc', ifindex, where: 'egress' } }],
+		[`${ENDPOINT_PREFIX}${pinName}_in`, { program: 'from_pod', target: { kind: 'tc', ifindex, where: 'ingress' } }],
+	]);
+}
