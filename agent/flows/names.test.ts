@@ -117,6 +117,24 @@ describe('NameTable', () => {
 		expect(table.owner(addressBytes('10.1.0.5'), 0)?.name).toBe('c');
 	});
 
+	it('follows single pods, also when two have the same address for a while', () => {
+		const table = tableOf();
+		const name = () => ownerText(table, '10.1.0.5');
+		const [a, b] = [podOf('a', '10.1.0.5'), podOf('b', '10.1.0.5')];
+		const steps: [ReturnType<typeof podOf>[], string][] = [
+			[[a], 'pod shop a'],
+			[[a, b], 'pod shop b'],
+			[[{ ...a }, b], 'pod shop a'],
+			[[{ ...a, finished: true }, b], 'pod shop b'],
+			[[b], 'pod shop b'],
+			[[], 'unknown'],
+		];
+		for (const [pods, expected] of steps) {
+			table.updatePods(viewOf(pods), ['shop/a', 'shop/b']);
+			expect(name()).toBe(expected);
+		}
+	});
+
 	it('knows nobody before the first update', () => {
 		expect(ownerText(new NameTable(), '10.1.0.5')).toBe('world');
 	});

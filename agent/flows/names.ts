@@ -6,6 +6,7 @@ import { L4Proto } from '../../native/abi/generated.ts';
 import type { Address, Cidr } from '../model/address.ts';
 import { addressBytes, cidrContains } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
+import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
 import type { PeerName } from './flow.ts';
 
@@ -38,12 +39,26 @@ export interface NodeIdentity {
 export class NameTable implements AddressResolver {
 	/** By the 16 bytes of the address as latin1 text: cheaper to make from a record than canonical text. */
 	#owners = new Map<string, PeerName>();
+	/** As #owners, of pods: there can be very many, and one of them changes at a time. */
+	readonly #podOwners = new Map<string, Pod>();
+	/** Who had it before, while two pods have an address: one of them ends, and its end is told late. */
+	readonly #disputed = new Map<string, Pod>();
+	/** The pods that are in #podOwners, by their key in the view. */
+	readonly #pods = new Map<string, Pod>();
+	/** Made when somebody asks. */
+	readonly #podNames = new WeakMap<Pod, PeerName>();
 	/** By address bytes, protocol and port. */
 	#frontends = new Map<string, PeerName>();
 	#clusterCidrs: readonly Cidr[] = [];
 
 	/** Replaces everything by what the view says now. Objects that did not change keep their shared value. */
 	update(view: ClusterView, node: NodeIdentity): void {
+		this.updateServicesAndNodes(view, node);
+		this.updatePods(view, [...this.#pods.keys(), ...view.pods.keys()]);
+	}
+
+	/** As update(), but leaves pods as they are. */
+	updateServicesAndNodes(view: ClusterView, node: NodeIdentity): void {
 		const before = new Map([...this.#owners.values()].map((peer) => [identityOf(peer), peer]));
 		const shared = (peer: PeerName): PeerName => {
 			const old = before.get(identityOf(peer));
@@ -54,15 +69,61 @@ export class NameTable implements AddressResolver {
 		this.#clusterCidrs = node.clusterCidrs;
 	}
 
+	/** These pods ('namespace/name') may have changed. */
+	updatePods(view: ClusterView, keys: Iterable<string>): void {
+		for (const key of keys) {
+			const [before, now] = [this.#pods.get(key), view.pods.get(key)];
+			if (before === now) continue;
+			if (before !== undefined) this.#removePod(key, before);
+			if (now !== undefined && !now.hostNetwork && !now.finished) this.#addPod(key, now, before);
+		}
+	}
+
+	#removePod(key: string, pod: Pod): void {
+		this.#pods.delete(key);
+		for (const address of pod.addresses) {
+			const owner = addressKey(addressBytes(address), 0);
+			const other = this.#disputed.get(owner);
+			if (other === pod || this.#podOwners.get(owner) === pod) this.#disputed.delete(owner);
+			if (this.#podOwners.get(owner) !== pod) continue;
+			if (other === undefined || other === pod) this.#podOwners.delete(owner);
+			else this.#podOwners.set(owner, other);
+		}
+	}
+
+	#addPod(key: string, pod: Pod, before: Pod | undefined): void {
+		this.#pods.set(key, pod);
+		for (const address of pod.addresses) {
+			const owner = addressKey(addressBytes(address), 0);
+			const other = this.#podOwners.get(owner);
+			if (other !== undefined) this.#disputed.set(owner, other);
+			this.#podOwners.set(owner, pod);
+		}
+		const name = before?.labels === pod.labels ? this.#podNames.get(before) : undefined;
+		if (name !== undefined) this.#podNames.set(pod, name);
+	}
+
+	#nameOf(pod: Pod): PeerName {
+		let name = this.#podNames.get(pod);
+		if (name === undefined) {
+			name = { kind: 'pod', namespace: pod.namespace, name: pod.name, labels: pod.labels };
+			this.#podNames.set(pod, name);
+		}
+		return name;
+	}
+
 	owner(bytes: Uint8Array, offset: number): PeerName | undefined {
-		return this.#owners.get(addressKey(bytes, offset));
+		const key = addressKey(bytes, offset);
+		const pod = this.#podOwners.get(key);
+		// a pod's address is never taken for that of a service or node
+		return pod === undefined ? this.#owners.get(key) : this.#nameOf(pod);
 	}
 
 	service(bytes: Uint8Array, offset: number, protocol: number, port: number): PeerName | undefined {
 		const key = addressKey(bytes, offset);
 		const exact = this.#frontends.get(`${key}/${protocol}/${port}`);
 		if (exact !== undefined) return exact;
-		const owner = this.#owners.get(key);
+		const owner = this.#podOwners.has(key) ? undefined : this.#owners.get(key);
 		return owner?.kind === 'service' ? owner : undefined;
 	}
 
@@ -79,7 +140,7 @@ function identityOf(peer: PeerName): string {
 	return `${peer.kind}/${peer.namespace}/${peer.name}`;
 }
 
-/** Later kinds win: a pod's address is never taken for that of a service or node. */
+/** Of all but pods; later kinds win. */
 function ownersOf(view: ClusterView, node: NodeIdentity, shared: (peer: PeerName) => PeerName): Map<string, PeerName> {
 	const owners = new Map<string, PeerName>();
 	const add = (addresses: readonly Address[], peer: PeerName): void => {
@@ -93,10 +154,6 @@ function ownersOf(view: ClusterView, node: NodeIdentity, shared: (peer: PeerName
 	}
 	const own = view.nodes.get(node.nodeName);
 	add(node.localAddresses, shared(nodePeer(node.nodeName, true, own?.labels ?? NO_LABELS)));
-	for (const pod of view.pods.values()) {
-		if (pod.hostNetwork || pod.finished) continue;
-		add(pod.addresses, shared({ kind: 'pod', namespace: pod.namespace, name: pod.name, labels: pod.labels }));
-	}
 	return owners;
 }
 

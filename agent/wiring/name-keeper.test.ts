@@ -16,10 +16,13 @@ const change = (over: Partial<Record<keyof ClusterChange, Set<string>>>): Cluste
 
 function setUp() {
 	const store = clusterOf([service('a')], [slice('a', ['10.1.0.1'])]);
-	const log = { updates: 0, clock: 0, waiting: [] as { task: () => void; ms: number }[] };
+	const log = { updates: 0, clock: 0, pods: [] as string[], waiting: [] as { task: () => void; ms: number }[] };
 	const keeper = new NameKeeper({
 		names: {
-			update: () => {
+			updatePods: (_view, keys) => {
+				log.pods.push(...keys);
+			},
+			updateServicesAndNodes: () => {
 				log.updates++;
 				log.clock += 10;
 			},
@@ -52,6 +55,13 @@ describe('NameKeeper', () => {
 		expect(log.updates).toBe(1);
 	});
 
+	it('names pods that changed at once and leaves the rest as it is', () => {
+		const { log, keeper } = setUp();
+		keeper.onChange(change({ pods: new Set(['p1']) }));
+		keeper.onChange(change({ pods: new Set(['p2']) }));
+		expect(log).toMatchObject({ updates: 1, pods: ['p1', 'p2'] });
+	});
+
 	it('sees services come and go', () => {
 		const { store, log, keeper } = setUp();
 		store.set('Service', 'default/b', service('b'));
@@ -64,7 +74,7 @@ describe('NameKeeper', () => {
 
 	it('gathers changes that follow each other, for twenty times what an update takes', () => {
 		const { log, keeper } = setUp();
-		for (let i = 0; i < 5; i++) keeper.onChange(change({ pods: new Set([`p${i}`]) }));
+		for (let i = 0; i < 5; i++) keeper.onChange(change({ nodes: new Set([`n${i}`]) }));
 		expect(log.updates).toBe(2);
 		expect(log.waiting.map(({ ms }) => ms)).toEqual([200]);
 		log.waiting[0]?.task();

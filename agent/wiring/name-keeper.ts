@@ -1,6 +1,6 @@
 /**
- * Keeps the names of addresses following the cluster. A new table is made from everything, so it is made only when an object
- * that names something has changed, at once while that is rare, and never more than a twentieth of the time.
+ * Keeps the names of addresses following the cluster. Pods are followed one by one. For services and nodes a new table is made from
+ * all of them, so it is made only when one has changed, at once while that is rare, and never more than a twentieth of the time.
  */
 import type { Config } from '../config/schema.ts';
 import type { NameTable, NodeIdentity } from '../flows/names.ts';
@@ -10,7 +10,7 @@ import type { Service } from '../model/service.ts';
 import { allServiceCidrs } from '../model/service-cidr.ts';
 
 export interface NameKeeperOptions {
-	readonly names: Pick<NameTable, 'update'>;
+	readonly names: Pick<NameTable, 'updatePods' | 'updateServicesAndNodes'>;
 	readonly view: ClusterView;
 	/** Asked at every update. */
 	readonly identity: () => NodeIdentity;
@@ -38,23 +38,26 @@ export class NameKeeper {
 	constructor(options: NameKeeperOptions) {
 		const later = (task: () => void, ms: number) => setTimeout(task, ms);
 		this.#options = { now: () => performance.now(), later, ...options };
+		const { names, view } = options;
+		names.updatePods(view, view.pods.keys());
 		this.update();
 	}
 
-	/** Names everything anew; the constructor does it for a first time. */
+	/** Names services and nodes anew; the constructor does it for a first time. */
 	update(): void {
 		const { names, view, identity, now } = this.#options;
 		clearTimeout(this.#timer);
 		this.#timer = undefined;
 		this.#services = new Map(view.services);
 		const start = now();
-		names.update(view, identity());
+		names.updateServicesAndNodes(view, identity());
 		const end = now();
 		this.#notBefore = end + (end - start) * PAUSE_FACTOR;
 	}
 
 	onChange({ services, pods, nodes, serviceCidrs }: ClusterChange): void {
-		if (pods.size + nodes.size + serviceCidrs.size === 0 && !this.#anyChanged(services)) return;
+		if (pods.size > 0) this.#options.names.updatePods(this.#options.view, pods);
+		if (nodes.size + serviceCidrs.size === 0 && !this.#anyChanged(services)) return;
 		if (this.#timer !== undefined) return;
 		const wait = this.#notBefore - this.#options.now();
 		if (wait <= 0) this.update();
