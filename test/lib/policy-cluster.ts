@@ -152,6 +152,7 @@ export class PolicyCluster {
 		const own = new Map([
 			['10.244.2.0/24', second.podCidr4],
 			['fd00:244:0:2::/64', second.podCidr6],
+			['fd00:244::/48', 'fd00:244::/32'],
 		]);
 		for (const { pod, named } of this.#members.values()) {
 			for (const [i, family] of this.#cluster.families.entries()) {
