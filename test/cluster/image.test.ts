@@ -55,9 +55,13 @@ describe('the image', () => {
 	});
 	afterAll(() => containerd?.close());
 
-	function startAgent(made: Cluster, id: string): Promise<number> {
+	async function startAgent(made: Cluster, id: string): Promise<number> {
 		const node = made.node(1);
-		const { image, options } = agentContainerOf(made, node, { version, directory: join(node.root, 'volumes') });
+		const { image, options, before } = agentContainerOf(made, node, { version, directory: join(node.root, 'volumes') });
+		// everything is mounted here already
+		for (const [n, each] of before.entries()) {
+			expect(await containerd.runToEnd(image, { id: `${id}-${n}`, ...each })).toBe('');
+		}
 		return containerd.run(image, { id, ...options });
 	}
 

@@ -14,6 +14,8 @@ export interface ContainerMount {
 	readonly readOnly?: boolean;
 	/** Mounts made later outside are seen inside. */
 	readonly follows?: boolean;
+	/** Mounts made inside are seen outside. */
+	readonly shared?: boolean;
 }
 
 export interface ContainerOptions {
@@ -106,6 +108,19 @@ export class Containerd {
 		return (await this.#task(o.id)).pid;
 	}
 
+	/** Runs a privileged container to its end, as init containers are run; fails unless it ends with 0. */
+	async runToEnd(
+		image: string,
+		o: Pick<ContainerOptions, 'id' | 'command' | 'mounts' | 'readOnlyRoot'>,
+	): Promise<string> {
+		const args = [
+			...['run', '--rm', '--privileged', '--snapshotter', this.#snapshotter],
+			...o.mounts.flatMap((mount) => ['--mount', mountOption(mount)]),
+			...(o.readOnlyRoot ? ['--read-only'] : []),
+		];
+		return (await this.ctr([...args, image, o.id, ...o.command], { timeoutMs: 120_000 })).stdout;
+	}
+
 	async #task(id: string): Promise<{ pid: number; status: string }> {
 		const { stdout } = await this.ctr(['task', 'list']);
 		const [, pid, status] = new RegExp(`^${id}\\s+(\\d+)\\s+(\\w+)`, 'm').exec(stdout) ?? [];
@@ -151,8 +166,9 @@ export class Containerd {
 	}
 }
 
-function mountOption({ source, destination, readOnly, follows }: ContainerMount): string {
-	const options = ['rbind', readOnly ? 'ro' : 'rw', follows ? 'rslave' : 'rprivate'];
+function mountOption({ source, destination, readOnly, follows, shared }: ContainerMount): string {
+	const propagation = shared ? 'rshared' : follows ? 'rslave' : 'rprivate';
+	const options = ['rbind', readOnly ? 'ro' : 'rw', propagation];
 	return `type=bind,src=${source},dst=${destination},options=${options.join(':')}`;
 }
 

@@ -55,6 +55,7 @@ function mountsOf(pod: V1PodSpec, container: V1Container, written: Record<string
 			destination: mount.mountPath,
 			readOnly: mount.readOnly ?? false,
 			follows: mount.mountPropagation === 'HostToContainer',
+			shared: mount.mountPropagation === 'Bidirectional',
 		};
 	});
 }
@@ -80,7 +81,10 @@ function grantable(capabilities: readonly string[]): string[] {
 	return capabilities.filter((name) => name !== 'SYS_RESOURCE' || has);
 }
 
-/** @param directory  for the volumes that are not directories of the node */
+/**
+ * The agent's container and, in `before`, those that run to their end before it.
+ * @param directory  for the volumes that are not directories of the node
+ */
 export function agentContainerOf(cluster: Cluster, node: ClusterNode, o: { version: string; directory: string }) {
 	const installation = installationOn(cluster, node, o.version);
 	const pod = daemonSet(installation).spec?.template.spec;
@@ -100,5 +104,10 @@ export function agentContainerOf(cluster: Cluster, node: ClusterNode, o: { versi
 		netns: node.netnsPath,
 		logFile: node.agentLog,
 	};
-	return { image: container.image ?? '', options };
+	const before = (pod.initContainers ?? []).map((each) => ({
+		command: [...(each.command ?? []), ...(each.args ?? [])],
+		mounts: mountsOf(pod, each, {}),
+		readOnlyRoot: each.securityContext?.readOnlyRootFilesystem ?? false,
+	}));
+	return { image: container.image ?? '', options, before };
 }
