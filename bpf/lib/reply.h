@@ -11,6 +11,8 @@ enum answer_limits {
 	ICMP_HEAD = 8,
 	/* Of the offending packet: the longest IPv4 header and 8 bytes, or an IPv6 header and what follows it. */
 	ICMP_QUOTE_MAX = 96,
+	/* Of SCTP: the header and the tag of INIT, without which the sender does not believe an error (RFC 9260 section 10). */
+	SCTP_QUOTE = 20,
 };
 
 enum answer_route {
@@ -114,7 +116,8 @@ NOINLINE int answer_icmp_body(struct __sk_buff *skb, const struct pkt *p, const 
 			      const addr_t *src)
 {
 	struct icmp_answer answer __attribute__((aligned(8))) = {};
-	__u32 wanted = p->l4_off - ETH_LEN + 8, ip_header = p->family == 4 ? IPV4_MIN_LEN : IPV6_LEN;
+	__u32 l4 = p->proto == L4_PROTO_SCTP ? SCTP_QUOTE : 8;
+	__u32 wanted = p->l4_off - ETH_LEN + l4, ip_header = p->family == 4 ? IPV4_MIN_LEN : IPV6_LEN;
 	__u64 last = (__u64)(wanted < p->ip_len ? wanted : p->ip_len) - 1; /* offset of the last byte quoted */
 
 	/*

@@ -71,4 +71,12 @@ describe.each(FAMILIES)('an error about a very short packet, IPv$family', (x) =>
 		const parsed = expectAnswer(sent, await node.fromPod(POD_A, sent), DropReason.TTL_EXCEEDED);
 		expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x.b });
 	});
+
+	it('quotes of SCTP what its sender checks, the tag of INIT', async () => {
+		const init = raw(Uint8Array.of(1, 0, 0, 20, 0xaa, 0xbb, 0xcc, 0xdd, ...new Uint8Array(12)));
+		const sent = podFrame(POD_A, ip(x.a, x.b, { ttl: 1 }), sctp({ sport: 1, dport: 2 }), init);
+		const result = await node.fromPod(POD_A, sent);
+		expectAnswer(sent, result, DropReason.TTL_EXCEEDED);
+		expect([...result.packet.slice(-8)]).toEqual([1, 0, 0, 20, 0xaa, 0xbb, 0xcc, 0xdd]);
+	});
 });
