@@ -23,9 +23,9 @@ const COMMAND_LINE = 'console=ttyS0 rdinit=/init panic=-1 quiet mitigations=off 
  */
 export async function boot(machine: Machine, onLine: (line: string) => void): Promise<string | undefined> {
 	const child = spawn(
-		'nice',
+		'qemu-system-x86_64',
 		[
-			...['-n', '10', 'qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MB}`],
+			...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MB}`],
 			...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
 			...['-kernel', machine.kernel, '-initrd', machine.initramfs],
 			...['-append', `${COMMAND_LINE} ${machine.options ?? ''}`],

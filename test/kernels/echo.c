@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -124,25 +125,46 @@ static int serve(const char *name, uint16_t port)
 	}
 }
 
+/* Connects and waits for it. SCTP reports ICMP errors to those who poll, and only if they ask for them. 0 or an errno. */
+static int connect_within(int fd, const struct sockaddr_storage *to, int limit_ms)
+{
+	socklen_t size = to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+	int one = 1, flags = fcntl(fd, F_GETFL), error = 0;
+	socklen_t error_size = sizeof(error);
+
+	setsockopt(fd, to->ss_family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		   to->ss_family == AF_INET6 ? IPV6_RECVERR : IP_RECVERR, &one, sizeof(one));
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	if (connect(fd, (const struct sockaddr *)to, size) < 0) {
+		if (errno != EINPROGRESS)
+			return errno;
+		if (poll(&wait, 1, limit_ms) == 0)
+			return ETIMEDOUT;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size) < 0)
+			return errno;
+	}
+	fcntl(fd, F_SETFL, flags);
+	return error;
+}
+
 /* One message and its answer over a new socket. 0 or an errno. */
 static int ask_once(const struct protocol *protocol, const struct sockaddr_storage *to, int limit_ms, char *answer)
 {
-	int fd = socket(to->ss_family, protocol->type, protocol->number), error = 0, one = 1;
+	int fd = socket(to->ss_family, protocol->type, protocol->number), error;
 	ssize_t length = 0;
 
 	if (fd < 0)
 		return errno;
 	set_limit(fd, limit_ms);
-	/* SCTP tells of ICMP errors only those who ask for them */
-	setsockopt(fd, to->ss_family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
-		   to->ss_family == AF_INET6 ? IPV6_RECVERR : IP_RECVERR, &one, sizeof(one));
-	if (connect(fd, (const struct sockaddr *)to,
-		    to->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in)) < 0 ||
-	    send(fd, "hello\n", 6, MSG_NOSIGNAL) < 0 || (length = recv(fd, answer, MESSAGE_MAX - 1, 0)) <= 0)
-		error = length == 0 && errno == 0 ? ECONNRESET : errno;
+	error = connect_within(fd, to, limit_ms);
+	errno = 0;
+	if (!error &&
+	    (send(fd, "hello\n", 6, MSG_NOSIGNAL) < 0 || (length = recv(fd, answer, MESSAGE_MAX - 1, 0)) <= 0))
+		error = errno ? errno : ECONNRESET;
 	close(fd);
 	answer[length > 0 ? length : 0] = '\0';
-	return error == EAGAIN || error == EINPROGRESS ? ETIMEDOUT : error;
+	return error == EAGAIN ? ETIMEDOUT : error;
 }
 
 static int parse_address(const char *host, uint16_t port, struct sockaddr_storage *to)
@@ -165,7 +187,6 @@ static int ask(const struct protocol *protocol, const struct sockaddr_storage *t
 	char answer[MESSAGE_MAX];
 
 	for (int i = 0; i < count; i++) {
-		errno = 0;
 		int error = ask_once(protocol, to, limit_ms, answer);
 
 		if (error)

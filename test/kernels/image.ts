@@ -46,6 +46,7 @@ export async function stageBase(directory: string): Promise<void> {
 	mkdirSync(join(directory, HOME, 'node_modules/.bin'), { recursive: true });
 	symlinkSync(relative(join(ROOT, 'node_modules/.bin'), node), join(directory, HOME, 'node_modules/.bin/node'));
 	for (const path of ['usr/sbin', 'usr/bin', 'bin']) mkdirSync(join(directory, path), { recursive: true });
+	symlinkSync('usr/sbin', join(directory, 'sbin')); // where the kernel looks for modprobe
 	const tools = TOOLS.map(which);
 	for (const tool of tools) copyFileSync(realpathSync(tool), join(directory, 'usr/sbin', basename(tool)));
 	copyFileSync(which('busybox'), join(directory, 'bin/busybox'));

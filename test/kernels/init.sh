@@ -19,7 +19,7 @@ echo 1 >/proc/sys/kernel/printk
 for module in veth vxlan dummy bridge sch_ingress cls_bpf; do /usr/sbin/modprobe "$module" || echo "FLK fail module $module: cannot load it"; done
 ip link set lo up
 cd /fairlead || exit 1
-export TEST_PATIENCE=6
+export TEST_PATIENCE=20
 node_modules/.bin/node test/kernels/guest.ts </dev/null 2>&1
 echo "FLK end $?"
 poweroff -f

@@ -3,11 +3,21 @@
  * Services, through the socket hooks and, from a cgroup that they do not see, packet by packet.
  */
 import { readFileSync } from 'node:fs';
-import { Cluster, eventually, type Family, type Place, type Pod, type ServiceSpec } from '../lib/cluster.ts';
+import {
+	Cluster,
+	eventually,
+	type Family,
+	type KubeObject,
+	type Place,
+	type Pod,
+	type ServiceSpec,
+} from '../lib/cluster.ts';
 import { tell } from './report.ts';
 
 const LIMIT_MS = 10_000;
-const COUNT = 12;
+/** For those whom a policy keeps out. */
+const DENIED_MS = 1500;
+const COUNT = 24;
 const PORT = 7000;
 const FAMILIES = ['IPv4', 'IPv6'] as const;
 const OUTSIDE: Record<Family, string> = { IPv4: '172.31.0.10', IPv6: 'fd00:31::10' };
@@ -34,12 +44,46 @@ const SERVICE: ServiceSpec = {
 	})),
 };
 
+/** A Service of the pod that a policy guards. */
+const GUARDED_VIP: Record<Family, string> = { IPv4: '10.96.0.11', IPv6: 'fd00:96::11' };
+const GUARDED: ServiceSpec = {
+	...SERVICE,
+	name: 'guarded',
+	clusterIPs: [GUARDED_VIP.IPv4, GUARDED_VIP.IPv6],
+	ports: SERVICE.ports.map((each) => ({ ...each, nodePort: (each.nodePort ?? 0) + 1 })),
+};
+/** `near` takes only `client`, and `client` speaks only to `near`. */
+const POLICIES: readonly KubeObject[] = [
+	{
+		apiVersion: 'networking.k8s.io/v1',
+		kind: 'NetworkPolicy',
+		metadata: { name: 'into-near', namespace: 'default' },
+		spec: {
+			podSelector: { matchLabels: { app: 'near' } },
+			policyTypes: ['Ingress'],
+			ingress: [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }] }],
+		},
+	},
+	{
+		apiVersion: 'networking.k8s.io/v1',
+		kind: 'NetworkPolicy',
+		metadata: { name: 'out-of-client', namespace: 'default' },
+		spec: {
+			podSelector: { matchLabels: { app: 'client' } },
+			policyTypes: ['Egress'],
+			egress: [{ to: [{ podSelector: { matchLabels: { app: 'near' } } }] }],
+		},
+	},
+];
+
 interface Question {
 	readonly from: Place;
 	readonly protocol: Protocol;
 	readonly host: string;
 	readonly port?: number;
 	readonly count?: number;
+	/** How long each waits for its answer. */
+	readonly limitMs?: number;
 	/** Default: the place's own, which the socket hooks see. */
 	readonly cgroup?: string | undefined;
 }
@@ -56,7 +100,9 @@ export async function tryTraffic(): Promise<void> {
 		await new Traffic(cluster).tryAll();
 	} catch (error) {
 		const why = error instanceof Error ? `${error.message} ${error.cause ?? ''}` : String(error);
-		tell('fail', `traffic: ${why}\n${cluster?.diagnostics(15) ?? ''}`);
+		const status = cluster && (await cluster.node(1).cli('status').catch(String));
+		const state = typeof status === 'object' ? status.stdout : status;
+		tell('fail', `traffic: ${why}\n${cluster?.diagnostics(15) ?? ''}\n${state ?? ''}`);
 	} finally {
 		await cluster?.destroy();
 	}
@@ -88,6 +134,67 @@ class Traffic {
 			const node = this.#cluster.node(1).addresses[family === 'IPv4' ? 'v4' : 'v6'];
 			await this.#expect(`${family}, masquerade to the outside`, { ...pod, host: OUTSIDE[family] }, [`client ${node}`]);
 		}
+		await this.#tryPolicy();
+	}
+
+	/** Ingress of a pod and egress of another, by labels: who may not gets no answer, be it directly or by a Service. */
+	async #tryPolicy(): Promise<void> {
+		const cluster = this.#cluster;
+		cluster.publish(GUARDED, [this.#near]);
+		for (const each of POLICIES) cluster.objects.apply(each);
+		const [client, near, far] = [this.#client, this.#near, this.#far];
+		const denied = ['error ETIMEDOUT'];
+		const quick = { protocol: 'udp', port: PORT, count: 1, limitMs: DENIED_MS } as const;
+		await eventually('the policies are in force', async () => {
+			for (const [from, to] of [
+				[far, near],
+				[client, far],
+			] as const) {
+				const answers = await ask({ ...quick, from, host: to.address('IPv4') });
+				if ([...answers.keys()].join() !== denied.join()) throw new Error(format(answers));
+			}
+		});
+		for (const family of FAMILIES) {
+			for (const protocol of ['tcp', 'udp'] as const) {
+				const title = `${family}, ${protocol.toUpperCase()}`;
+				const question = { ...quick, protocol };
+				const patient = { count: COUNT, limitMs: LIMIT_MS };
+				const to = (pod: Pod) => ({ host: pod.address(family) });
+				const allowed = { ...question, ...patient, from: client, ...to(near) };
+				await this.#expect(`${title}: policy lets a pod in by its labels`, allowed, [`near ${client.address(family)}`]);
+				await this.#expect(
+					`${title}: policy keeps another node's pod out`,
+					{ ...question, from: far, ...to(near) },
+					denied,
+				);
+				await this.#expect(`${title}: policy keeps a pod in`, { ...question, from: client, ...to(far) }, denied);
+				const world = { ...question, from: client, host: OUTSIDE[family] };
+				await this.#expect(`${title}: policy keeps a pod from the outside`, world, denied);
+				const service = { ...question, host: GUARDED_VIP[family], port: PORTS[protocol].port };
+				await this.#expect(`${title}: policy lets a pod in by a Service`, { ...service, ...patient, from: client }, [
+					'near',
+				]);
+				await this.#expect(
+					`${title}: policy keeps another node's pod out of a Service`,
+					{ ...service, from: far },
+					denied,
+				);
+				const host = cluster.node(2).addresses[family === 'IPv4' ? 'v4' : 'v6'];
+				const outside = { ...question, from: cluster.client, host, port: PORTS[protocol].nodePort + 1 };
+				await this.#expect(`${title}: policy keeps the outside out of a NodePort`, outside, denied);
+			}
+		}
+		for (const { kind, metadata } of POLICIES) cluster.objects.remove(kind, metadata.name, metadata.namespace);
+		await eventually('the policies are gone', async () => {
+			for (const [from, to] of [
+				[far, near],
+				[client, far],
+			] as const) {
+				const answers = await ask({ ...quick, from, host: to.address('IPv6') });
+				if (serversOf(answers) !== to.name) throw new Error(format(answers));
+			}
+		});
+		tell('pass', 'policies that are removed are not in force any more');
 	}
 
 	async #populate(): Promise<void> {
@@ -156,8 +263,8 @@ class Traffic {
 }
 
 async function ask(question: Question): Promise<Answers> {
-	const { from, protocol, host, port = PORT, count = COUNT, cgroup } = question;
-	const command = ['fl-echo', 'ask', protocol, host, port, count, LIMIT_MS].map(String);
+	const { from, protocol, host, port = PORT, count = COUNT, limitMs = LIMIT_MS, cgroup } = question;
+	const command = ['fl-echo', 'ask', protocol, host, port, count, limitMs].map(String);
 	const { stdout } = await from.run(command, { timeoutMs: 2 * LIMIT_MS, ...(cgroup && { cgroup }) });
 	const answers = new Map<string, number>();
 	for (const line of stdout.split('\n').filter(Boolean)) answers.set(line, (answers.get(line) ?? 0) + 1);
