@@ -13,6 +13,7 @@ export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facad
 export { BPF_ANY, BPF_EXIST, BPF_NOEXIST, BpfMap, type MapSpec } from './facade/map.ts';
 export { type NetlinkJob, type NetlinkTurn, netlinkRequest, netnsInode, openSocketInNetns } from './facade/netns.ts';
 export { BpfObject } from './facade/object.ts';
+export { PacketSocket, VIRTIO_HEADER_BYTES } from './facade/packet-socket.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';
 export {
@@ -25,6 +26,7 @@ export {
 	type OrphanSpec,
 	type PairSpec,
 	type SweepSpec,
+	type TallySpec,
 	sweepMap,
 	sweepOrphans,
 } from './facade/sweep.ts';

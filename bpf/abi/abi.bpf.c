@@ -76,6 +76,7 @@ EXPORT_ENUM(hook);
 EXPORT_ENUM(judged_side);
 EXPORT_ENUM(metric);
 EXPORT_ENUM(dns_limits);
+EXPORT_ENUM(dns_mark);
 EXPORT_ENUM(policy_direction);
 EXPORT_ENUM(policy_limit);
 EXPORT_ENUM(policy_peer);

@@ -9,6 +9,11 @@ enum dns_limits {
 	DNS_STALE_SECONDS = 2, /* without a sign of life from the agent for so long, answers are delivered unseen */
 };
 
+/* skb->mark of what the agent sends to a pod: it has been judged before, to_pod delivers it as it is. */
+enum dns_mark {
+	DNS_MARK_SEEN = 0x0fa10003,
+};
+
 /* Key of resolvers: where queries go, at the service's address or at a backend's. */
 struct resolver_key {
 	__u8 addr[16];

@@ -33,7 +33,7 @@ enum verdict {
 enum packet_mark {
 	MARK_TUNNEL_KEY_SET = 0x0fa10001, /* tells to_overlay not to look the destination up again */
 	MARK_FORWARDED = 0x0fa10002,      /* tells from_host_device that the node did not make the packet */
-	MARK_DNS_SEEN = 0x0fa10003,       /* tells to_pod that the agent has seen the packet: deliver it as it is */
+	MARK_DNS_SEEN = DNS_MARK_SEEN,
 };
 
 enum eth_types {

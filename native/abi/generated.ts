@@ -263,6 +263,14 @@ export function DnsLimitsName(value: number): string {
 	return enumName(DnsLimits, value);
 }
 
+export const DnsMark = {
+	SEEN: 262209539,
+} as const;
+export type DnsMark = (typeof DnsMark)[keyof typeof DnsMark];
+export function DnsMarkName(value: number): string {
+	return enumName(DnsMark, value);
+}
+
 export const PolicyDirection = {
 	INGRESS: 0,
 	EGRESS: 1,

@@ -18,6 +18,7 @@ export type ObjectHandle = Handle<'object'>;
 export type ProgramHandle = Handle<'program'>;
 export type LinkHandle = Handle<'link'>;
 export type RingHandle = Handle<'ring'>;
+export type PacketSocketHandle = Handle<'packet-socket'>;
 
 export interface MapInfo {
 	id: number;
@@ -46,6 +47,9 @@ export interface SweepResult {
 	counts: number[];
 	/** Numbers of deleted entries that were to be noted. */
 	noted: number[];
+	/** With a tally, of the entries left and of those deleted: rows of number, flows, packets, bytes. */
+	live?: Float64Array;
+	ended?: Float64Array;
 }
 
 export interface ProgramInfo {
@@ -155,6 +159,17 @@ export interface Addon {
 	ringAcknowledge(ring: RingHandle): void;
 	ringLost(ring: RingHandle): bigint;
 	ringClose(ring: RingHandle): void;
+
+	packetOpen(
+		ifindex: number,
+		mark: number,
+		onBatch: (bytes: Uint8Array, spans: Uint32Array) => void,
+		maxQueued: number,
+	): PacketSocketHandle;
+	packetSend(socket: PacketSocketHandle, ifindex: number, frame: Uint8Array): void;
+	packetAcknowledge(socket: PacketSocketHandle): void;
+	packetLost(socket: PacketSocketHandle): number;
+	packetClose(socket: PacketSocketHandle): void;
 
 	netlinkRequest(
 		protocol: number,

@@ -1,5 +1,6 @@
 /** Ring buffer reader. */
 import { addon, handleOf, mapHandles, type RingHandle } from './addon.ts';
+import { deliverBatches } from './batches.ts';
 import type { BpfMap } from './map.ts';
 
 /**
@@ -21,24 +22,9 @@ export class RingBuffer {
 		onRecords: (records: Uint8Array[]) => void,
 		o: { pollMs?: number; maxQueued?: number } = {},
 	) {
-		const deliver = (bytes: Uint8Array, spans: Uint32Array): void => {
-			setImmediate(() => {
-				if (!this.#closed) addon.ringAcknowledge(this.#handle);
-			});
-			const records: Uint8Array[] = [];
-			for (let i = 0; i + 1 < spans.length; i += 2) {
-				const offset = spans[i] ?? 0;
-				records.push(bytes.subarray(offset, offset + (spans[i + 1] ?? 0)));
-			}
-			try {
-				onRecords(records);
-			} catch (error) {
-				// Thrown through native code it would only be a warning; from here it is an uncaught exception like any other.
-				setImmediate(() => {
-					throw error;
-				});
-			}
-		};
+		const deliver = deliverBatches(onRecords, () => {
+			if (!this.#closed) addon.ringAcknowledge(this.#handle);
+		});
 		this.#handle = addon.ringOpen(handleOf(mapHandles, map, 'map'), deliver, o.pollMs ?? 100, o.maxQueued ?? 16384);
 	}
 

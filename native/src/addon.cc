@@ -12,6 +12,7 @@
 #include "map.h"
 #include "netns.h"
 #include "object.h"
+#include "packet_socket.h"
 #include "probe.h"
 #include "program.h"
 #include "ringbuf.h"
@@ -55,6 +56,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	ExportClsact(exports);
 	ExportHooks(exports);
 	ExportRingBuffer(exports);
+	ExportPacketSocket(exports);
 	ExportNetns(exports);
 	ExportSystem(exports);
 	ExportProbe(exports);

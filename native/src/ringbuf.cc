@@ -7,15 +7,13 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <memory>
-#include <mutex>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "args.h"
+#include "batch_queue.h"
 #include "libbpf_log.h"
 #include "map.h"
 
@@ -25,100 +23,16 @@ namespace fairlead
 namespace
 {
 
-struct Batch {
-	Bytes bytes;                                  // records one after the other, each starting on a multiple of 8
-	std::vector<std::pair<size_t, size_t>> spans; // offset and length of each
-};
-
 struct RingCloser {
 	void operator()(ring_buffer *ring) const { ring_buffer__free(ring); }
 };
-
-/// The part that thread and JavaScript share; whoever lets go last destroys it.
-class Queue
-{
-public:
-	explicit Queue(size_t limit) : limit_(limit) {}
-
-	/// @returns whether JavaScript has to be woken.
-	bool Push(const uint8_t *data, size_t size)
-	{
-		std::lock_guard lock(mutex_);
-		if (pending_.spans.size() >= limit_) {
-			lost_++;
-			return false;
-		}
-		size_t offset = (pending_.bytes.size() + 7) & ~size_t{7};
-		pending_.bytes.resize(offset);
-		pending_.bytes.insert(pending_.bytes.end(), data, data + size);
-		pending_.spans.emplace_back(offset, size);
-		return !std::exchange(awake_, true);
-	}
-
-	/// Stays awake until Done(): nothing more is queued for JavaScript while it works on a batch.
-	Batch Take()
-	{
-		std::lock_guard lock(mutex_);
-		return std::exchange(pending_, {});
-	}
-
-	/// @returns whether records came meanwhile, so that JavaScript has to be woken again.
-	bool Done()
-	{
-		std::lock_guard lock(mutex_);
-		awake_ = !pending_.spans.empty();
-		return awake_;
-	}
-
-	uint64_t lost()
-	{
-		std::lock_guard lock(mutex_);
-		return lost_;
-	}
-
-	void Stop() { stopping_ = true; }
-	bool stopping() const { return stopping_; }
-
-private:
-	const size_t limit_;
-	std::mutex mutex_;
-	Batch pending_;
-	uint64_t lost_ = 0;
-	bool awake_ = false;
-	std::atomic<bool> stopping_ = false;
-};
-
-void CallBack(Napi::Env env, Napi::Function callback, Batch batch)
-{
-	Napi::Value bytes = BytesToJs(env, std::move(batch.bytes));
-	Napi::Uint32Array spans = Napi::Uint32Array::New(env, batch.spans.size() * 2);
-	for (size_t i = 0; i < batch.spans.size(); i++) {
-		spans[i * 2] = static_cast<uint32_t>(batch.spans[i].first);
-		spans[i * 2 + 1] = static_cast<uint32_t>(batch.spans[i].second);
-	}
-	callback.Call({bytes, spans});
-}
-
-/// On the JavaScript thread; env is null when the environment ends with wake-ups still queued.
-void Deliver(Napi::Env env, Napi::Function callback, std::shared_ptr<Queue> *queue, std::nullptr_t *)
-{
-	if (env == nullptr || callback.IsEmpty() || (*queue)->stopping())
-		return;
-	try {
-		CallBack(env, callback, (*queue)->Take());
-	} catch (const Napi::Error &) {
-		// The callback never throws (facade/ring.ts): the environment is ending and runs no more JavaScript.
-	}
-}
-
-using Wake = Napi::TypedThreadSafeFunction<std::shared_ptr<Queue>, std::nullptr_t, Deliver>;
 
 class RingHandle final : public Handle
 {
 public:
 	RingHandle(std::shared_ptr<Registry> registry, UniqueFd map_fd, int poll_ms, size_t limit)
 		: Handle(std::move(registry)), map_fd_(std::move(map_fd)), poll_ms_(poll_ms),
-		  queue_(std::make_shared<Queue>(limit))
+		  queue_(std::make_shared<BatchQueue>(limit))
 	{
 		stop_fd_ = OwnFd(eventfd(0, EFD_CLOEXEC), "eventfd", "ring buffer: cannot create an event");
 		LibbpfLog quiet;
@@ -130,12 +44,7 @@ public:
 
 	void Start(Napi::Env env, Napi::Function callback)
 	{
-		auto context = std::make_unique<std::shared_ptr<Queue>>(queue_);
-		wake_ = Wake::New(env, callback, "fairlead:ringbuf", 0, 1, context.get(),
-				  [](Napi::Env, void *, std::shared_ptr<Queue> *last) {
-					  std::unique_ptr<std::shared_ptr<Queue>> owner(last);
-				  });
-		std::ignore = context.release();
+		wake_ = NewBatchWake(env, callback, "fairlead:ringbuf", queue_);
 		// Hooks run last in, first out: the thread has ended before the environment takes the wake-up function
 		// away.
 		env_ = env;
@@ -190,9 +99,9 @@ private:
 	UniqueFd map_fd_;
 	UniqueFd stop_fd_;
 	int poll_ms_;
-	std::shared_ptr<Queue> queue_;
+	std::shared_ptr<BatchQueue> queue_;
 	std::unique_ptr<ring_buffer, RingCloser> ring_;
-	Wake wake_;
+	BatchWake wake_;
 	napi_env env_ = nullptr;
 	std::thread thread_;
 };
