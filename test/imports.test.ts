@@ -25,6 +25,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
 	'agent/reconcile': { code: [MODEL, 'agent/plan', ABI] },
 	'agent/kernel': { code: [MODEL, 'native', ABI], types: ['agent/reconcile'] },
 	'agent/config': { code: [MODEL, 'agent/plan'] },
+	'agent/dns': { code: [MODEL] },
 };
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');

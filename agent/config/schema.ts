@@ -3,6 +3,7 @@
  */
 import * as z from 'zod';
 import { cidr } from '../model/fields.ts';
+import { parseResolver } from '../model/resolver.ts';
 
 const port = z.int().min(1).max(65535);
 const path = z.string().regex(/^\//, 'expected an absolute path');
@@ -17,6 +18,8 @@ const listenAddress = z
 const portRange = z
 	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })
 	.refine((range) => range.max - range.min >= 255, 'expected at least 256 ports between min and max');
+
+const isResolver = (text: string): boolean => parseResolver(text) !== undefined;
 
 /** Entries per map; what is missing keeps the compiled size. `events` is in bytes, a power of two. */
 const mapSizes = z.strictObject({
@@ -113,6 +116,20 @@ export const CONFIG_KEYS = {
 		'retry',
 		'source kubernetes, pods that the API server does not know: CNI ADD says "try again later", or attaches them so that only the node reaches them',
 	),
+	policyAuditMode: key('value', z.boolean(), false, 'no policy drops anything: what they all would drop is reported'),
+	dnsResolvers: key(
+		'list',
+		z.array(z.string().refine(isResolver, 'expected NAMESPACE/SERVICE, ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT')),
+		['kube-system/kube-dns'],
+		'name servers whose answers count for domainNames of policies',
+	),
+	dnsGraceSeconds: key(
+		'value',
+		z.int().min(0).max(86_400),
+		60,
+		'how long addresses of domainNames outlive their DNS records, in seconds',
+	),
+	dnsAddressesPerName: key('value', z.int().min(100).max(10_000), 1000, 'addresses of one name that policies let out'),
 	routing: key('text', z.enum(['vxlan', 'direct', 'auto']), 'vxlan', "how nodes reach each other's pods"),
 	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
 	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),

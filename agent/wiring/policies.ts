@@ -30,6 +30,8 @@ export interface PoliciesOptions {
 	/** Pods that the cluster does not know are isolated, whether or not policies may concern them. */
 	readonly isolateUnknown?: boolean;
 	readonly pods: Pick<Pods, 'list' | 'attaching' | 'current' | 'setIdentity'>;
+	/** Names of all addresses that have been learnt. */
+	readonly domains?: () => ReadonlyMap<Address, ReadonlySet<string>>;
 	readonly onReport: (report: PolicyReport) => void;
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
 }
@@ -135,6 +137,12 @@ export class Policies implements PeerPolicy {
 		this.#update({ ...inputOfChange(this.#options.view, change), pods: this.#podsOf(pods) });
 	}
 
+	/** Addresses have other names now; they are in force when this returns, unless something failed, which is told as usual. */
+	learn(domains: ReadonlyMap<Address, ReadonlySet<string>>): void {
+		if (domains.size > 0 && this.#started)
+			this.#loop.do(() => this.#guarded(() => this.#engine.reconciler.update({ domains })));
+	}
+
 	/** Attachments have come, gone, or got their addresses. */
 	onPods(): void {
 		const { pods } = this.#options;
@@ -194,7 +202,8 @@ export class Policies implements PeerPolicy {
 		if (!this.#fresh) this.#engine = this.#makeEngine();
 		this.#fresh = false;
 		const view = inputOfView(this.#options.view);
-		const rest = { ownAddresses: this.#ownAddresses, peerCidrs: this.#peerCidrs };
+		const domains = this.#options.domains?.() ?? new Map();
+		const rest = { ownAddresses: this.#ownAddresses, peerCidrs: this.#peerCidrs, domains };
 		const report = this.#engine.reconciler.update({ ...view, ...rest, pods: this.#pods.all() });
 		this.#started = true;
 		return report;
@@ -270,7 +279,13 @@ export class Policies implements PeerPolicy {
 		};
 		const { isolateUnknown = false } = this.#options;
 		const isolated = known === undefined && pod !== null && (isolateUnknown || compiler.mayConcern(pod.namespace));
-		return { identity: of(4), identity6: of(6), policySet: known?.set ?? 0, isolated };
+		return {
+			identity: of(4),
+			identity6: of(6),
+			policySet: known?.set ?? 0,
+			isolated,
+			domains: known?.domains ?? false,
+		};
 	}
 
 	#podsOf(keys: Iterable<string>): NonNullable<PolicyInput['pods']> {

@@ -1,0 +1,219 @@
+/**
+ * Learns addresses of the names that policies wait for: hears what name servers answer the pods concerned, puts it in force, and
+ * delivers it. Begins to listen when the first policy names a domain. The programs deliver answers themselves while the agent is away.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { DnsMark, DnsState, L4Proto, ResolverKey } from '../../native/abi/generated.ts';
+import { PacketSocket, VIRTIO_HEADER_BYTES } from '../../native/index.ts';
+import type { Config } from '../config/schema.ts';
+import { DomainCache, type DomainCacheStats } from '../dns/domain-cache.ts';
+import { Interceptor, type InterceptorStats } from '../dns/interceptor.ts';
+import { DomainJournal } from '../dns/journal.ts';
+import { planResolvers, type Resolver } from '../dns/resolvers.ts';
+import { addressesInUse } from '../kernel/addresses-in-use.ts';
+import type { CtMaps } from '../kernel/ct-gc.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
+import type { Netlink } from '../kernel/netlink.ts';
+import { Sysctl } from '../kernel/sysctl.ts';
+import { type Address, addressBytes } from '../model/address.ts';
+import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
+import { errorMessage } from '../model/errors.ts';
+import { parseResolver } from '../model/resolver.ts';
+import { patternsOf } from '../plan/policy/domain-names.ts';
+import type { Kernel } from '../reconcile/kernel.ts';
+import { bytesKey } from '../reconcile/table.ts';
+import { ensureDnsDevices } from '../routing/dns-device.ts';
+
+export interface DomainsOptions {
+	readonly config: Pick<Config, 'stateDir' | 'dnsResolvers' | 'dnsGraceSeconds' | 'dnsAddressesPerName'>;
+	readonly view: ClusterView;
+	readonly kernel: Kernel;
+	readonly flows: CtMaps;
+	readonly netlink: Netlink;
+	readonly clock: JiffiesClock;
+	readonly pods: { list(): readonly { readonly mac: string; readonly ifindex: number }[] };
+	/** Puts other names of addresses in force before it returns; empty = forgotten. */
+	readonly learn: (domains: ReadonlyMap<Address, ReadonlySet<string>>) => void;
+	readonly log: Logger;
+}
+
+export interface DomainStats extends DomainCacheStats, InterceptorStats {
+	/** Frames that the agent was too slow for. */
+	readonly lost: number;
+}
+
+const ALIVE_MS = 500;
+const SWEEP_MS = 15_000;
+/** Addresses of all names; each is an entry of `cidrs`. */
+const MAX_ADDRESSES = 16_384;
+const FIRST_KEY = new Uint8Array(4);
+const KNOWN = Uint8Array.of(1, 0, 0, 0);
+const WORTH_A_WORD = new Set(['ENXIO', 'ENODEV', 'ENETDOWN']);
+
+export class Domains {
+	readonly #options: DomainsOptions;
+	readonly #cache: DomainCache;
+	readonly #journal: DomainJournal;
+	readonly #interceptor: Interceptor;
+	readonly #timers: NodeJS.Timeout[] = [];
+	#patterns: ReadonlySet<string>;
+	#pods: ReadonlyMap<string, number> = new Map();
+	#socket: PacketSocket | undefined;
+	/** Interface index that programs send to. */
+	#near = 0;
+	#starting: Promise<void> | undefined;
+	#sweeping = false;
+	#closed = false;
+
+	/** Reads what an earlier run has learnt; nothing is heard before start(). */
+	constructor(options: DomainsOptions) {
+		this.#options = options;
+		const { config, view } = options;
+		this.#patterns = patternsIn(view);
+		this.#journal = new DomainJournal(join(config.stateDir, 'domains.jsonl'));
+		this.#cache = new DomainCache({
+			waitsFor: (name) => patternsOf(name).some((pattern) => this.#patterns.has(pattern)),
+			graceMs: config.dnsGraceSeconds * 1000,
+			addressesPerName: config.dnsAddressesPerName,
+			addresses: MAX_ADDRESSES,
+			onEntry: (name, address, expiresMs) => this.#journal.write(name, address, expiresMs),
+		});
+		this.#cache.restore(this.#journal.entries());
+		this.#cache.takeChanges();
+		this.#interceptor = new Interceptor({
+			cache: this.#cache,
+			podOf: (mac) => this.#pods.get(mac),
+			headerBytes: VIRTIO_HEADER_BYTES,
+			onLearnt: () => this.#tell(),
+			deliver: (ifindex, frame) => this.#deliver(ifindex, frame),
+		});
+	}
+
+	/** Names of all addresses. */
+	all(): ReadonlyMap<Address, ReadonlySet<string>> {
+		return this.#cache.all();
+	}
+
+	get stats(): DomainStats {
+		return { ...this.#cache.stats, ...this.#interceptor.stats, lost: this.#socket?.lost ?? 0 };
+	}
+
+	/** Begins to listen if a policy names a domain, and goes on with what an earlier run left. */
+	async start(): Promise<void> {
+		this.onPods();
+		this.#followResolvers();
+		if (this.#patterns.size > 0) await this.#listen();
+		else this.#write(0);
+		this.#timers.push(setInterval(() => void this.#sweep(), SWEEP_MS));
+	}
+
+	onChange({ clusterNetworkPolicies, services }: ClusterChange): void {
+		if (services.size > 0) this.#followResolvers();
+		if (clusterNetworkPolicies.size === 0) return;
+		this.#patterns = patternsIn(this.#options.view);
+		if (this.#patterns.size > 0) void this.#listen();
+	}
+
+	onPods(): void {
+		this.#pods = new Map(this.#options.pods.list().map(({ mac, ifindex }) => [mac, ifindex]));
+	}
+
+	/** From here on programs deliver answers themselves. */
+	close(): void {
+		this.#closed = true;
+		for (const timer of this.#timers) clearInterval(timer);
+		if (this.#near !== 0) this.#write(0);
+		this.#socket?.close();
+		this.#journal.close();
+	}
+
+	#listen(): Promise<void> {
+		this.#starting ??= this.#open().catch((error: unknown) => {
+			this.#starting = undefined;
+			this.#options.log.error({ error: errorMessage(error) }, 'names of policies cannot be learnt');
+		});
+		return this.#starting;
+	}
+
+	async #open(): Promise<void> {
+		const { netlink, log } = this.#options;
+		const { near, far } = await ensureDnsDevices({ netlink, sysctl: new Sysctl() });
+		if (this.#closed) return;
+		this.#socket = new PacketSocket({ ifindex: far, mark: DnsMark.SEEN }, (frames) => this.#interceptor.take(frames));
+		this.#write(near);
+		this.#timers.push(setInterval(() => this.#write(near), ALIVE_MS));
+		log.info({ patterns: this.#patterns.size }, 'listening to name servers');
+	}
+
+	#write(ifindex: number): void {
+		const { kernel, clock } = this.#options;
+		this.#near = ifindex;
+		kernel.mapSet('dns', FIRST_KEY, DnsState.encode({ ifindex, alive: clock.now() }));
+	}
+
+	#tell(): void {
+		const changes = this.#cache.takeChanges();
+		if (changes.size > 0) this.#options.learn(changes);
+	}
+
+	#deliver(ifindex: number, frame: Uint8Array): void {
+		try {
+			this.#socket?.send(ifindex, frame);
+		} catch (error) {
+			// the pod may have gone
+			const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+			if (!WORTH_A_WORD.has(code)) this.#options.log.warn({ error: errorMessage(error) }, 'answer not delivered');
+		}
+	}
+
+	#followResolvers(): void {
+		const { view, kernel, config, log } = this.#options;
+		const sources = config.dnsResolvers.map(parseResolver).filter((source) => source !== undefined);
+		const wanted = new Map([...planResolvers(view, sources).values()].map((each) => [bytesKey(keyOf(each)), each]));
+		try {
+			const there = new Set<string>();
+			for (const [key] of [...kernel.mapEntries('resolvers')]) {
+				if (wanted.has(bytesKey(key))) there.add(bytesKey(key));
+				else kernel.mapDelete('resolvers', key);
+			}
+			for (const [text, resolver] of wanted) {
+				if (!there.has(text)) kernel.mapSet('resolvers', keyOf(resolver), KNOWN);
+			}
+		} catch (error) {
+			log.error({ error: errorMessage(error) }, 'name servers cannot be told to the programs');
+		}
+	}
+
+	/** Forgets what has run out, unless connections use it. Never throws. */
+	async #sweep(): Promise<void> {
+		if (this.#sweeping) return;
+		this.#sweeping = true;
+		try {
+			const questionable = this.#cache.questionable(Date.now());
+			if (questionable.size === 0) return;
+			const inUse = await addressesInUse(this.#options.flows, questionable);
+			if (this.#closed) return;
+			this.#cache.expire(Date.now(), inUse);
+			this.#tell();
+		} catch (error) {
+			this.#options.log.warn({ error: errorMessage(error) }, 'addresses of names were not looked through');
+		} finally {
+			this.#sweeping = false;
+		}
+	}
+}
+
+function keyOf({ address, port, protocol }: Resolver): Uint8Array {
+	return ResolverKey.encode({ addr: addressBytes(address), port, proto: L4Proto[protocol] });
+}
+
+function patternsIn(view: ClusterView): ReadonlySet<string> {
+	const patterns = new Set<string>();
+	for (const { egress } of view.clusterNetworkPolicies.values()) {
+		for (const peer of egress.flatMap(({ peers }) => peers ?? [])) {
+			if (peer.kind === 'domains') for (const name of peer.names) patterns.add(name);
+		}
+	}
+	return patterns;
+}
