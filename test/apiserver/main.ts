@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { generateCluster } from './generate.ts';
+import { type ClusterSize, generateCluster } from './generate.ts';
 import { findKind } from './kinds.ts';
 import { putObject } from './operations.ts';
 import { type ServerOptions, TestApiServer } from './server.ts';
@@ -18,8 +18,8 @@ export interface ProcessOptions extends ServerOptions {
 	/** Addresses to serve at. */
 	readonly hosts: readonly string[];
 	readonly port: number;
-	/** Begin with so many services of so many endpoints. */
-	readonly services?: { readonly count: number; readonly endpoints: number };
+	/** Begin with a cluster of this size. */
+	readonly size?: ClusterSize;
 }
 
 /** What POST /_admin/CALL takes. */
@@ -85,11 +85,11 @@ function answerAdmin(calls: AdminCalls, request: IncomingMessage, response: Serv
 
 async function main(): Promise<void> {
 	const options = JSON.parse(process.argv[2] ?? '{}') as ProcessOptions;
-	const { directory, hosts, port, services } = options;
+	const { directory, hosts, port, size } = options;
 	mkdirSync(directory, { recursive: true, mode: 0o700 });
 	const tls = makeTls(directory, [...hosts, 'kubernetes.default.svc', 'localhost']);
 	const server = new TestApiServer(options);
-	if (services !== undefined) generateCluster(server.storage, services.count, services.endpoints);
+	if (size !== undefined) generateCluster(server.storage, size);
 	const ports = [];
 	for (const host of hosts) ports.push(await server.listen(host, port, tls));
 	const socket = join(directory, 'api.sock');

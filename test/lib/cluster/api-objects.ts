@@ -98,9 +98,13 @@ export class ApiObjects implements Objects {
 		};
 		const started = place.start('apiserver', [NODE, SERVER, JSON.stringify(options)]);
 		this.#process = started;
-		await eventually('the test API server serves', () => {
+		const serves = (): void => {
 			if (!started.running()) throw new Error(`the test API server ended: see ${started.logFile}`);
 			if (!existsSync(ready)) throw new Error('it does not yet');
+		};
+		// a large cluster takes a while to be made up
+		await eventually('the test API server serves', serves, {
+			timeoutMs: options.size === undefined ? 15_000 : 300_000,
 		});
 		await this.#post('allowToken', { token: readFileSync(this.tokenFile, 'utf8') });
 	}
