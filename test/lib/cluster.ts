@@ -69,6 +69,8 @@ export interface PodOptions {
 	portMappings?: readonly PortMapping[];
 	/** Cgroup for its programs; default: one inside its node's. */
 	cgroup?: string;
+	/** Called when its namespace is there, before CNI ADD. */
+	prepare?: (pod: Pod) => void;
 }
 
 /** What stands behind a Service: a pod, or an endpoint by address. */
@@ -206,6 +208,7 @@ export class Cluster {
 		await pod.run(['ip', 'link', 'set', 'lo', 'up']);
 		const labels = o.labels ?? { app: o.name };
 		this.objects.apply(this.#podObject(pod, labels, uid));
+		o.prepare?.(pod);
 		await pod.attach();
 		this.objects.apply(this.#podObject(pod, labels, uid));
 		this.pods.push(pod);
