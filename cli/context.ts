@@ -18,7 +18,7 @@ export interface Context {
 	readonly interrupted: AbortSignal;
 }
 
-export type ListFormat = 'table' | 'wide' | 'json';
+export type ListFormat = 'table' | 'wide' | 'json' | 'yaml';
 
 /** `-o table|wide|json` */
 export function outputOption(...choices: ListFormat[]): Option {

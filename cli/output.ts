@@ -31,11 +31,11 @@ export function formatPairs(pairs: readonly (readonly [string, string])[]): stri
 	);
 }
 
-const TIMESTAMPS = new Set(['time', 'since', 'until', 'started', 'lastSuccess']);
+const TIMESTAMPS = new Set(['time', 'since', 'until', 'started', 'lastSuccess', 'counted']);
 const DURATIONS = new Set(['idle', 'age']);
 const ENUMS = new Set(['verdict', 'kind', 'direction']);
 /** Names of oneofs, which the loader adds to messages. */
-const VIRTUAL = new Set(['message', '_entries', '_reply']);
+const VIRTUAL = new Set(['message', '_entries', '_reply', '_identities']);
 
 /**
  * A message as plain JSON: times as RFC 3339, durations in seconds, enum values as short lower-case words, counters as
@@ -54,7 +54,7 @@ export function toJson(value: unknown): unknown {
 }
 
 function memberToJson(key: string, value: unknown): unknown {
-	if (ENUMS.has(key) && typeof value === 'string') return enumWord(value);
+	if (ENUMS.has(key) && typeof value === 'string') return /^[A-Z_]+$/.test(value) ? enumWord(value) : value;
 	if (isSecondsAndNanos(value)) {
 		if (TIMESTAMPS.has(key)) return formatTimestamp(value);
 		if (DURATIONS.has(key)) return durationMs(value) / 1000;
@@ -69,6 +69,18 @@ function isSecondsAndNanos(value: unknown): value is { seconds: number; nanos: n
 /** Indented, for one answer. */
 export function formatJson(value: unknown): string {
 	return `${JSON.stringify(toJson(value), null, 2)}\n`;
+}
+
+/** The same as YAML, whose library is loaded when it is needed. */
+async function formatYaml(value: unknown): Promise<string> {
+	const { stringify } = await import('yaml');
+	return stringify(toJson(value), { lineWidth: 0 });
+}
+
+/** What a machine reads, or undefined if people do. */
+export async function formatData(value: unknown, format: string): Promise<string | undefined> {
+	if (format === 'json') return formatJson(value);
+	return format === 'yaml' ? formatYaml(value) : undefined;
 }
 
 /** One line, for streams. */

@@ -11,9 +11,11 @@ import { endpointCommand } from './commands/endpoint.ts';
 import { installCommand, uninstallCommand, upgradeCommand } from './commands/install.ts';
 import { nodeCommand } from './commands/node.ts';
 import { observeCommand } from './commands/observe.ts';
+import { policyCommand } from './commands/policy.ts';
 import { serviceCommand } from './commands/service.ts';
 import { statusCommand } from './commands/status.ts';
 import { versionCommand } from './commands/version.ts';
+import { whyDroppedCommand } from './commands/why-dropped.ts';
 import type { Context } from './context.ts';
 
 export const DEFAULT_SOCKET = '/run/fairlead/agent.sock';
@@ -40,6 +42,8 @@ export function createProgram(context: Context, version: string, socketPath: (pa
 		conntrackCommand(context),
 		observeCommand(context),
 		dropsCommand(context),
+		policyCommand(context),
+		whyDroppedCommand(context),
 		configCommand(context),
 		versionCommand(context, version),
 		installCommand(context, version),

@@ -5,7 +5,7 @@
 import type { Argument, Command, Option } from 'commander';
 
 /** Values that only the agent knows. */
-export type LiveValues = 'services' | 'pods' | 'namespaces' | 'reasons';
+export type LiveValues = 'services' | 'pods' | 'namespaces' | 'reasons' | 'policies';
 export type Values = readonly string[] | LiveValues;
 
 /** Asks the agent; an empty list when it does not answer soon. */

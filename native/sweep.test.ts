@@ -48,6 +48,60 @@ const numbersIn = (map: BpfMap): number[] =>
 const spec = (over: Partial<SweepSpec>): SweepSpec => ({ layout: LAYOUT, now: 1000, rules: [], ...over });
 const rule = (proto: number, mask: number, wanted: number, limit: number) => ({ proto, mask, value: wanted, limit });
 
+describe('sweepMap with a tally', () => {
+	/** Value: flags u16, 2 bytes, last use u32, two u16 numbers, two u32 packets, 4 bytes, two u64 bytes. */
+	const layout = { numbers: 8, packets: 12, bytes: 24 };
+	const flow = (
+		flags: number,
+		lastSeen: number,
+		numbers: readonly number[],
+		packets: readonly number[],
+	): Uint8Array => {
+		const view = new DataView(new ArrayBuffer(40));
+		view.setUint16(0, flags, true);
+		view.setUint32(4, lastSeen, true);
+		for (const side of [0, 1]) {
+			view.setUint16(8 + side * 2, numbers[side] ?? 0, true);
+			view.setUint32(12 + side * 4, packets[side] ?? 0, true);
+			view.setBigUint64(24 + side * 8, BigInt((packets[side] ?? 0) * 100), true);
+		}
+		return new Uint8Array(view.buffer);
+	};
+	const rowsOf = (tallies: Float64Array | undefined): number[][] =>
+		Array.from({ length: (tallies?.length ?? 0) / 4 }, (_, i) => [...(tallies ?? []).slice(i * 4, i * 4 + 4)]).sort(
+			([a = 0], [b = 0]) => a - b,
+		);
+
+	it('sums entries by both of their numbers, those that stay apart from those that go', async () => {
+		const map = create({ valueSize: 40 });
+		map.set(key(1), flow(0, 990, [20, 30], [3, 2]));
+		map.set(key(2), flow(0, 990, [20, 20], [1, 1]));
+		map.set(key(3), flow(0, 1, [20, 0], [7, 0]));
+		map.set(key(4), flow(0, 990, [0, 0], [9, 9]));
+		const tally = { ...layout, firstOnly: 0, secondOnly: 0 };
+		const { live, ended } = await sweepMap(map, spec({ rules: [rule(TCP, 0, 0, 100)], tally }));
+		expect(rowsOf(live)).toEqual([
+			[20, 2, 7, 700],
+			[30, 1, 5, 500],
+		]);
+		expect(rowsOf(ended)).toEqual([[20, 1, 7, 700]]);
+	});
+
+	it('takes one direction of each of a flow’s two entries, and counts one flow', async () => {
+		const map = create({ valueSize: 40 });
+		map.set(key(1), flow(1, 990, [20, 0], [3, 1]));
+		map.set(key(2), flow(2, 990, [20, 0], [1, 2]));
+		const { live } = await sweepMap(map, spec({ tally: { ...layout, firstOnly: 1, secondOnly: 2 } }));
+		expect(rowsOf(live)).toEqual([[20, 1, 5, 500]]);
+	});
+
+	it('refuses offsets beyond the value', () => {
+		const map = create({});
+		const tally = { ...layout, firstOnly: 0, secondOnly: 0 };
+		expect(() => sweepMap(map, spec({ tally }))).toThrow(/sweep.tally.numbers/);
+	});
+});
+
 describe('sweepMap', () => {
 	it('deletes what was idle for longer than the first rule that matches allows, and keeps what none matches', async () => {
 		const map = create({});

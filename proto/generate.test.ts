@@ -26,15 +26,19 @@ describe('generated types', () => {
 	it('describe the service that is loaded at run time', () => {
 		const { service } = loadAgentApi().Agent;
 		expect(Object.keys(service).sort()).toEqual([
+			'ExplainFlow',
 			'GetConfig',
+			'GetPolicy',
 			'GetService',
 			'GetStatus',
 			'ListConntrack',
 			'ListDrops',
 			'ListEndpoints',
 			'ListNodes',
+			'ListPolicies',
 			'ListServices',
 			'ObserveFlows',
+			'TracePolicy',
 		]);
 		expect(service.ObserveFlows.path).toBe('/fairlead.v1.Agent/ObserveFlows');
 		expect(service.ObserveFlows.responseStream).toBe(true);

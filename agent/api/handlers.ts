@@ -5,8 +5,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { AgentHandlers } from '../../proto/generated/fairlead/v1/Agent.ts';
 import type { FlowObserver } from '../flows/observer.ts';
+import { explanationMessage, recentDrops } from './explanations.ts';
 import { CallError, type CallOptions, callFactory } from './grpc-calls.ts';
 import { conntrackMessage, dropMessage, observedMessage, statusMessage } from './messages.ts';
+import { policyDetails, policyList, policyTrace } from './policy-reports.ts';
+import type { PolicySources } from './policy-sources.ts';
 import { parseConntrackRequest, parseObserveRequest, requireText } from './requests.ts';
 import type { AgentState, ServiceReport } from './state.ts';
 
@@ -55,10 +58,32 @@ export function createHandlers(options: HandlerOptions): AgentHandlers {
 				if (++sent === request.limit) return;
 			}
 		}),
+		ListPolicies: unary('ListPolicies', ({ namespace }) => policyList(policySources(state), namespace)),
+		GetPolicy: unary('GetPolicy', (request) => {
+			const { namespace, name } = request;
+			requireText(name, 'name');
+			const found = policyDetails(policySources(state), request);
+			if (found !== undefined) return found;
+			throw new CallError(status.NOT_FOUND, `policy ${namespace === '' ? name : `${namespace}/${name}`}: not found`);
+		}),
+		TracePolicy: unary('TracePolicy', (request) => policyTrace(policySources(state), request)),
+		ExplainFlow: unary('ExplainFlow', async (request) => {
+			const explanation = await state.explain(request);
+			if (explanation === undefined) throw new CallError(status.UNAVAILABLE, NOT_UP);
+			return explanationMessage(explanation, recentDrops(flows, explanation), options.nodeName);
+		}),
 		ObserveFlows: stream('ObserveFlows', async function* (request, signal) {
 			for await (const message of flows.observe(parseObserveRequest(request), signal)) yield observedMessage(message);
 		}),
 	};
+}
+
+const NOT_UP = 'the dataplane is not up yet: see fairlead status';
+
+function policySources(state: AgentState): PolicySources {
+	const sources = state.policies();
+	if (sources === undefined) throw new CallError(status.UNAVAILABLE, NOT_UP);
+	return sources;
 }
 
 function findService(services: readonly ServiceReport[], namespace: string, name: string): ServiceReport {

@@ -3,11 +3,10 @@
  * an empty answer would look like an absence of traffic.
  */
 import type { FlowFilter__Output } from '../../proto/generated/flow/FlowFilter.ts';
-import { dropText } from '../flows/drop-reasons.ts';
 import { compileFilter, type FlowTest } from '../flows/filter.ts';
 import type { Flow, PeerName, Verdict } from '../flows/flow.ts';
 import { FairleadError } from '../model/errors.ts';
-import { eventTypeOf, identityOf, tcpFlagBitsOf } from './hubble-flow.ts';
+import { eventTypeOf, hubbleReason, identityOf, tcpFlagBitsOf } from './hubble-flow.ts';
 
 type Filter = FlowFilter__Output;
 
@@ -37,6 +36,7 @@ const VERDICTS: Readonly<Record<string, Verdict>> = {
 	DROPPED: 'dropped',
 	ERROR: 'error',
 	TRANSLATED: 'translated',
+	AUDIT: 'audit',
 };
 
 /** A flow passes when it matches one of the whitelist (or there is none) and none of the blacklist. @throws REQUEST_INVALID */
@@ -109,7 +109,7 @@ function ownTests(filter: Filter): FlowTest[] {
 	add(filter.tcpFlags.map(tcpFlagBitsOf), (flow, bits) => flow.protocol === 6 && (flow.tcpFlags & bits) === bits);
 	add(filter.nodeName.map(globOf), (flow, glob) => glob.test(flow.nodeName));
 	add(filter.dropReasonDesc, (flow, reason) => {
-		return flow.verdict === 'dropped' && dropText(flow.reason).hubble === reason;
+		return flow.verdict === 'dropped' && hubbleReason(flow) === reason;
 	});
 	add(filter.interface, (flow, wanted) => wanted.index !== 0 && flow.ifindex === wanted.index);
 	return tests;

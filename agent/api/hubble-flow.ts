@@ -6,18 +6,26 @@ import type { Endpoint } from '../../proto/generated/flow/Endpoint.ts';
 import type { Flow as HubbleFlow } from '../../proto/generated/flow/Flow.ts';
 import type { Layer4 } from '../../proto/generated/flow/Layer4.ts';
 import type { LostEvent } from '../../proto/generated/flow/LostEvent.ts';
+import type { Policy as HubblePolicy } from '../../proto/generated/flow/Policy.ts';
 import type { Service } from '../../proto/generated/flow/Service.ts';
 import type { TCPFlags, TCPFlags__Output } from '../../proto/generated/flow/TCPFlags.ts';
 import type { GetFlowsResponse } from '../../proto/generated/observer/GetFlowsResponse.ts';
 import { dropReasonName, dropText } from '../flows/drop-reasons.ts';
-import type { Flow, FlowMessage, FlowPeer, Loss, PeerKind } from '../flows/flow.ts';
+import type { Flow, FlowMessage, FlowPeer, FlowPolicy, Loss, PeerKind } from '../flows/flow.ts';
 import { summarize } from '../flows/protocols.ts';
+import type { RuleMatch } from '../model/policy-rule.ts';
 import { timestampOfNs } from './messages.ts';
 
 /** event_type.type */
-export const EVENT_TYPE = { DROP: 1, TRACE: 4, TRACE_SOCK: 7 } as const;
+export const EVENT_TYPE = { DROP: 1, TRACE: 4, POLICY_VERDICT: 5, TRACE_SOCK: 7 } as const;
 
-const VERDICTS = { forwarded: 'FORWARDED', dropped: 'DROPPED', error: 'ERROR', translated: 'TRANSLATED' } as const;
+const VERDICTS = {
+	forwarded: 'FORWARDED',
+	dropped: 'DROPPED',
+	error: 'ERROR',
+	translated: 'TRANSLATED',
+	audit: 'AUDIT',
+} as const;
 const DIRECTIONS = { ingress: 'INGRESS', egress: 'EGRESS', unknown: 'TRAFFIC_DIRECTION_UNKNOWN' } as const;
 const LOSS_SOURCES = {
 	'kernel-ring': 'PERF_EVENT_RING_BUFFER',
@@ -53,6 +61,18 @@ const RESERVED: Readonly<Record<PeerKind, number>> = {
 /** From the least significant bit of the flag byte on. */
 const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'] as const;
 
+const POLICY_DENY = 181;
+/** policy_match_type */
+const MATCH_TYPES: Readonly<Record<RuleMatch, number>> = {
+	none: 0,
+	l3: 1,
+	'l3-l4': 2,
+	l4: 3,
+	all: 4,
+	'l3-proto': 5,
+	proto: 6,
+};
+
 const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58, SCTP: 132 } as const;
 
 export interface Emitter {
@@ -80,10 +100,17 @@ function lostEvent(loss: Loss): LostEvent {
 
 /** type and sub_type of the event a flow came from, as Hubble numbers them. */
 export function eventTypeOf(flow: Flow): { readonly type: number; readonly subType: number } {
-	if (flow.verdict === 'dropped') return { type: EVENT_TYPE.DROP, subType: dropText(flow.reason).hubble };
+	if (flow.verdict === 'dropped') return { type: EVENT_TYPE.DROP, subType: hubbleReason(flow) };
+	if (flow.kind === 'audit') return { type: EVENT_TYPE.POLICY_VERDICT, subType: 0 };
 	if (flow.kind === 'connect') return { type: EVENT_TYPE.TRACE_SOCK, subType: AFTER_TRANSLATION };
 	const point = OBSERVATION_POINTS[flow.hook] ?? 0;
 	return { type: EVENT_TYPE.TRACE, subType: point === TO_ENDPOINT ? 0 : point };
+}
+
+/** Hubble tells a rule that denies (181) from the lack of one that allows (133). */
+export function hubbleReason(flow: Flow): number {
+	const denied = [flow.egressRule, flow.ingressRule].find((rule) => rule?.verdict === 'denied');
+	return denied?.by.deny === true ? POLICY_DENY : dropText(flow.reason).hubble;
 }
 
 export function hubbleFlow(flow: Flow, version: string): HubbleFlow {
@@ -116,8 +143,31 @@ export function hubbleFlow(flow: Flow, version: string): HubbleFlow {
 		sockXlatePoint: flow.kind === 'connect' ? AFTER_TRANSLATION : 0,
 		interface: flow.ifindex === 0 ? null : { index: flow.ifindex },
 		emitter: { name: 'Fairlead', version },
+		...policyFields(flow),
 		Summary: summaryOf(flow),
 	};
+}
+
+/** Who decided; of the side that denies or would deny, else of the one that allowed. */
+function policyFields(flow: Flow): Partial<HubbleFlow> {
+	const { egressRule: egress, ingressRule: ingress } = flow;
+	const decisive = [egress, ingress].find((rule) => rule !== undefined && rule.verdict !== 'allowed');
+	const match = (decisive ?? egress ?? ingress)?.by.match ?? 'none';
+	const allowed = (rule: FlowPolicy | undefined): HubblePolicy[] =>
+		rule?.verdict === 'allowed' ? policiesOf(rule) : [];
+	const denied = (rule: FlowPolicy | undefined): HubblePolicy[] =>
+		rule === undefined || rule.verdict === 'allowed' ? [] : policiesOf(rule);
+	return {
+		policyMatchType: MATCH_TYPES[match],
+		egressAllowedBy: allowed(egress),
+		ingressAllowedBy: allowed(ingress),
+		egressDeniedBy: denied(egress),
+		ingressDeniedBy: denied(ingress),
+	};
+}
+
+function policiesOf({ by }: FlowPolicy): HubblePolicy[] {
+	return by.policies.map(({ kind, namespace, name }) => ({ kind, namespace, name }));
 }
 
 function traceReason(flow: Flow): 'NEW' | 'ESTABLISHED' | 'REPLY' {
@@ -128,10 +178,21 @@ function traceReason(flow: Flow): 'NEW' | 'ESTABLISHED' | 'REPLY' {
 /** With our own reason, for which `drop_reason_desc` only has the nearest number. */
 function summaryOf(flow: Flow): string {
 	const { reason, totals } = flow;
-	if (reason !== 0) return `${summarize(flow)}; ${dropReasonName(reason)}: ${dropText(reason).text}`;
+	const policy = policyText(flow);
+	if (reason !== 0) return `${summarize(flow)}; ${dropReasonName(reason)}: ${policy || dropText(reason).text}`;
+	if (policy !== '') return `${summarize(flow)}; ${policy}`;
 	if (totals === undefined) return summarize(flow);
 	const { packetsForward, packetsReply, bytesForward, bytesReply } = totals;
 	return `${summarize(flow)}; packets ${packetsForward}/${packetsReply}, bytes ${bytesForward}/${bytesReply}`;
+}
+
+/** 'ingress denied by NetworkPolicy ns/name ingress rule 0' for each side that denies or would deny. */
+function policyText(flow: Flow): string {
+	const side = (direction: string, rule: FlowPolicy | undefined): string[] => {
+		if (rule === undefined || rule.verdict === 'allowed') return [];
+		return [`${direction} ${rule.verdict === 'denied' ? 'denied' : 'would be denied'}: ${rule.by.text}`];
+	};
+	return [...side('egress', flow.egressRule), ...side('ingress', flow.ingressRule)].join(', ');
 }
 
 function layer4(flow: Flow): Layer4 | null {

@@ -4,7 +4,7 @@
  */
 import { credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DropReason, EventType, Hook, L4Proto } from '../../native/abi/generated.ts';
+import { DropReason, EventType, Hook, JudgedSide, L4Proto } from '../../native/abi/generated.ts';
 import type { FlowFilter } from '../../proto/generated/flow/FlowFilter.ts';
 import type { GetFlowsRequest } from '../../proto/generated/observer/GetFlowsRequest.ts';
 import type { GetFlowsResponse__Output } from '../../proto/generated/observer/GetFlowsResponse.ts';
@@ -146,6 +146,41 @@ describe('observer.Observer', () => {
 	])('sends %o as Hubble understands it', async (event, expected) => {
 		record(event);
 		expect((await getFlows())[0]?.flow).toMatchObject(expected);
+	});
+
+	it('tells who denied, by rule or by the lack of one, as its CLI prints it', async () => {
+		const drop = { type: EventType.DROP, reason: DropReason.POLICY };
+		record(
+			{ ...drop, denied: JudgedSide.INGRESS, rule: [20, 1] },
+			{ ...drop, denied: JudgedSide.EGRESS, rule: [21, 0] },
+			{ type: EventType.POLICY_AUDIT, audited: JudgedSide.INGRESS, rule: [0, 21] },
+			{ rule: [0, 20] },
+		);
+		const flows = (await getFlows()).map(({ flow }) => flow);
+		const db = { kind: 'NetworkPolicy', namespace: 'data', name: 'db' };
+		expect(flows[0]).toMatchObject({
+			verdict: 'DROPPED',
+			dropReasonDesc: 133,
+			eventType: { type: 1, subType: 133 },
+			trafficDirection: 'INGRESS',
+			ingressDeniedBy: [db],
+			egressAllowedBy: [db],
+			egressDeniedBy: [],
+		});
+		expect(flows[0]?.Summary).toContain('policy: ingress denied: no policy allows it at 10.1.1.7');
+		const guard = { kind: 'ClusterNetworkPolicy', namespace: '', name: 'guard' };
+		expect(flows[1]).toMatchObject({
+			...{ dropReasonDesc: 181, trafficDirection: 'EGRESS', egressDeniedBy: [guard] },
+			policyMatchType: 1,
+		});
+		expect(flows[2]).toMatchObject({
+			...{ verdict: 'AUDIT', dropReasonDesc: 0, eventType: { type: 5, subType: 0 } },
+			...{ ingressDeniedBy: [guard], ingressAllowedBy: [], policyMatchType: 1 },
+		});
+		expect(flows[3]).toMatchObject({ verdict: 'FORWARDED', ingressAllowedBy: [db], policyMatchType: 2 });
+		const audits = await getFlows({ whitelist: [{ verdict: ['AUDIT'] }] });
+		expect(audits).toHaveLength(1);
+		expect(await getFlows({ whitelist: [{ dropReasonDesc: [181] }] })).toHaveLength(1);
 	});
 
 	it('sends losses in their place', async () => {

@@ -6,6 +6,7 @@ import type { ConntrackEntry } from '../../proto/generated/fairlead/v1/Conntrack
 import type { DropCount } from '../../proto/generated/fairlead/v1/DropCount.ts';
 import type { Flow as FlowMessage } from '../../proto/generated/fairlead/v1/Flow.ts';
 import type { FlowKind as FlowKindMessage } from '../../proto/generated/fairlead/v1/FlowKind.ts';
+import type { FlowPolicy as FlowPolicyMessage } from '../../proto/generated/fairlead/v1/FlowPolicy.ts';
 import type { GetStatusResponse } from '../../proto/generated/fairlead/v1/GetStatusResponse.ts';
 import type { LostFlows } from '../../proto/generated/fairlead/v1/LostFlows.ts';
 import type { ObserveFlowsResponse } from '../../proto/generated/fairlead/v1/ObserveFlowsResponse.ts';
@@ -20,6 +21,7 @@ import type {
 	Flow,
 	FlowKind,
 	FlowPeer,
+	FlowPolicy,
 	Loss,
 	FlowMessage as ObservedMessage,
 	PeerKind,
@@ -36,6 +38,7 @@ const VERDICTS = {
 	dropped: 'VERDICT_DROPPED',
 	error: 'VERDICT_ERROR',
 	translated: 'VERDICT_TRANSLATED',
+	audit: 'VERDICT_AUDIT',
 } as const satisfies Record<Verdict, VerdictMessage>;
 
 const KINDS = {
@@ -44,6 +47,7 @@ const KINDS = {
 	close: 'FLOW_KIND_CLOSE',
 	connect: 'FLOW_KIND_CONNECT',
 	'nat-exhausted': 'FLOW_KIND_NAT_EXHAUSTED',
+	audit: 'FLOW_KIND_AUDIT',
 } as const satisfies Record<FlowKind, FlowKindMessage>;
 
 const DIRECTIONS = {
@@ -114,9 +118,16 @@ export function flowMessage(flow: Flow): FlowMessage {
 						bytesForward: totals.bytesForward.toString(),
 						bytesReply: totals.bytesReply.toString(),
 					},
-		ruleCookie: flow.ruleCookie,
+		egressPolicy: flowPolicyMessage(flow.egressRule),
+		ingressPolicy: flowPolicyMessage(flow.ingressRule),
 		summary: summarize(flow),
 	};
+}
+
+function flowPolicyMessage(policy: FlowPolicy | undefined): FlowPolicyMessage | null {
+	if (policy === undefined) return null;
+	const { verdict, cookie, by } = policy;
+	return { verdict, cookie, text: by.text, rule: by.rule, policies: [...by.policies] };
 }
 
 function peerMessage(peer: FlowPeer): PeerMessage {

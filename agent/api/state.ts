@@ -3,12 +3,14 @@
  * Every method is called per request and may read the kernel; none may change anything.
  */
 import type { Endpoint__Output } from '../../proto/generated/fairlead/v1/Endpoint.ts';
+import type { ExplainFlowRequest__Output } from '../../proto/generated/fairlead/v1/ExplainFlowRequest.ts';
 import type { Node__Output } from '../../proto/generated/fairlead/v1/Node.ts';
 import type { Service__Output } from '../../proto/generated/fairlead/v1/Service.ts';
 import type { Setting__Output } from '../../proto/generated/fairlead/v1/Setting.ts';
 import type { SourceError__Output } from '../../proto/generated/fairlead/v1/SourceError.ts';
 import type { DropTotal } from '../flows/counters.ts';
-import type { PeerName } from '../flows/flow.ts';
+import type { Flow, PeerName } from '../flows/flow.ts';
+import type { PolicySources } from './policy-sources.ts';
 
 /** Reports without numbers beyond 2^32 are the messages of agent.proto themselves. */
 export type ServiceReport = Service__Output;
@@ -80,6 +82,28 @@ export interface ConntrackReport {
 	readonly destinationName: PeerName | undefined;
 }
 
+export type ExplainRequest = ExplainFlowRequest__Output;
+
+export interface ExplanationStep {
+	readonly about: 'source' | 'service' | 'backend' | 'egress' | 'destination' | 'ingress' | 'delivery';
+	readonly outcome: 'ok' | 'drop' | 'audit' | 'elsewhere' | 'info';
+	readonly text: string;
+}
+
+/** What would become of a flow. */
+export interface FlowExplanation {
+	/** `partly`: some backends are not reached. `elsewhere`: other nodes decide. `stack`: it is left to the node. */
+	readonly verdict: 'forwarded' | 'dropped' | 'partly' | 'elsewhere' | 'stack';
+	/** DropReason; 0 = not dropped. */
+	readonly reason: number;
+	readonly source: string;
+	readonly destination: string;
+	/** In the order in which a packet meets them. */
+	readonly steps: readonly ExplanationStep[];
+	/** Recent drops are those that pass. */
+	readonly concerns: (flow: Flow) => boolean;
+}
+
 export interface AgentState {
 	status(): StatusReport | Promise<StatusReport>;
 	/** In any order: the server sorts. */
@@ -90,5 +114,9 @@ export interface AgentState {
 	conntrack(): Promise<Iterable<ConntrackReport>>;
 	/** readDropTotals of agent/flows/counters.ts. */
 	drops(): readonly DropTotal[];
+	/** undefined = policies are not followed yet. */
+	policies(): PolicySources | undefined;
+	/** @throws REQUEST_INVALID, CallError NOT_FOUND; undefined = the dataplane is not up yet */
+	explain(request: ExplainRequest): Promise<FlowExplanation | undefined>;
 	config(): readonly SettingReport[];
 }

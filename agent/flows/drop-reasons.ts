@@ -151,7 +151,8 @@ export const DROP_TEXTS = {
 	},
 	POLICY: {
 		text: 'no policy allows this connection, or one denies it',
-		remedy: 'See which policies select the pod: fairlead observe --verdict dropped -o json shows the rule.',
+		remedy:
+			'Ask the rules: fairlead why-dropped SOURCE DESTINATION PORT. fairlead observe --verdict dropped names policies.',
 		hubble: 133,
 	},
 	ISOLATED: {

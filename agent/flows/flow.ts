@@ -3,12 +3,16 @@
  * need, so that they are a change of form only.
  */
 import type { Address } from '../model/address.ts';
+import type { RuleVerdict } from '../model/policy-rule.ts';
 
-/** As in Hubble: `translated` is a socket whose destination was chosen at connect or sendmsg. */
-export type Verdict = 'forwarded' | 'dropped' | 'error' | 'translated';
+/**
+ * As in Hubble: `translated` is a socket whose destination was chosen at connect or sendmsg, `audit` what only audit mode has let
+ * through.
+ */
+export type Verdict = 'forwarded' | 'dropped' | 'error' | 'translated' | 'audit';
 
 /** Why the record was written; one per new flow, drop, closed flow, translated socket. */
-export type FlowKind = 'new' | 'drop' | 'close' | 'connect' | 'nat-exhausted';
+export type FlowKind = 'new' | 'drop' | 'close' | 'connect' | 'nat-exhausted' | 'audit';
 
 /** Seen from the pod of this node that takes part. */
 export type TrafficDirection = 'ingress' | 'egress' | 'unknown';
@@ -31,6 +35,14 @@ export interface FlowPeer extends PeerName {
 	readonly port: number;
 	/** Node-local number of the label set; 0 = not known. */
 	readonly identity: number;
+}
+
+/** What policy said on one side of a flow: egress of the pod that began it, or ingress of the pod that was addressed. */
+export interface FlowPolicy {
+	readonly verdict: 'allowed' | 'denied' | 'audited';
+	/** Number of the rule in the maps. */
+	readonly cookie: number;
+	readonly by: RuleVerdict;
 }
 
 /** Of a closed flow, by direction. Packets wrap at 2^32. */
@@ -75,8 +87,9 @@ export interface Flow {
 	readonly packetBytes: number;
 	/** Only for closed flows. */
 	readonly totals: FlowTotals | undefined;
-	/** Rule that decided; 0 = no policy. */
-	readonly ruleCookie: number;
+	/** undefined = this node did not judge that side, or no policy restricts it. */
+	readonly egressRule: FlowPolicy | undefined;
+	readonly ingressRule: FlowPolicy | undefined;
 }
 
 /** Where records were lost: before the ring, between ring and agent, or overwritten before a slow reader came. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CtDirection, DropReason, EventType, Hook, L4Proto } from '../../native/abi/generated.ts';
-import { flowRecord, pod, resolverOf, service } from '../../test/lib/flow-records.ts';
+import { CtDirection, DropReason, EventType, Hook, JudgedSide, L4Proto } from '../../native/abi/generated.ts';
+import { flowRecord, pod, RULES, resolverOf, service } from '../../test/lib/flow-records.ts';
 import type { PeerName } from './flow.ts';
 import { FlowHistory } from './history.ts';
 import { summarize } from './protocols.ts';
@@ -34,6 +34,27 @@ describe('FlowHistory', () => {
 			service: { namespace: 'shop', name: 'db' },
 		});
 		expect(flow?.totals).toBeUndefined();
+	});
+
+	it('names the rules of both sides, and asks about the pod that was judged, whoever sent the packet', () => {
+		const history = new FlowHistory({ capacity: 8, nodeName: 'node-a', names: resolverOf({}), rules: RULES });
+		const denied = { type: EventType.DROP, reason: DropReason.POLICY, denied: JudgedSide.INGRESS, rule: [20, 1] };
+		history.push(flowRecord(denied), 0n);
+		history.push(flowRecord({ ...denied, direction: CtDirection.REPLY }), 0n);
+		history.push(flowRecord({ type: EventType.POLICY_AUDIT, audited: JudgedSide.EGRESS, rule: [21, 0] }), 0n);
+		history.push(flowRecord({ rule: [0, 0] }), 0n);
+		expect(history.get(0)).toMatchObject({
+			verdict: 'dropped',
+			direction: 'ingress',
+			egressRule: { verdict: 'allowed', cookie: 20, by: { text: 'NetworkPolicy data/db egress rule 0' } },
+			ingressRule: { verdict: 'denied', cookie: 1, by: { text: expect.stringContaining('at 10.1.1.7') } },
+		});
+		expect(history.get(1)?.ingressRule?.by.text).toContain('at 10.1.0.5');
+		expect(history.get(2)).toMatchObject({
+			...{ kind: 'audit', verdict: 'audit', direction: 'egress', ingressRule: undefined },
+			egressRule: { verdict: 'audited', by: { policies: [{ kind: 'ClusterNetworkPolicy', name: 'guard' }] } },
+		});
+		expect(history.get(3)).toMatchObject({ egressRule: undefined, ingressRule: undefined, verdict: 'forwarded' });
 	});
 
 	it('keeps the name an address had when the record came', () => {

@@ -3,8 +3,9 @@
  * record, because objects would cost four times as much; a Flow is made when somebody reads it.
  */
 import { CtDirection, DropReason, EventType, FlowEvent, Hook, JudgedSide } from '../../native/abi/generated.ts';
-import { addressOfBytes } from '../model/address.ts';
-import type { Flow, FlowKind, FlowPeer, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
+import { type Address, addressOfBytes } from '../model/address.ts';
+import type { RuleVerdict } from '../model/policy-rule.ts';
+import type { Flow, FlowKind, FlowPeer, FlowPolicy, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
 import { type AddressResolver, UNKNOWN } from './names.ts';
 import { hasPorts } from './protocols.ts';
 
@@ -20,6 +21,7 @@ const KINDS: Readonly<Record<number, FlowKind>> = {
 	[EventType.FLOW_CLOSE]: 'close',
 	[EventType.SOCK_CONNECT]: 'connect',
 	[EventType.NAT_EXHAUSTED]: 'nat-exhausted',
+	[EventType.POLICY_AUDIT]: 'audit',
 };
 
 const DIRECTIONS: Readonly<Record<number, TrafficDirection>> = {
@@ -33,29 +35,46 @@ const DIRECTIONS: Readonly<Record<number, TrafficDirection>> = {
 	[Hook.XDP]: 'ingress',
 };
 
+/** Who decided, by number of the rule; see RuleNames. Answers are shared objects. */
+export interface RuleResolver {
+	/** @param subject  address of the pod that was judged */
+	verdict(cookie: number, direction: 'egress' | 'ingress', subject: Address): RuleVerdict;
+}
+
 export interface HistoryOptions {
 	/** Records that are kept; at least 1. */
 	readonly capacity: number;
 	readonly nodeName: string;
 	readonly names: AddressResolver;
+	/** Left out = rules have no names. */
+	readonly rules?: RuleResolver;
 }
+
+const UNNAMED: RuleResolver = {
+	verdict: () => ({ kind: 'gone', text: 'a rule', policies: [], rule: '', deny: false, match: 'none' }),
+};
 
 /** A ring of records numbered from 0; the oldest is overwritten. */
 export class FlowHistory {
 	readonly capacity: number;
 	readonly #nodeName: string;
 	readonly #names: AddressResolver;
+	readonly #rules: RuleResolver;
 	readonly #records: Uint8Array;
 	readonly #timesNs: BigInt64Array;
 	readonly #sources: (PeerName | undefined)[] = [];
 	readonly #destinations: (PeerName | undefined)[] = [];
 	readonly #services: (PeerName | undefined)[] = [];
+	/** Egress and ingress by slot; rules are named when the record comes, like peers. */
+	readonly #egress: (RuleVerdict | undefined)[] = [];
+	readonly #ingress: (RuleVerdict | undefined)[] = [];
 	#next = 0;
 
 	constructor(options: HistoryOptions) {
 		this.capacity = Math.max(1, options.capacity);
 		this.#nodeName = options.nodeName;
 		this.#names = options.names;
+		this.#rules = options.rules ?? UNNAMED;
 		// zeroed by the kernel on first use: an idle node pays for no page it never wrote
 		this.#records = new Uint8Array(this.capacity * RECORD_BYTES);
 		this.#timesNs = new BigInt64Array(this.capacity);
@@ -93,6 +112,8 @@ export class FlowHistory {
 		this.#services[slot] = isZero(event.origDst)
 			? this.#names.service(this.#records, at + DESTINATION_OFFSET, event.proto, event.dport)
 			: this.#names.service(this.#records, at + ORIGINAL_OFFSET, event.proto, event.origDport);
+		this.#egress[slot] = this.#rule(event, 'egress');
+		this.#ingress[slot] = this.#rule(event, 'ingress');
 		this.#next++;
 		return true;
 	}
@@ -123,7 +144,7 @@ export class FlowHistory {
 			service,
 			reason: event.reason,
 			reply: event.direction === CtDirection.REPLY,
-			direction: DIRECTIONS[event.hook] ?? 'unknown',
+			direction: judgedDirection(event) ?? DIRECTIONS[event.hook] ?? 'unknown',
 			hook: event.hook,
 			ifindex: event.ifindex,
 			tcpFlags: hasPorts(event.proto) ? event.tcpFlags : 0,
@@ -131,12 +152,22 @@ export class FlowHistory {
 			icmpCode: hasPorts(event.proto) ? 0 : event.icmpCode,
 			packetBytes: event.len,
 			totals: event.type === EventType.FLOW_CLOSE ? totalsOf(event) : undefined,
-			ruleCookie: (event.denied & JudgedSide.INGRESS ? event.rule[1] : event.rule[0] || event.rule[1]) ?? 0,
+			egressRule: policyOf(event, 'egress', this.#egress[slot]),
+			ingressRule: policyOf(event, 'ingress', this.#ingress[slot]),
 		};
 	}
 
 	#has(sequence: number): boolean {
 		return sequence >= this.first && sequence < this.#next;
+	}
+
+	/** Undefined = nothing restricts that side. */
+	#rule(event: FlowEvent, direction: 'egress' | 'ingress'): RuleVerdict | undefined {
+		const cookie = event.rule[SIDES[direction].index] ?? 0;
+		if (cookie === 0 && ((event.denied | event.audited) & SIDES[direction].bit) === 0) return undefined;
+		const initiator = event.direction === CtDirection.REPLY ? event.dst : event.src;
+		const responder = event.direction === CtDirection.REPLY ? event.src : event.dst;
+		return this.#rules.verdict(cookie, direction, addressOfBytes(direction === 'egress' ? initiator : responder));
 	}
 
 	#peer(bytes: Uint8Array, port: number, event: FlowEvent, identity: number, known: PeerName | undefined): FlowPeer {
@@ -148,8 +179,32 @@ export class FlowHistory {
 	}
 }
 
+const SIDES = {
+	egress: { index: 0, bit: JudgedSide.EGRESS },
+	ingress: { index: 1, bit: JudgedSide.INGRESS },
+} as const;
+
+/** The side that denies, or would: hooks see both sides of flows inside a node. */
+function judgedDirection({ denied, audited }: FlowEvent): TrafficDirection | undefined {
+	const sides = denied || audited;
+	if (sides === 0) return undefined;
+	return sides & JudgedSide.EGRESS ? 'egress' : 'ingress';
+}
+
+function policyOf(
+	event: FlowEvent,
+	direction: 'egress' | 'ingress',
+	by: RuleVerdict | undefined,
+): FlowPolicy | undefined {
+	if (by === undefined) return undefined;
+	const { index, bit } = SIDES[direction];
+	const verdict = event.denied & bit ? 'denied' : event.audited & bit ? 'audited' : 'allowed';
+	return { verdict, cookie: event.rule[index] ?? 0, by };
+}
+
 function verdictOf(event: FlowEvent): Verdict {
 	if (event.reason !== DropReason.NONE || event.type === EventType.DROP) return 'dropped';
+	if (event.type === EventType.POLICY_AUDIT) return 'audit';
 	if (event.type === EventType.NAT_EXHAUSTED) return 'error';
 	return event.type === EventType.SOCK_CONNECT ? 'translated' : 'forwarded';
 }

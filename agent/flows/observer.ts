@@ -7,8 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FairleadError } from '../model/errors.ts';
 import type { FlowFilter, FlowTest } from './filter.ts';
 import { compileFilters } from './filter.ts';
-import type { FlowMessage, Loss, LossSource } from './flow.ts';
-import { FlowHistory } from './history.ts';
+import type { Flow, FlowMessage, Loss, LossSource } from './flow.ts';
+import { FlowHistory, type RuleResolver } from './history.ts';
 import type { AddressResolver } from './names.ts';
 
 export interface Clock {
@@ -28,6 +28,7 @@ export interface ObserverOptions {
 	readonly capacity: number;
 	readonly nodeName: string;
 	readonly names: AddressResolver;
+	readonly rules?: RuleResolver;
 	readonly clock?: Clock;
 }
 
@@ -148,6 +149,16 @@ export class FlowObserver {
 	 */
 	observe(query: FlowQuery, signal: AbortSignal): AsyncGenerator<FlowMessage, void, undefined> {
 		return this.#run(this.#plan(query), signal);
+	}
+
+	/** At most `limit` flows of the history that pass, newest first. */
+	newest(limit: number, test: FlowTest): Flow[] {
+		const found: Flow[] = [];
+		for (let at = this.#history.next - 1; at >= this.#history.first && found.length < limit; at--) {
+			const flow = this.#history.get(at);
+			if (flow !== undefined && test(flow)) found.push(flow);
+		}
+		return found;
 	}
 
 	#plan(query: FlowQuery): Plan {

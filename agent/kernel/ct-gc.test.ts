@@ -76,6 +76,20 @@ async function run(ctRows: Rows, natRows: Rows = [], fullRows: Rows = [], over: 
 }
 
 describe('conntrack garbage collection', () => {
+	it('sums flows by the rules that allowed them, and those that are over too', async () => {
+		const counted = { rule: [20, 30], packets: [4, 2], bytes: [400n, 200n] };
+		const row = (over: object) => Ct4Entry.encode({ ...Ct4Entry.decode(entry(0, 0)), ...counted, ...over });
+		const { report } = await run([
+			[key(L4Proto.TCP), row({ flags: CtFlags.ESTABLISHED })],
+			[key(L4Proto.TCP, 4001), row({ lastSeen: (NOW - 100_000 * HZ) >>> 0, rule: [20, 0] })],
+		]);
+		const { live, ended } = report.IPv4.byRule;
+		const rows = (tallies: readonly Float64Array[]) => tallies.flatMap((each) => [...each]);
+		expect(rows(live)).toHaveLength(8);
+		expect(rows(live)).toEqual(expect.arrayContaining([20, 30, 1, 6, 600]));
+		expect(rows(ended)).toEqual([20, 1, 6, 600]);
+	});
+
 	it.each([
 		['an established TCP flow', L4Proto.TCP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.tcpEstablished],
 		['a TCP flow after RST', L4Proto.TCP, CtFlags.ESTABLISHED | CtFlags.CLOSING, DEFAULT_CT_TIMEOUTS.tcpClosing],
@@ -299,10 +313,10 @@ describe('addresses that change hands', () => {
 			ctfull4: mapOf(CT4, [[key(L4Proto.UDP), entry(0, 0)]], LRU_HASH),
 			ctfull6: mapOf(CT6, [], LRU_HASH),
 		};
-		expect(await forgetAddresses(maps, [POD, pod6])).toBe(3);
+		expect((await forgetAddresses(maps, [POD, pod6])).deleted).toBe(3);
 		expect(maps.ct4.entries().map(([row]) => [...row])).toEqual([[...other]]);
 		expect(maps.ct6.entries()).toEqual([]);
-		expect(await forgetAddresses(maps, [v4(8)])).toBe(0);
+		expect((await forgetAddresses(maps, [v4(8)])).deleted).toBe(0);
 	});
 });
 

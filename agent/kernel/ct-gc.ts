@@ -24,6 +24,7 @@ import {
 	type SweepSpec,
 	sweepMap,
 	sweepOrphans,
+	type TallySpec,
 } from '../../native/index.ts';
 import { type CtTimeouts, DEFAULT_CT_TIMEOUTS, idleRules } from './ct-timeouts.ts';
 import { fieldOffsets } from './field-offset.ts';
@@ -37,6 +38,12 @@ export interface CtMaps {
 	readonly ct6: BpfMap;
 	readonly ctfull4: BpfMap;
 	readonly ctfull6: BpfMap;
+}
+
+/** Rows of cookie, flows, packets and bytes: of flows that go on, and of those that this pass has ended. */
+export interface RuleTallies {
+	readonly live: readonly Float64Array[];
+	readonly ended: readonly Float64Array[];
 }
 
 /** One family after a pass. A service flow has two entries. */
@@ -53,6 +60,8 @@ export interface FamilyReport {
 	readonly byProtocol: Readonly<Record<CountedProtocol, number>>;
 	/** Of the TCP entries: RST, or FIN from both sides. */
 	readonly closing: number;
+	/** What policy rules allowed: rows of cookie, flows, packets, bytes; see TallySpec. */
+	readonly byRule: RuleTallies;
 	/** Of the TCP entries: nobody has answered. */
 	readonly synOnly: number;
 }
@@ -98,19 +107,41 @@ export function widenEntry(entry: Ct4Entry): CtEntry {
 /** Bytes of a 16-byte address that the IPv4 table leaves out. */
 const PREFIX4 = MAPPED.subarray(0, 12);
 
+type ValueField =
+	| 'flags'
+	| 'lastSeen'
+	| 'backend'
+	| 'xlateAddr'
+	| 'xlatePort'
+	| 'snatPort'
+	| 'rule'
+	| 'packets'
+	| 'bytes';
+const VALUE_FIELDS: readonly ValueField[] = [
+	'flags',
+	'lastSeen',
+	'backend',
+	'xlateAddr',
+	'xlatePort',
+	'snatPort',
+	'rule',
+	'packets',
+	'bytes',
+];
+
 interface CtTable {
 	readonly main: BpfMap;
 	/** What found `main` full. */
 	readonly overflow: BpfMap;
 	readonly prefix: Uint8Array;
 	readonly key: FlowTableSpec['key'];
-	readonly value: Record<'flags' | 'lastSeen' | 'backend' | 'xlateAddr' | 'xlatePort' | 'snatPort', number>;
+	readonly value: Record<ValueField, number>;
 }
 
 const KEY4 = fieldOffsets(Ct4Key, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
 const KEY6 = fieldOffsets(CtKey, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
-const VALUE4 = fieldOffsets(Ct4Entry, 'flags', 'lastSeen', 'backend', 'xlateAddr', 'xlatePort', 'snatPort');
-const VALUE6 = fieldOffsets(CtEntry, 'flags', 'lastSeen', 'backend', 'xlateAddr', 'xlatePort', 'snatPort');
+const VALUE4 = fieldOffsets(Ct4Entry, ...VALUE_FIELDS);
+const VALUE6 = fieldOffsets(CtEntry, ...VALUE_FIELDS);
 const NAT = fieldOffsets(NatEntry, 'addr', 'port', 'lastSeen');
 
 function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): Record<'IPv4' | 'IPv6', CtTable> {
@@ -160,6 +191,7 @@ async function collectFamily(table: CtTable, options: CtGcOptions, now: number):
 		rules: idleRules(options.timeouts ?? DEFAULT_CT_TIMEOUTS, options.clock.hz),
 		counters: COUNTERS,
 		note: { mask: CtFlags.COUNTED, offset: table.value.backend },
+		tally: tallyOf(table),
 		pairs,
 	};
 	const main = await sweepMap(table.main, spec);
@@ -174,8 +206,22 @@ async function collectFamily(table: CtTable, options: CtGcOptions, now: number):
 		overflow: overflow.entries - moved.deleted,
 		deleted: main.deleted + overflow.deleted,
 		closedAtBackends: [...main.noted, ...overflow.noted].map((word) => word & CtBackendWord.MASK),
+		byRule: talliesOf([main, overflow]),
 		seconds: (performance.now() - began) / 1000,
 		...countsOf(main),
+	};
+}
+
+/** Each of a service flow's two entries sees one direction, but both have counted the first packet. */
+function tallyOf({ value }: CtTable): TallySpec {
+	const { rule: numbers, packets, bytes } = value;
+	return { numbers, packets, bytes, firstOnly: CtFlags.SVC_FORWARD, secondOnly: CtFlags.SVC_REPLY };
+}
+
+function talliesOf(sweeps: readonly SweepResult[]): RuleTallies {
+	return {
+		live: sweeps.flatMap(({ live }) => live ?? []),
+		ended: sweeps.flatMap(({ ended }) => ended ?? []),
 	};
 }
 
@@ -221,22 +267,28 @@ function collectNat(options: CtGcOptions, now: number): Promise<SweepResult> {
  * Deletes every entry one of whose ends is one of these addresses, so that the next owner of an address does not inherit
  * the flows of the last one.
  * @param addresses  16 bytes each
- * @returns entries deleted
+ * @returns entries deleted, and what rules had allowed to them
  */
-export async function forgetAddresses(maps: CtMaps, addresses: readonly Uint8Array[]): Promise<number> {
-	let deleted = 0;
-	for (const { main, overflow, prefix, key, value } of Object.values(tablesOf(maps))) {
+export async function forgetAddresses(
+	maps: CtMaps,
+	addresses: readonly Uint8Array[],
+): Promise<{ readonly deleted: number; readonly byRule: RuleTallies }> {
+	const sweeps: SweepResult[] = [];
+	for (const table of Object.values(tablesOf(maps))) {
+		const { main, overflow, prefix, key, value } = table;
 		const own = addresses.filter((address) => Buffer.compare(address.subarray(0, prefix.length), prefix) === 0);
 		if (own.length === 0) continue;
 		const spec: SweepSpec = {
 			layout: { proto: key.proto, flags: value.flags, lastSeen: value.lastSeen },
 			now: 0,
 			rules: [],
+			tally: tallyOf(table),
 			touching: { offsets: [key.lo, key.hi], addresses: own.map((address) => address.subarray(prefix.length)) },
 		};
-		for (const map of [main, overflow]) deleted += (await sweepMap(map, spec)).deleted;
+		for (const map of [main, overflow]) sweeps.push(await sweepMap(map, spec));
 	}
-	return deleted;
+	const { ended } = talliesOf(sweeps);
+	return { deleted: sweeps.reduce((sum, { deleted }) => sum + deleted, 0), byRule: { live: [], ended } };
 }
 
 /** Entries of a map that ages out by itself; a look at all of it on a worker thread. */

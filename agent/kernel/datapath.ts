@@ -41,7 +41,7 @@ import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
-import { Programs } from './programs.ts';
+import { type LooseProgram, loadLoose, Programs } from './programs.ts';
 
 export { type EndpointAttachment, isXdpLink } from './attachments.ts';
 
@@ -196,11 +196,13 @@ export class Datapath {
 	/** Names attachEndpoint() has made: a pod may be on its way and not yet in the caller's list. */
 	readonly #attachedSingly = new Set<string>();
 	#programs: Programs;
+	#settings: DatapathSettings;
 
 	/** Use openDatapath(). */
 	constructor(parts: DatapathParts) {
 		const { options, maps } = parts;
 		this.#options = options;
+		this.#settings = options.settings;
 		this.#hz = parts.hz;
 		this.#maps = maps;
 		this.#programs = parts.programs;
@@ -301,6 +303,7 @@ export class Datapath {
 		const programs = await Programs.load(this.#options.objectDir, config, this.#maps, this.#pins, this.#options.xdp);
 		const old = this.#programs;
 		this.#programs = programs;
+		this.#settings = settings;
 		try {
 			const { failed } = this.#swap(new Map(this.#attached), () => true);
 			for (const { name } of failed) this.#attached.delete(name);
@@ -308,6 +311,15 @@ export class Datapath {
 			old.close();
 			this.#pins.retain(programs.keys);
 		}
+	}
+
+	/**
+	 * The program that tells what would become of a flow; it changes nothing. To be closed after use.
+	 * @throws PROGRAM_LOAD
+	 */
+	loadExplainer(): Promise<LooseProgram> {
+		const config = { ...fullConfig(this.#options, this.#settings, this.#hz), dryRun: 1 };
+		return loadLoose(join(this.#options.objectDir, 'explain.bpf.o'), 'explain', config, this.#maps);
 	}
 
 	/** Gives back descriptors; what is pinned goes on. */

@@ -94,10 +94,37 @@ export class Programs {
 	}
 }
 
+/** A program that is attached nowhere, on the maps that exist. */
+export interface LooseProgram {
+	readonly program: BpfProgram;
+	close(): void;
+}
+
+/** @throws FairleadError PROGRAM_LOAD with the verifier's last lines */
+export function loadLoose(
+	path: string,
+	programName: string,
+	config: DatapathConfig,
+	maps: PinnedMaps,
+): Promise<LooseProgram> {
+	return named(path, async () => {
+		const object = BpfObject.open(path);
+		try {
+			for (const [name, value] of Object.entries(encodeDatapathConfig(config))) object.setRodata(name, value);
+			shareMaps(object, maps);
+			await object.load();
+			return { program: object.program(programName), close: () => object.close() };
+		} catch (error) {
+			object.close();
+			throw error;
+		}
+	});
+}
+
 /** Runs a step with an object file. @throws FairleadError PROGRAM_LOAD for what the kernel or libbpf refuses */
-async function named(path: string, step: () => Promise<void>): Promise<void> {
+async function named<T>(path: string, step: () => Promise<T>): Promise<T> {
 	try {
-		await step();
+		return await step();
 	} catch (cause) {
 		if (!(cause instanceof NativeError)) throw cause;
 		throw new FairleadError('PROGRAM_LOAD', `cannot load ${path}: ${cause.message}`, {

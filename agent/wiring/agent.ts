@@ -14,6 +14,7 @@ import { readMetric } from '../flows/counters.ts';
 import { NameTable } from '../flows/names.ts';
 import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
+import { RuleLedger } from '../flows/rule-ledger.ts';
 import { PressureWatch } from '../health/map-pressure.ts';
 import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
@@ -24,6 +25,7 @@ import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import type { ClusterChange } from '../model/cluster-view.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Node } from '../model/node.ts';
+import { RuleNames } from '../plan/policy/rule-names.ts';
 import { ReconcileLoop } from '../reconcile/loop.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
@@ -70,6 +72,8 @@ export class Agent {
 	readonly #log: Logger;
 	readonly #store = new ClusterStore();
 	readonly #names = new NameTable();
+	readonly #ruleNames = new RuleNames(() => this.#running?.policies.compiler);
+	readonly #rules = new RuleLedger((key) => this.#running?.dataplane.datapath.kernel.mapGet('denied', key));
 	readonly #started = new Date();
 	readonly #flows: FlowObserver;
 	readonly #metrics: Metrics;
@@ -98,7 +102,7 @@ export class Agent {
 		this.#log = options.log;
 		this.#config = options.config;
 		const { flowBuffer, nodeName } = options.config.values;
-		this.#flows = new FlowObserver({ capacity: flowBuffer, nodeName, names: this.#names });
+		this.#flows = new FlowObserver({ capacity: flowBuffer, nodeName, names: this.#names, rules: this.#ruleNames });
 		this.#life = new NodeLife({ config: options.config.values, store: this.#store, log: options.log });
 		this.#metrics = this.#createMetrics();
 		this.#health = new NodeHealth({
@@ -156,6 +160,7 @@ export class Agent {
 		const state = new NodeState({
 			view: this.#store,
 			names: this.#names,
+			rules: this.#ruleNames,
 			started: this.#started,
 			tallies: [this.#serviceTally, this.#policyTally, this.#nodeTally],
 			config: () => this.#config,
@@ -252,6 +257,7 @@ export class Agent {
 			log: this.#log,
 			identify: this.#life.knowing(async (pod, _, addresses) => policies.identify(pod, addresses)),
 			onCni: (command, result, tookMs) => this.#metrics.recordCni(command, result, tookMs / 1000),
+			onFlowsEnded: (byRule) => this.#rules.ended(byRule),
 		});
 		const adoption = await pods.adopt();
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
@@ -270,6 +276,7 @@ export class Agent {
 			dataplane,
 			services,
 			policies,
+			rules: this.#rules,
 			pods,
 			clock,
 			collector,
@@ -309,10 +316,10 @@ export class Agent {
 	}
 
 	#policies({ datapath: { kernel } }: Dataplane, pods: Pods): Policies {
-		const { nodeName, unknownPods } = this.#config.values;
+		const { nodeName, unknownPods, policyAuditMode } = this.#config.values;
 		return new Policies({
 			isolateUnknown: this.#source?.api !== undefined && unknownPods === 'isolate',
-			...{ view: this.#store, kernel, nodeName, audit: false, pods },
+			...{ view: this.#store, kernel, nodeName, audit: policyAuditMode, pods },
 			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
 			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
 		});
@@ -340,6 +347,7 @@ export class Agent {
 			clock,
 			timeouts: ctTimeoutsOf(this.#config.values.ctTimeouts),
 			onFamily: (family, { seconds, deleted }) => this.#metrics.proxy.onConntrack(family, seconds, deleted),
+			onReport: ({ IPv4, IPv6 }) => this.#rules.collected([IPv4.byRule, IPv6.byRule], new Date()),
 			onDone: () => this.#watchPressure(),
 			log: this.#log,
 		});

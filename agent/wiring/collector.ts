@@ -18,6 +18,7 @@ export interface FlowCollectorOptions {
 	readonly timeouts: CtTimeouts;
 	/** After each pass over the table of a family. */
 	readonly onFamily: (family: FamilyName, report: FamilyReport) => void;
+	readonly onReport: (report: CtGcReport) => void;
 	/** After each collection, also one that failed. */
 	readonly onDone: () => void;
 	readonly log: Logger;
@@ -82,7 +83,7 @@ export class FlowCollector {
 	}
 
 	async #collect(): Promise<void> {
-		const { dataplane, clock, timeouts, onFamily } = this.#options;
+		const { dataplane, clock, timeouts, onFamily, onReport } = this.#options;
 		const { datapath, facts } = dataplane;
 		const report = await collectConntrack({
 			...flowTables(datapath),
@@ -93,6 +94,7 @@ export class FlowCollector {
 			overflowInUse: overflowInUse(datapath),
 		});
 		this.#report = report;
+		onReport(report);
 		countClosed(datapath.kernel, [...report.IPv4.closedAtBackends, ...report.IPv6.closedAtBackends]);
 		onFamily('IPv4', report.IPv4);
 		onFamily('IPv6', report.IPv6);

@@ -14,7 +14,7 @@ import type { AdoptReport, EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
-import { forgetAddresses } from '../kernel/ct-gc.ts';
+import { forgetAddresses, type RuleTallies } from '../kernel/ct-gc.ts';
 import type { EndpointAttachment } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
@@ -37,6 +37,8 @@ export interface PodsOptions {
 	readonly identify?: EndpointDeps['identify'];
 	/** After each CNI request. @param result  'success' or the error code as text */
 	readonly onCni: (command: string, result: string, tookMs: number) => void;
+	/** Flows of a pod that is gone have been ended. */
+	readonly onFlowsEnded: (byRule: RuleTallies) => void;
 }
 
 export class Pods {
@@ -68,7 +70,8 @@ export class Pods {
 			bootId: bootId(),
 			coolDownMs: config.podCoolDownMs,
 			forgetAddresses: async (addresses) => {
-				await forgetAddresses(maps, addresses.map(addressBytes));
+				const { byRule } = await forgetAddresses(maps, addresses.map(addressBytes));
+				options.onFlowsEnded(byRule);
 			},
 			...(options.identify !== undefined && { identify: options.identify }),
 			log,

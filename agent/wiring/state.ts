@@ -3,9 +3,12 @@
  */
 import { Ct4Entry, Ct4Key, CtEntry, CtKey, type MapName } from '../../native/abi/generated.ts';
 import { type ConntrackContext, conntrackReport } from '../api/conntrack-reports.ts';
+import type { PolicySources } from '../api/policy-sources.ts';
 import type {
 	AgentState,
 	ConntrackReport,
+	ExplainRequest,
+	FlowExplanation,
 	MapReport,
 	ReconcilerReport,
 	SettingReport,
@@ -15,7 +18,9 @@ import type {
 import type { EffectiveConfig } from '../config/config.ts';
 import { CONFIG_NAMES } from '../config/schema.ts';
 import { readDropTotals, readMetric } from '../flows/counters.ts';
+import type { RuleResolver } from '../flows/history.ts';
 import type { AddressResolver } from '../flows/names.ts';
+import type { RuleLedger } from '../flows/rule-ledger.ts';
 import { widenEntry, widenKey } from '../kernel/ct-gc.ts';
 import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
@@ -23,6 +28,7 @@ import type { ClusterView } from '../model/cluster-view.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { FlowCollector } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
+import { explainFlow } from './explain-flow.ts';
 import type { Pods } from './pods.ts';
 import type { Policies } from './policies.ts';
 import { endpointReports, nodeReports, serviceReports } from './reports.ts';
@@ -33,6 +39,7 @@ export interface RunningParts {
 	readonly dataplane: Dataplane;
 	readonly services: ServicePlanner;
 	readonly policies: Policies;
+	readonly rules: RuleLedger;
 	readonly pods: Pods;
 	readonly clock: JiffiesClock;
 	readonly collector: FlowCollector;
@@ -80,6 +87,7 @@ export class ReconcilerTally {
 export interface StateOptions {
 	readonly view: ClusterView;
 	readonly names: AddressResolver;
+	readonly rules: RuleResolver;
 	readonly started: Date;
 	readonly tallies: readonly ReconcilerTally[];
 	readonly config: () => EffectiveConfig;
@@ -152,6 +160,28 @@ export class NodeState implements AgentState {
 			dump('ctfull6'),
 		]);
 		return conntrackOf([ct4, ctfull4], [ct6, ctfull6], context);
+	}
+
+	policies(): PolicySources | undefined {
+		const parts = this.#options.running();
+		if (parts === undefined) return undefined;
+		const { policies, rules } = parts;
+		return { view: this.#options.view, compiler: policies.compiler, closed: policies.closed(), counters: rules };
+	}
+
+	async explain(request: ExplainRequest): Promise<FlowExplanation | undefined> {
+		const parts = this.#options.running();
+		if (parts === undefined) return undefined;
+		const { dataplane, pods, policies } = parts;
+		return explainFlow(request, {
+			view: this.#options.view,
+			facts: dataplane.facts,
+			compiler: policies.compiler,
+			rules: this.#options.rules,
+			localAddresses: new Set(pods.current().flatMap(({ addresses }) => addresses)),
+			services: this.services(),
+			load: () => dataplane.datapath.loadExplainer(),
+		});
 	}
 
 	drops() {

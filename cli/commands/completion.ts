@@ -1,6 +1,7 @@
 import { Argument, Command } from 'commander';
 import type { ListDropsResponse__Output } from '../../proto/generated/fairlead/v1/ListDropsResponse.ts';
 import type { ListEndpointsResponse__Output } from '../../proto/generated/fairlead/v1/ListEndpointsResponse.ts';
+import type { ListPoliciesResponse__Output } from '../../proto/generated/fairlead/v1/ListPoliciesResponse.ts';
 import type { ListServicesResponse__Output } from '../../proto/generated/fairlead/v1/ListServicesResponse.ts';
 import type { AgentConnection } from '../client.ts';
 import type { Context } from '../context.ts';
@@ -88,6 +89,12 @@ async function askAgent(agent: AgentConnection, values: LiveValues): Promise<str
 			return (await endpoints()).map(({ namespace, pod }) => `${namespace}/${pod}`);
 		case 'namespaces':
 			return [...(await services()), ...(await endpoints())].map(({ namespace }) => namespace);
+		case 'policies': {
+			const { policies } = await agent.unary<ListPoliciesResponse__Output>((stub, options, done) =>
+				stub.listPolicies({}, options, done),
+			);
+			return policies.map(({ namespace, name }) => (namespace === '' ? name : `${namespace}/${name}`));
+		}
 		case 'reasons': {
 			const { drops } = await agent.unary<ListDropsResponse__Output>((stub, options, done) =>
 				stub.listDrops({ all: true }, options, done),

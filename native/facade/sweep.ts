@@ -55,6 +55,19 @@ export interface PairSpec extends FlowTableSpec {
 	readonly value: { readonly address: number; readonly port: number; readonly ownPort: number };
 }
 
+/**
+ * Sums packets and bytes of entries by two numbers in their value; 0 is none. Offsets: `numbers` (two u16), `packets` (two u32, by
+ * direction), `bytes` (two u64). Of entries with a flag of `firstOnly` (`secondOnly`) only that direction counts; the latter are no
+ * flows of their own.
+ */
+export interface TallySpec {
+	readonly numbers: number;
+	readonly packets: number;
+	readonly bytes: number;
+	readonly firstOnly: number;
+	readonly secondOnly: number;
+}
+
 export interface SweepSpec {
 	/** Offsets: `proto` (u8) in the key, `flags` (u16) and `lastSeen` (u32) in the value. */
 	readonly layout: { readonly proto: number; readonly flags: number; readonly lastSeen: number };
@@ -65,6 +78,8 @@ export interface SweepSpec {
 	readonly counters?: readonly FlowPattern[];
 	/** Deleted entries with one of these flags are noted by the u32 at an offset of their value. */
 	readonly note?: { readonly mask: number; readonly offset: number };
+	/** What flows are summed up by. */
+	readonly tally?: TallySpec;
 	/** Entries of one flow that are judged together. */
 	readonly pairs?: PairSpec;
 	/** Entries go that have one of these addresses at one of these offsets of their key. */
@@ -73,7 +88,7 @@ export interface SweepSpec {
 
 /** Deletes entries that are idle for too long or touch an address. A key that changes meanwhile may be judged by its old value. */
 export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
-	const { layout, now, rules, counters = [], touching, pairs, note } = spec;
+	const { layout, now, rules, counters = [], touching, pairs, note, tally } = spec;
 	return addon.mapSweep(handle(map), {
 		...layout,
 		now,
@@ -85,6 +100,7 @@ export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
 		notedMask: note?.mask ?? 0,
 		notedOffset: note?.offset ?? 0,
 		...pairField(pairs),
+		...(tally !== undefined && { tally }),
 	});
 }
 

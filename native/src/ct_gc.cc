@@ -10,6 +10,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -98,6 +100,52 @@ struct PairRule {
 	}
 };
 
+/// What flows count for the numbers they bear, of which each has two.
+struct TallyRule {
+	uint32_t numbers, packets, bytes; // offsets of pairs of u16, u32 and u64
+	uint32_t first_only, second_only; // flags of entries of which only one direction counts
+
+	static std::optional<TallyRule> Read(const Fields &fields, size_t value_bytes)
+	{
+		if (!fields.Has("tally"))
+			return std::nullopt;
+		Fields tally(fields.Get("tally"), fields.Title("tally"));
+		return TallyRule{tally.Offset("numbers", 2 * sizeof(uint16_t), value_bytes),
+				 tally.Offset("packets", 2 * sizeof(uint32_t), value_bytes),
+				 tally.Offset("bytes", 2 * sizeof(uint64_t), value_bytes), tally.U32("firstOnly"),
+				 tally.U32("secondOnly")};
+	}
+};
+
+struct Tally {
+	uint64_t flows = 0, packets = 0, bytes = 0;
+};
+
+using Tallies = std::unordered_map<uint16_t, Tally>;
+
+void AddTo(Tallies &tallies, const TallyRule &rule, const uint8_t *value, uint32_t flags)
+{
+	uint16_t numbers[2];
+	memcpy(numbers, value + rule.numbers, sizeof numbers);
+	if (numbers[0] == 0 && numbers[1] == 0)
+		return;
+	uint64_t packets = 0, bytes = 0;
+	for (size_t dir = 0; dir < 2; dir++) {
+		if ((flags & (dir == 0 ? rule.second_only : rule.first_only)) != 0)
+			continue;
+		packets += Load<uint32_t>(value + rule.packets + dir * sizeof(uint32_t));
+		bytes += Load<uint64_t>(value + rule.bytes + dir * sizeof(uint64_t));
+	}
+	for (size_t side = 0; side < 2; side++) {
+		if (numbers[side] == 0 || (side == 1 && numbers[1] == numbers[0]))
+			continue;
+		Tally &tally = tallies[numbers[side]];
+		tally.flows += (flags & rule.second_only) == 0 ? 1 : 0;
+		tally.packets += packets;
+		tally.bytes += bytes;
+	}
+}
+
 struct SweepJob {
 	SharedMap map;
 	uint32_t proto = 0, flags = 0, last_seen = 0; // offsets
@@ -110,6 +158,7 @@ struct SweepJob {
 	std::optional<PairRule> pairs{};
 	uint32_t noted_mask = 0; // flags of which a deleted entry is noted, with the number at an offset
 	uint32_t noted_offset = 0;
+	std::optional<TallyRule> tally{};
 
 	FlowState StateOf(const uint8_t *value) const
 	{
@@ -138,6 +187,8 @@ struct SweepResult {
 	size_t deleted = 0;
 	std::vector<double> counts{};
 	std::map<std::string, uint32_t, std::less<>> noted{}; // by key: an entry can be met twice in one batch
+	bool tallied = false;
+	Tallies live{}, ended{};
 };
 
 class Sweeper
@@ -149,6 +200,7 @@ public:
 			maps_.insert(maps_.end(), job.pairs->table.maps().begin(), job.pairs->table.maps().end());
 		dead_.resize(maps_.size());
 		result_.counts.assign(job.counters.size(), 0);
+		result_.tallied = job.tally.has_value();
 	}
 
 	SweepResult Run()
@@ -183,6 +235,8 @@ private:
 			return;
 		}
 		result_.entries++;
+		if (job_.tally)
+			AddTo(result_.live, *job_.tally, value, own_flags);
 		for (size_t n = 0; n < job_.counters.size(); n++)
 			result_.counts[n] += job_.counters[n].Matches(key[job_.proto], own_flags) ? 1 : 0;
 	}
@@ -195,6 +249,9 @@ private:
 			result_.noted.insert_or_assign(std::string(reinterpret_cast<const char *>(key), size),
 						       Load<uint32_t>(value + job_.noted_offset));
 		}
+		// The other entry of a flow may be met as well before it is deleted.
+		if (job_.tally && buried_.emplace(reinterpret_cast<const char *>(key), size).second)
+			AddTo(result_.ended, *job_.tally, value, Load<uint16_t>(value + job_.flags));
 	}
 
 	void Flush()
@@ -203,13 +260,29 @@ private:
 			result_.deleted += DeleteMapBatch(maps_[n].fd->get(), maps_[n].shape, dead_[n]);
 			dead_[n].clear();
 		}
+		buried_.clear();
 	}
 
 	const SweepJob &job_;
 	SweepResult result_;
-	std::vector<SharedMap> maps_; // the map itself, then those of the pairs
-	std::vector<Bytes> dead_{};   // by map
+	std::vector<SharedMap> maps_;              // the map itself, then those of the pairs
+	std::vector<Bytes> dead_{};                // by map
+	std::unordered_set<std::string> buried_{}; // keys of this batch
 };
+
+/// Rows of four: number, flows, packets, bytes.
+Napi::Value TalliesToJs(Napi::Env env, const Tallies &tallies)
+{
+	Napi::Float64Array js = Napi::Float64Array::New(env, tallies.size() * 4);
+	size_t at = 0;
+	for (const auto &[number, tally] : tallies) {
+		js[at++] = number;
+		js[at++] = static_cast<double>(tally.flows);
+		js[at++] = static_cast<double>(tally.packets);
+		js[at++] = static_cast<double>(tally.bytes);
+	}
+	return js;
+}
 
 Napi::Value ResultToJs(Napi::Env env, SweepResult &&result)
 {
@@ -225,6 +298,10 @@ Napi::Value ResultToJs(Napi::Env env, SweepResult &&result)
 	for (const auto &[key, number] : result.noted)
 		noted.Set(at++, number);
 	js.Set("noted", noted);
+	if (result.tallied) {
+		js.Set("live", TalliesToJs(env, result.live));
+		js.Set("ended", TalliesToJs(env, result.ended));
+	}
 	return js;
 }
 
@@ -270,6 +347,7 @@ Napi::Value SweepMap(const Napi::CallbackInfo &info)
 	job.noted_mask = fields.U32("notedMask");
 	job.noted_offset =
 		fields.Offset("notedOffset", job.noted_mask == 0 ? 0 : sizeof(uint32_t), map.shape().value_bytes);
+	job.tally = TallyRule::Read(fields, map.shape().value_bytes);
 	job.pairs = PairRule::Read(fields);
 	if (job.pairs && job.pairs->table.shape().value_bytes != map.shape().value_bytes)
 		throw ArgError("sweep.pairs.maps: expected maps of the same layout");

@@ -8,12 +8,32 @@ import { join } from 'node:path';
 import type { ApiServer } from '../../agent/api/server.ts';
 import { startApiServer } from '../../agent/api/server.ts';
 import type { PeerCredentials } from '../../agent/api/socket.ts';
-import type { AgentState, ConntrackReport, ServiceReport, StatusReport } from '../../agent/api/state.ts';
+import type {
+	AgentState,
+	ConntrackReport,
+	FlowExplanation,
+	ServiceReport,
+	StatusReport,
+} from '../../agent/api/state.ts';
 import { FlowObserver } from '../../agent/flows/observer.ts';
 import { DropReason } from '../../native/abi/generated.ts';
-import { ManualClock, pod, resolverOf, service } from './flow-records.ts';
+import { fakePolicies } from './fake-policies.ts';
+import { ManualClock, pod, RULES, resolverOf, service } from './flow-records.ts';
 
 export const STARTED = new Date('2026-01-31T12:00:00Z');
+
+/** What the fake agent says of a flow. */
+export const EXPLANATION: FlowExplanation = {
+	verdict: 'dropped',
+	reason: DropReason.POLICY,
+	source: '10.1.0.5 (pod shop/web-1)',
+	destination: '10.1.1.7 (pod shop/db-0) port 5432',
+	steps: [
+		{ about: 'source', outcome: 'ok', text: 'a pod of this node' },
+		{ about: 'ingress', outcome: 'drop', text: 'denied: no policy allows it (isolated by NetworkPolicy shop/db)' },
+	],
+	concerns: ({ destination }) => destination.port === 5432,
+};
 
 export const SERVICES: readonly ServiceReport[] = [
 	{
@@ -179,6 +199,8 @@ const state: AgentState = {
 		{ reason: DropReason.NO_ROUTE, packets: 5n, bytes: 3000n },
 		{ reason: DropReason.POLICY, packets: 0n, bytes: 0n },
 	],
+	policies: fakePolicies,
+	explain: () => Promise.resolve(EXPLANATION),
 	config: () => [
 		{ key: 'routing', value: '"vxlan"', origin: 'automatic', why: 'nodes are in different subnets' },
 		{ key: 'flowBuffer', value: '16384', origin: 'default', why: '' },
@@ -193,7 +215,8 @@ export async function startFakeAgent(options: FakeAgentOptions = {}): Promise<Fa
 		'10.1.1.7': pod('data', 'db-0', { app: 'db' }),
 		'10.96.0.3': service('data', 'db'),
 	});
-	const flows = new FlowObserver({ capacity: options.flowCapacity ?? 1000, nodeName: 'node-a', names, clock });
+	const capacity = options.flowCapacity ?? 1000;
+	const flows = new FlowObserver({ capacity, nodeName: 'node-a', names, rules: RULES, clock });
 	const current = { ...state };
 	const complaints: string[] = [];
 	const server: ApiServer = await startApiServer({

@@ -3,7 +3,7 @@
  */
 
 import type { PeerName } from '../../agent/flows/flow.ts';
-import { emptyFlowEvent } from '../../agent/flows/history.ts';
+import { emptyFlowEvent, type RuleResolver } from '../../agent/flows/history.ts';
 import type { AddressResolver } from '../../agent/flows/names.ts';
 import { UNKNOWN, WORLD } from '../../agent/flows/names.ts';
 import type { Clock } from '../../agent/flows/observer.ts';
@@ -68,6 +68,25 @@ export function pod(namespace: string, name: string, labels: Record<string, stri
 export function service(namespace: string, name: string): PeerName {
 	return { kind: 'service', namespace, name, labels: {} };
 }
+
+/** Cookie 1: isolated by NetworkPolicy data/db; 20: a rule of it that allows; 21: a cluster policy's rule that denies. */
+export const RULES: RuleResolver = {
+	verdict: (cookie, direction, subject) => {
+		const network = { kind: 'NetworkPolicy', namespace: 'data', name: 'db' } as const;
+		const cluster = { kind: 'ClusterNetworkPolicy', namespace: '', name: 'guard' } as const;
+		const rule = `${direction} rule 0`;
+		if (cookie === 20) {
+			const text = `NetworkPolicy data/db ${rule}`;
+			return { kind: 'rule', text, policies: [network], rule, deny: false, match: 'l3-l4' };
+		}
+		if (cookie === 21) {
+			const text = `ClusterNetworkPolicy guard ${rule}`;
+			return { kind: 'rule', text, policies: [cluster], rule, deny: true, match: 'l3' };
+		}
+		const text = `no policy allows it at ${subject} (isolated by NetworkPolicy data/db)`;
+		return { kind: 'not-allowed', text, policies: [network], rule: '', deny: false, match: 'none' };
+	},
+};
 
 /** A resolver over a plain table; addresses in 10.0.0.0/8 without an owner are `unknown`. */
 export function resolverOf(owners: Readonly<Record<Address, PeerName>>): AddressResolver {

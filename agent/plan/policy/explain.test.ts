@@ -126,18 +126,19 @@ describe('listPolicies and getPolicy', () => {
 			setNetworkPolicy(world, 'y/odd', { podSelector: { matchLabels: { pod: 'a' } }, mode: 'x' });
 		});
 		const closed = [{ policies: ['NetworkPolicy x/web'], reason: 'map policy: full' }];
-		const summary = listPolicies(compiler, closed).map(({ name, tier, subject, pods, problems }) => [
+		const summary = listPolicies(compiler, closed).map(({ name, tier, state, subject, pods, problems }) => [
 			name,
 			tier,
+			state,
 			subject,
 			pods.length,
 			...problems,
 		]);
 		expect(summary).toEqual([
-			['ClusterNetworkPolicy admin', 'Admin 1', 'all pods in ns=x', 3],
-			['ClusterNetworkPolicy base', 'Baseline 1', 'all pods in all namespaces', 9],
-			['NetworkPolicy x/web', '', 'all pods in x', 3, 'denies everything: map policy: full'],
-			['NetworkPolicy y/odd', '', 'pods pod=a in y', 1, 'spec.mode: this version does not know the field'],
+			['ClusterNetworkPolicy admin', 'Admin 1', 'enforced', 'all pods in ns=x', 3],
+			['ClusterNetworkPolicy base', 'Baseline 1', 'enforced', 'all pods in all namespaces', 9],
+			['NetworkPolicy x/web', '', 'closed', 'all pods in x', 3, 'denies everything: map policy: full'],
+			['NetworkPolicy y/odd', '', 'enforced', 'pods pod=a in y', 1, 'spec.mode: this version does not know the field'],
 		]);
 	});
 
@@ -146,7 +147,7 @@ describe('listPolicies and getPolicy', () => {
 		const details = getPolicy(compiler, 'NetworkPolicy x/web')!;
 		expect(details.rules).toHaveLength(1);
 		const [rule] = details.rules;
-		expect(rule).toMatchObject({ action: 'accept', peers: ['pods in ns=y with '], ports: ['80/TCP'], identities: 3 });
+		expect(rule).toMatchObject({ action: 'accept', peers: ['all pods in ns=y'], ports: ['80/TCP'], identities: 3 });
 		expect(compiler.cookies.name(rule!.cookie!)).toBe('NetworkPolicy x/web ingress rule 0');
 		expect(getPolicy(compiler, 'NetworkPolicy x/none')).toBeUndefined();
 	});

@@ -1,9 +1,13 @@
 /** What `fairlead policy list` and `get` show. Pure. */
+import type { ClusterPeer, ClusterPort } from '../../model/cluster-network-policy.ts';
+import type { NetworkPolicyPeer, PolicyPort } from '../../model/network-policy.ts';
+import type { PolicyRef } from '../../model/policy-rule.ts';
+import { parsePolicyName } from '../../model/policy-rule.ts';
 import type { LabelSelector } from '../../model/policy-selector.ts';
 import { formatSelector } from '../../model/policy-selector.ts';
 import type { PolicyCompiler } from './compiler.ts';
 import type { Matcher } from './matchers.ts';
-import type { PortSpec } from './programs.ts';
+import type { PolicyObject } from './programs.ts';
 import { ruleName } from './programs.ts';
 import type { PolicyEntry } from './sets.ts';
 import { policyName } from './sets.ts';
@@ -13,6 +17,7 @@ import { DIRECTIONS } from './types.ts';
 export interface PolicySummary {
 	/** 'NetworkPolicy ns/name' */
 	readonly name: string;
+	readonly ref: PolicyRef;
 	/** 'Admin 10', 'Baseline 0' or '' */
 	readonly tier: string;
 	/** Whom it selects, as a selector. */
@@ -22,10 +27,21 @@ export interface PolicySummary {
 	readonly pods: readonly string[];
 	/** Fields that are not known, and sets that could not be programmed: why it denies more than it says. */
 	readonly problems: readonly string[];
+	/** `unused`: no pod of this node. `closed`: its pods are cut off, see problems. `audit`: it only reports. */
+	readonly state: 'enforced' | 'audit' | 'closed' | 'unused';
+	/** Numbers of the sets it is part of. */
+	readonly sets: readonly number[];
+	/** Numbers of its rules that are in force. */
+	readonly cookies: readonly number[];
 }
 
 export interface RuleReport {
+	/** 'NetworkPolicy ns/name ingress rule 0' */
 	readonly name: string;
+	readonly direction: Direction;
+	readonly index: number;
+	/** Cluster policies may name their rules; '' = not. */
+	readonly title: string;
 	/** Number in verdicts and events; undefined = no pod of this node needs the rule. */
 	readonly cookie: number | undefined;
 	readonly action: string;
@@ -67,15 +83,22 @@ function summarise(compiler: PolicyCompiler, { object }: PolicyEntry, closed: re
 	const name = policyName(object);
 	const { value } = object;
 	const sets = [...compiler.sets()].filter(({ policies }) => policies.includes(name));
+	const closedHere = closed.filter(({ policies }) => policies.includes(name));
 	const problems = [
 		...value.unsupported.map(({ path, message }) => `${path}: ${message}`),
-		...closed.filter(({ policies }) => policies.includes(name)).map(({ reason }) => `denies everything: ${reason}`),
+		...closedHere.map(({ reason }) => `denies everything: ${reason}`),
 	];
 	const directions = DIRECTIONS.filter((direction) =>
 		object.kind === 'NetworkPolicy' ? object.value[direction] !== null : object.value[direction].length > 0,
 	);
+	const rules = sets.flatMap(({ programs }) => DIRECTIONS.flatMap((direction) => programs[direction].rules));
+	const used = sets.some(({ pods }) => pods.size > 0);
 	return {
 		name,
+		ref: parsePolicyName(name) ?? { kind: object.kind, namespace: '', name: object.key },
+		state: closedHere.length > 0 ? 'closed' : !used ? 'unused' : value.audit ? 'audit' : 'enforced',
+		sets: sets.map(({ number }) => number).sort((a, b) => a - b),
+		cookies: [...new Set(rules.filter((rule) => rule.name.startsWith(`${name} `)).map(({ cookie }) => cookie))],
 		tier: object.kind === 'NetworkPolicy' ? '' : `${object.value.tier} ${object.value.priority}`,
 		subject:
 			object.kind === 'NetworkPolicy'
@@ -100,38 +123,78 @@ function rulesOf(compiler: PolicyCompiler, { object }: PolicyEntry): RuleReport[
 		),
 	);
 	return DIRECTIONS.flatMap((direction) =>
-		(object.value[direction] ?? []).map((_, index): RuleReport => {
-			const name = ruleName(object, direction, index);
-			const rule = inForce.get(name);
-			const matchers = rule?.matchers;
+		describeRules(object, direction).map((rule, index): RuleReport => {
+			const found = inForce.get(ruleName(object, direction, index));
+			const matchers = found?.matchers;
 			return {
-				name,
-				cookie: rule?.cookie,
-				action: rule?.action ?? '',
-				peers: matchers === null ? ['everybody'] : (matchers?.map(({ key }) => key) ?? []),
-				ports: rule?.ports.map(formatPorts) ?? [],
+				...rule,
+				direction,
+				index,
+				name: ruleName(object, direction, index),
+				cookie: found?.cookie,
 				identities: matchers === null ? null : countIdentities(matchers ?? []),
 			};
 		}),
 	);
 }
 
+type RuleText = Pick<RuleReport, 'title' | 'action' | 'peers' | 'ports'>;
+
+/** Rules as they are written, whether or not a pod here needs them. */
+function describeRules(object: PolicyObject, direction: Direction): RuleText[] {
+	if (object.kind === 'NetworkPolicy') {
+		return (object.value[direction] ?? []).map(({ peers, ports }) => ({
+			title: '',
+			action: 'accept',
+			peers: peers?.map((peer) => describeNetworkPeer(peer, object.value.namespace)) ?? ['everybody'],
+			ports: ports?.map(describeNetworkPort) ?? ['all'],
+		}));
+	}
+	return object.value[direction].map(({ name, action, peers, ports }) => ({
+		title: name,
+		action: action.toLowerCase(),
+		peers: peers?.map(describeClusterPeer) ?? ['everybody'],
+		ports: ports?.map(describeClusterPort) ?? ['all'],
+	}));
+}
+
+function describeNetworkPeer(peer: NetworkPolicyPeer, namespace: string): string {
+	if (peer.kind === 'block') {
+		return `${peer.cidr}${peer.except.length === 0 ? '' : ` except ${peer.except.join(', ')}`}`;
+	}
+	const { podSelector, namespaceSelector } = peer;
+	return describe(podSelector, 'pods', namespaceSelector ?? [], namespaceSelector === null ? namespace : null);
+}
+
+function describeClusterPeer(peer: ClusterPeer): string {
+	switch (peer.kind) {
+		case 'pods':
+			return describe(peer.podSelector, 'pods', peer.namespaceSelector, null);
+		case 'networks':
+			return peer.cidrs.join(', ');
+		case 'nodes':
+			return `nodes ${formatSelector(peer.selector) || '(all)'}`;
+		case 'domains':
+			return `domain names ${peer.names.join(', ')}`;
+	}
+}
+
+function describeNetworkPort({ protocol, port, endPort }: PolicyPort): string {
+	return `${port ?? '*'}${endPort === null ? '' : `-${endPort}`}/${protocol}`;
+}
+
+function describeClusterPort(port: ClusterPort): string {
+	if (port.kind === 'named') return port.name;
+	const { first, last, protocol } = port;
+	return `${first === 0 && last === 0xffff ? '*' : first === last ? first : `${first}-${last}`}/${protocol}`;
+}
+
 function countIdentities(matchers: readonly Matcher[]): number {
 	const found = new Set<unknown>();
 	for (const matcher of matchers) {
 		for (const { identities } of matcher.members) for (const each of identities) found.add(each);
-		if (matcher.kind !== 'block') continue;
+		if (matcher.kind !== 'block' && matcher.kind !== 'domain') continue;
 		for (const { identities } of matcher.prefixes) for (const each of identities) found.add(each);
 	}
 	return found.size;
-}
-
-const NAMES: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
-
-function formatPorts(spec: PortSpec): string {
-	if ('name' in spec) return spec.protocol === null ? spec.name : `${spec.name}/${NAMES[spec.protocol]}`;
-	if (spec.first === 0 && spec.last === 0xffffff) return 'all';
-	const [first, last] = [spec.first & 0xffff, spec.last & 0xffff];
-	const ports = first === 0 && last === 0xffff ? '*' : first === last ? `${first}` : `${first}-${last}`;
-	return `${ports}/${NAMES[spec.first >>> 16]}`;
 }

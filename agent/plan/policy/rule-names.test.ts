@@ -25,7 +25,7 @@ function compiled() {
 		}
 		throw new Error(name);
 	};
-	return { world, built, cookieOf, names: new RuleNames(built.compiler) };
+	return { world, built, cookieOf, names: new RuleNames(() => built.compiler) };
 }
 
 describe('RuleNames', () => {
@@ -36,7 +36,9 @@ describe('RuleNames', () => {
 			kind: 'rule',
 			text: 'NetworkPolicy x/web ingress rule 0',
 			policies: [{ kind: 'NetworkPolicy', namespace: 'x', name: 'web' }],
-			...{ rule: 'ingress rule 0', name: '', deny: false, match: 'l3-l4' },
+			rule: 'ingress rule 0',
+			deny: false,
+			match: 'l3-l4',
 		});
 		const dns = names.verdict(cookieOf('NetworkPolicy x/dns ingress rule 0'), 'ingress', '10.244.1.1');
 		expect(dns.match).toBe('proto');

@@ -21,15 +21,17 @@ const FIXED: Readonly<Record<number, RuleVerdict>> = {
 const GONE: RuleVerdict = { kind: 'gone', text: 'a rule that is gone', ...NOBODY };
 
 export class RuleNames {
-	readonly #compiler: PolicyCompiler;
+	readonly #current: () => PolicyCompiler | undefined;
+	#compiler: PolicyCompiler | undefined;
 	readonly #rules = new Map<number, RuleVerdict>();
 	#revision = -1;
 	/** By what isolates; a program is made anew when one of its policies changes. */
 	#isolated = new WeakMap<Program, RuleVerdict>();
 	#closed = new WeakMap<PolicySet, RuleVerdict>();
 
-	constructor(compiler: PolicyCompiler) {
-		this.#compiler = compiler;
+	/** @param compiler  asked each time: it may be replaced by another; undefined = no policy is known yet */
+	constructor(compiler: () => PolicyCompiler | undefined) {
+		this.#current = compiler;
 	}
 
 	/**
@@ -39,13 +41,16 @@ export class RuleNames {
 	verdict(cookie: number, direction: Direction, subject: Address): RuleVerdict {
 		const fixed = FIXED[cookie];
 		if (fixed !== undefined) return fixed;
+		const compiler = this.#current();
+		if (compiler !== this.#compiler) this.#revision = -1;
+		this.#compiler = compiler;
 		if (cookie === PolicyCookie.NOT_ALLOWED) return this.#notAllowed(direction, subject);
 		if (cookie === PolicyCookie.CLOSED) return this.#closedSet(subject);
 		return this.#rule(cookie);
 	}
 
 	#rule(cookie: number): RuleVerdict {
-		const { revision } = this.#compiler.policies;
+		const revision = this.#compiler?.policies.revision ?? 0;
 		if (revision !== this.#revision) this.#rules.clear();
 		this.#revision = revision;
 		let found = this.#rules.get(cookie);
@@ -57,16 +62,17 @@ export class RuleNames {
 	}
 
 	#describe(cookie: number): RuleVerdict {
-		const name = this.#compiler.cookies.name(cookie);
+		const name = this.#compiler?.cookies.name(cookie);
 		const parts = name === undefined ? null : /^(.+) (ingress|egress) rule (\d+)$/.exec(name);
 		if (name === undefined || parts === null) return GONE;
 		const [, policyName = '', direction = '', index = ''] = parts;
 		const policy = parsePolicyName(policyName);
-		const object = this.#compiler.policies.get(policyName)?.object;
+		const object = this.#compiler?.policies.get(policyName)?.object;
 		if (policy === undefined || object === undefined) return GONE;
 		const about = describeRule(object, direction as Direction, Number(index));
 		const rule = `${direction} rule ${index}${about.name === '' ? '' : ` "${about.name}"`}`;
-		return { kind: 'rule', text: `${policyName} ${rule}`, policies: [policy], rule, ...about };
+		const { deny, match } = about;
+		return { kind: 'rule', text: `${policyName} ${rule}`, policies: [policy], rule, deny, match };
 	}
 
 	#notAllowed(direction: Direction, subject: Address): RuleVerdict {
@@ -96,8 +102,8 @@ export class RuleNames {
 	}
 
 	#setAt(address: Address): PolicySet | undefined {
-		const owner = this.#compiler.book.entries.get(address)?.owner;
-		return owner?.kind === 'pod' ? (this.#compiler.setOf(owner.pod) ?? undefined) : undefined;
+		const owner = this.#compiler?.book.entries.get(address)?.owner;
+		return owner?.kind === 'pod' ? (this.#compiler?.setOf(owner.pod) ?? undefined) : undefined;
 	}
 }
 

@@ -6,6 +6,7 @@ import type { Verdict as _fairlead_v1_Verdict, Verdict__Output as _fairlead_v1_V
 import type { Peer as _fairlead_v1_Peer, Peer__Output as _fairlead_v1_Peer__Output } from '../../fairlead/v1/Peer.ts';
 import type { TrafficDirection as _fairlead_v1_TrafficDirection, TrafficDirection__Output as _fairlead_v1_TrafficDirection__Output } from '../../fairlead/v1/TrafficDirection.ts';
 import type { FlowTotals as _fairlead_v1_FlowTotals, FlowTotals__Output as _fairlead_v1_FlowTotals__Output } from '../../fairlead/v1/FlowTotals.ts';
+import type { FlowPolicy as _fairlead_v1_FlowPolicy, FlowPolicy__Output as _fairlead_v1_FlowPolicy__Output } from '../../fairlead/v1/FlowPolicy.ts';
 
 export interface Flow {
   'time'?: (_google_protobuf_Timestamp | null);
@@ -43,11 +44,13 @@ export interface Flow {
    * Only for closed flows.
    */
   'totals'?: (_fairlead_v1_FlowTotals | null);
-  /**
-   * Rule that decided, 0 = no policy.
-   */
-  'ruleCookie'?: (number);
   'summary'?: (string);
+  /**
+   * What policy said of the side that began the flow, and of the side that was addressed; absent = no policy restricts it, or this
+   * node does not judge it.
+   */
+  'egressPolicy'?: (_fairlead_v1_FlowPolicy | null);
+  'ingressPolicy'?: (_fairlead_v1_FlowPolicy | null);
 }
 
 export interface Flow__Output {
@@ -86,9 +89,11 @@ export interface Flow__Output {
    * Only for closed flows.
    */
   'totals': (_fairlead_v1_FlowTotals__Output | null);
-  /**
-   * Rule that decided, 0 = no policy.
-   */
-  'ruleCookie': (number);
   'summary': (string);
+  /**
+   * What policy said of the side that began the flow, and of the side that was addressed; absent = no policy restricts it, or this
+   * node does not judge it.
+   */
+  'egressPolicy': (_fairlead_v1_FlowPolicy__Output | null);
+  'ingressPolicy': (_fairlead_v1_FlowPolicy__Output | null);
 }

@@ -7,6 +7,7 @@ export const FlowKind = {
   FLOW_KIND_CLOSE: 'FLOW_KIND_CLOSE',
   FLOW_KIND_CONNECT: 'FLOW_KIND_CONNECT',
   FLOW_KIND_NAT_EXHAUSTED: 'FLOW_KIND_NAT_EXHAUSTED',
+  FLOW_KIND_AUDIT: 'FLOW_KIND_AUDIT',
 } as const;
 
 export type FlowKind =
@@ -22,5 +23,7 @@ export type FlowKind =
   | 4
   | 'FLOW_KIND_NAT_EXHAUSTED'
   | 5
+  | 'FLOW_KIND_AUDIT'
+  | 6
 
 export type FlowKind__Output = typeof FlowKind[keyof typeof FlowKind]

@@ -5,6 +5,10 @@ export const Verdict = {
   VERDICT_FORWARDED: 'VERDICT_FORWARDED',
   VERDICT_DROPPED: 'VERDICT_DROPPED',
   VERDICT_ERROR: 'VERDICT_ERROR',
+  /**
+   * Let through only because of a policy's audit mode.
+   */
+  VERDICT_AUDIT: 'VERDICT_AUDIT',
   VERDICT_TRANSLATED: 'VERDICT_TRANSLATED',
 } as const;
 
@@ -17,6 +21,11 @@ export type Verdict =
   | 2
   | 'VERDICT_ERROR'
   | 3
+  /**
+   * Let through only because of a policy's audit mode.
+   */
+  | 'VERDICT_AUDIT'
+  | 4
   | 'VERDICT_TRANSLATED'
   | 7
 
