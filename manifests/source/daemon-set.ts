@@ -7,13 +7,13 @@ import type { Values } from './values.ts';
 import { volumeMounts, volumes } from './volumes.ts';
 
 /**
- * All that the agent has. test/cluster/pod-sandbox.test.ts runs it with these and shows that it fails without any of them.
- * - BPF: maps, programs and their types; NET_ADMIN: devices, routes, tc, XDP, sysctls of the network
- * - PERFMON: what the verifier asks of programs that read kernel structs
- * - SYS_ADMIN: entering the network namespace of a pod (setns), looking up maps by id
- * - SYS_RESOURCE: kernels before 5.11 charge maps to the limit of locked memory, which it raises
+ * All that the agent has; test/cluster/capabilities.test.ts runs it with these and without.
+ * - NET_ADMIN: devices, routes, tc, XDP, kernel settings of the network
+ * - NET_RAW: the packet socket that reads answers of name servers
+ * - SYS_ADMIN: BPF objects by id, and the network namespaces of pods (setns). It includes what BPF and PERFMON allow
+ * - SYS_RESOURCE: kernels before 5.11 count maps as locked memory, whose limit has to be raised
  */
-export const CAPABILITIES = ['BPF', 'NET_ADMIN', 'PERFMON', 'SYS_ADMIN', 'SYS_RESOURCE'] as const;
+export const CAPABILITIES = ['NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE'] as const;
 
 const DEFAULT_HEALTHZ = '[::]:10256';
 

@@ -97,14 +97,15 @@ export class ClusterNode extends Place {
 
 	/**
 	 * Starts the agent; does not wait until it is ready.
-	 * @param root  checkout of the version to start
+	 * @param root     checkout of the version to start
+	 * @param through  command that starts it, such as setpriv with its options
 	 */
-	startAgent(root = ROOT): BackgroundProcess {
+	startAgent(root = ROOT, through: readonly string[] = []): BackgroundProcess {
 		if (this.#agent?.running()) throw new Error(`${this.name}: the agent is running already`);
 		const log = openSync(this.agentLog, 'a');
 		writeSync(log, `--- agent started at ${new Date().toISOString()}\n`);
 		closeSync(log);
-		const command = [NODE, entryOf(root, 'agent'), '--config', this.configFile];
+		const command = [...through, NODE, entryOf(root, 'agent'), '--config', this.configFile];
 		const agentPlace = new Place({
 			name: 'agent',
 			netns: this.netns,

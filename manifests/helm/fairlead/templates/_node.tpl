@@ -1,8 +1,7 @@
 {{- /* Made by manifests/source/generate.ts: change that instead. */ -}}
 {{- define "fairlead.capabilities" -}}
-- BPF
 - NET_ADMIN
-- PERFMON
+- NET_RAW
 - SYS_ADMIN
 - SYS_RESOURCE
 {{- end -}}
