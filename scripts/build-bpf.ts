@@ -14,7 +14,9 @@ const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..');
 const CLANG = process.env.FAIRLEAD_CLANG ?? 'clang-19';
 const STRIP = process.env.FAIRLEAD_LLVM_STRIP ?? 'llvm-strip-19';
-const CFLAGS = ['-g', '-O2', '-mcpu=v3', '-target', 'bpf', '-Wall', '-Wextra', '-Werror'];
+/** Debug information names sources from the root of the checkout: the same bytes wherever it lies. */
+const PATHS = `-ffile-prefix-map=${ROOT}/=`;
+const CFLAGS = ['-g', '-O2', '-mcpu=v3', '-target', 'bpf', '-Wall', '-Wextra', '-Werror', PATHS];
 
 /** Where the objects of the programs are put. */
 export const BPF_OUTPUT = join(ROOT, 'dist', 'bpf');
