@@ -21,6 +21,7 @@ function sourceOf(changes: Partial<MetricsSource> = {}): MetricsSource {
 			{ name: 'ct', capacity: 200, bytes: 8192 },
 		],
 		endpoints: () => 6,
+		closedPolicySets: () => 0,
 		ready: () => true,
 		conntrack: () => {
 			const family = { byProtocol: { tcp: 7, udp: 2 }, closing: 3, synOnly: 1 };
@@ -123,7 +124,10 @@ describe('metrics', () => {
 			if (name.startsWith('kubeproxy_')) continue;
 			if (type === 'counter') expect(name).toMatch(/_total$/);
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
-			if (type === 'gauge') expect(name).toMatch(/_(info|ready|endpoints|programs|pods|subscribers|entries|bytes|seconds|ratio)$/);
+			if (type === 'gauge')
+				expect(name).toMatch(
+					/_(info|ready|endpoints|closed_sets|programs|pods|subscribers|entries|bytes|seconds|ratio)$/,
+				);
 		}
 	});
 

@@ -41,6 +41,8 @@ export interface MetricsSource extends ProxySource {
 	flows(): FlowStats;
 	maps(): readonly MapUse[];
 	endpoints(): number;
+	/** Sets of policies that deny everything for want of room. */
+	closedPolicySets(): number;
 	/** The last collection of flows; undefined = none yet. */
 	conntrack(): Readonly<Record<FamilyName, ConntrackUse>> | undefined;
 	ready(): boolean;
@@ -114,6 +116,13 @@ function addAgent(registry: MetricRegistry, { version, source }: MetricsOptions)
 	addGauge(registry, 'fairlead_ready', '1 when the dataplane is attached and agrees with the desired state', [], () => [
 		[{}, source.ready() ? 1 : 0],
 	]);
+	addGauge(
+		registry,
+		'fairlead_policy_closed_sets',
+		'Sets of policies that deny everything to their pods for want of room in a map',
+		[],
+		() => [[{}, source.closedPolicySets()]],
+	);
 	addGauge(registry, 'fairlead_endpoints', 'Pods attached to this node', [], () => [[{}, source.endpoints()]]);
 }
 

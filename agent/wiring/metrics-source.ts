@@ -34,6 +34,7 @@ export function metricsSource({ running, ready, flows, health, node }: MetricsPa
 			return parts === undefined ? [] : mapReports(parts);
 		},
 		endpoints: () => running()?.pods.list().length ?? 0,
+		closedPolicySets: () => running()?.policies.closed().length ?? 0,
 		ready,
 		node,
 		syncs: () => health().tracker.families(),

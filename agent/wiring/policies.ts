@@ -9,6 +9,8 @@ import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { type Address, type Cidr, familyOf } from '../model/address.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import { FairleadError } from '../model/errors.ts';
+import type { EventRecorder } from '../model/event.ts';
+import { refOf } from '../node/object-faults.ts';
 import type { PeerRow, PeersPlan } from '../plan/peers.ts';
 import { PolicyCompiler, type PolicyInput } from '../plan/policy/compiler.ts';
 import { inputOfChange, inputOfView } from '../plan/policy/input.ts';
@@ -32,6 +34,7 @@ export interface PoliciesOptions {
 	readonly pods: Pick<Pods, 'list' | 'attaching' | 'current' | 'setIdentity'>;
 	/** Names of all addresses that have been learnt. */
 	readonly domains?: () => ReadonlyMap<Address, ReadonlySet<string>>;
+	readonly events?: EventRecorder;
 	readonly onReport: (report: PolicyReport) => void;
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
 }
@@ -61,6 +64,8 @@ export class Policies implements PeerPolicy {
 	#peerCidrs: ReadonlyMap<Cidr, PeerRow> = new Map();
 	/** 'index generation' of attachments whose rows have been compared since they are complete. */
 	#complete: ReadonlySet<string> = new Set();
+	/** Policies that have been told to be closed. */
+	#told: ReadonlySet<string> = new Set();
 
 	/** Reads what an earlier run has left. Nothing is written before the first follow(). */
 	constructor(options: PoliciesOptions) {
@@ -73,7 +78,10 @@ export class Policies implements PeerPolicy {
 			repair: () => this.#repair(),
 			hasGarbage: () => this.#engine.reconciler.hasGarbage,
 			reclaim: () => this.#engine.reconciler.reclaim(),
-			onReport: options.onReport,
+			onReport: (report) => {
+				options.onReport(report);
+				this.#tellClosed();
+			},
 			onProblems: options.onProblems,
 		});
 	}
@@ -267,6 +275,17 @@ export class Policies implements PeerPolicy {
 			}
 			pods.setIdentity(endpoint, this.#whoIs(endpoint.pod, endpoint.addresses, undefined));
 		}
+	}
+
+	/** An Event about each policy that begins to deny everything for want of room. */
+	#tellClosed(): void {
+		const reasons = new Map(this.closed().flatMap(({ policies, reason }) => policies.map((name) => [name, reason])));
+		for (const [name, reason] of reasons) {
+			const about = this.#told.has(name) ? undefined : refOf(name);
+			const text = `denies everything to the pods of node ${this.#options.nodeName} that it selects: ${reason}`;
+			if (about !== undefined) this.#options.events?.event(about, 'Warning', 'PolicyNotEnforced', text);
+		}
+		this.#told = new Set(reasons.keys());
 	}
 
 	/** @param key  of the pod, if the cluster knows it and this is its attachment */
