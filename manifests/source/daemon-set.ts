@@ -7,7 +7,7 @@ import type { Values } from './values.ts';
 import { volumeMounts, volumes } from './volumes.ts';
 
 /**
- * All that the agent has; test/cluster/capabilities.test.ts runs it with these and without.
+ * All that the agent has; test/cluster/agent-rights.test.ts runs it with these and without.
  * - NET_ADMIN: devices, routes, tc, XDP, kernel settings of the network
  * - NET_RAW: the packet socket that reads answers of name servers
  * - SYS_ADMIN: BPF objects by id, and the network namespaces of pods (setns). It includes what BPF and PERFMON allow

@@ -27,7 +27,11 @@ export interface ServerOptions extends StorageOptions {
 /** A request that was answered, for assertions. */
 export interface SeenRequest {
 	readonly verb: string;
+	/** '' = the core group. */
+	readonly group: string;
 	readonly resource: string;
+	/** '' = the object itself. */
+	readonly subresource: string;
 	readonly query: Readonly<Record<string, string>>;
 	readonly token: string;
 	readonly code: number;
@@ -142,7 +146,9 @@ export class TestApiServer {
 		const verb = verbOf(request.method ?? '', url, target);
 		const resource = target?.info.resource ?? '';
 		const note = (code: number): void => {
-			this.seen.push({ verb, resource, query: Object.fromEntries(url.searchParams), token, code });
+			const query = Object.fromEntries(url.searchParams);
+			const [group, subresource] = [target?.info.group ?? '', target?.subresource ?? ''];
+			this.seen.push({ verb, group, resource, subresource, query, token, code });
 			if (this.seen.length > SEEN) this.seen.shift();
 		};
 		try {

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CAPABILITIES } from '../../manifests/source/daemon-set.ts';
+import { baseInstallation } from '../../manifests/source/generate.ts';
+import { clusterRole } from '../../manifests/source/rbac.ts';
+import type { SeenRequest } from '../apiserver/server.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { ask, type ClusterNode, type Pod, ROUTER_OUTSIDE, sleep } from '../lib/cluster.ts';
 import { awaitBackends, ECHO_SERVICE, VIP } from '../lib/echo-cluster.ts';
@@ -13,8 +16,8 @@ function namesOf(mask: bigint): string[] {
 	return bits.map((bit) => Object.entries(NUMBERS).find(([, number]) => number === bit)?.[0] ?? String(bit));
 }
 
-describe('capabilities of the DaemonSet', () => {
-	const cluster = useCluster({ nodes: 1, withoutAgents: true });
+describe('an agent with what the manifests give it', () => {
+	const cluster = useCluster({ nodes: 1, source: 'kubernetes', withoutAgents: true });
 	const node = (): ClusterNode => cluster().node(1);
 
 	/** As a container runtime starts it: user 0, nothing but these, nothing to be gained by exec. */
@@ -39,11 +42,11 @@ describe('capabilities of the DaemonSet', () => {
 		'are needed: no %s',
 		async (_, capabilities, reason) => {
 			startWith(capabilities);
-			const ended = await Promise.race([node().agent?.exited, sleep(20_000)]);
+			const ended = await Promise.race([node().agent?.exited, sleep(90_000)]);
 			expect(ended).toBe(1);
 			expect(node().agentLogTail(20).split('--- agent started').at(-1)).toMatch(reason);
 		},
-		60_000,
+		120_000,
 	);
 
 	it('are enough for programs, devices, pods in their namespaces, services and a second start', async () => {
@@ -68,5 +71,28 @@ describe('capabilities of the DaemonSet', () => {
 		await node().waitReady(60_000);
 		const { stdout } = await node().cli('status', '-o', 'json');
 		expect(JSON.parse(stdout)).toMatchObject({ ready: true, warnings: [] });
+	});
+
+	it('asks nothing of the API that its ClusterRole does not allow', async () => {
+		const { rules = [] } = clusterRole(baseInstallation());
+		const seen = (await cluster().api.call('seen', {})) as readonly SeenRequest[];
+		const asked = new Map(
+			seen
+				.filter(({ resource, token }) => resource !== '' && token !== '')
+				.map(({ verb, group, resource, subresource }) => {
+					const name = subresource === '' ? resource : `${resource}/${subresource}`;
+					return [`${verb} ${group}/${name}`, { verb, group, name }];
+				}),
+		);
+		const refused = [...asked].filter(
+			([, { verb, group, name }]) =>
+				!rules.some(
+					(rule) => rule.verbs.includes(verb) && rule.apiGroups?.includes(group) && rule.resources?.includes(name),
+				),
+		);
+		expect([...asked.keys()]).toEqual(
+			expect.arrayContaining(['list /services', 'watch /nodes', 'watch discovery.k8s.io/endpointslices']),
+		);
+		expect(refused.map(([what]) => what)).toEqual([]);
 	});
 });
