@@ -2,7 +2,7 @@
  * Puts the CNI executable and the network configuration where runtimes look for them. A node becomes Ready as soon as
  * the configuration is there, so install() is called only when the agent can serve ADD.
  */
-import { chmod, copyFile, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorMessage, FairleadError } from '../agent/model/errors.ts';
 
@@ -58,6 +58,13 @@ export async function installCni(o: InstallOptions): Promise<string[]> {
 	const text = Buffer.from(formatConflist(o));
 	if (await replaceFile(conflist, text, (path) => writeNew(path, text), 0o644)) written.push(conflist);
 	return written;
+}
+
+/** The configuration that runtimes take instead of ours: theirs is the first by name. @returns its path; undefined = ours is it */
+export async function firstBefore(confDir: string, confName: string): Promise<string | undefined> {
+	const names = await readdir(confDir).catch((): string[] => []);
+	const [first] = names.filter((name) => /\.(conf|conflist|json)$/.test(name)).sort();
+	return first === undefined || first >= confName ? undefined : join(confDir, first);
 }
 
 /** Takes the configuration away, so that no new pods are given to this node. The executable stays: DEL needs it. */

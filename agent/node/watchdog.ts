@@ -2,9 +2,10 @@
  * Looks at what others do to our part of the node: programs that were detached are attached again, programs of others on the same
  * hooks are told of. One look after the other; a look that fails is no reason not to look again.
  */
+
+import type { ForeignCount } from '../metrics/node-metrics.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { EventReason } from '../model/event.ts';
-import type { ForeignCount } from '../metrics/node-metrics.ts';
 
 /** What is at one of our hooks; see agent/kernel/hook-state.ts. */
 export interface WatchedHook {

@@ -38,6 +38,7 @@ import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
 import { NodeLife } from './node-life.ts';
+import { NodeWatch } from './node-watch.ts';
 import { awaitOwnNode } from './own-node.ts';
 import { Pods } from './pods.ts';
 import { failuresOf, Policies } from './policies.ts';
@@ -46,6 +47,7 @@ import { ServicePlanner } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
+import { statusFacts } from './status-facts.ts';
 import { XDP_REFRESH_MS } from './xdp.ts';
 
 export interface AgentOptions {
@@ -172,6 +174,7 @@ export class Agent {
 				...(this.#running?.policies.warnings ?? []),
 			],
 			sourceProblems: () => this.#sourceProblems,
+			foreignPods: () => this.#life.foreignPods,
 			running: () => this.#running,
 		});
 		this.#api = await startApiServer({
@@ -281,13 +284,24 @@ export class Agent {
 			clock,
 			collector,
 			memory: plannedMemory(mapSizesOf(values, dataplane.facts.podCidrs)),
-			facts: this.#facts(dataplane),
+			facts: statusFacts({ config: this.#config, features, dataplane, sockets: this.#sockets }),
 		};
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();
 		await pods.serve(() => this.#cniReadiness());
-		this.#life.up();
+		this.#life.up(this.#watch(dataplane, pods));
 		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
+	}
+
+	#watch(dataplane: Dataplane, pods: Pods): NodeWatch {
+		return new NodeWatch({
+			nodeName: this.#config.values.nodeName,
+			view: this.#store,
+			...{ dataplane, pods, log: this.#log, events: this.#life.events },
+			useTcx: this.#options.features.tcx,
+			warn: (reason, message) => this.#life.warn(reason, message),
+			repairDevices: () => this.#nodeLoop.request(),
+		});
 	}
 
 	async #openClock() {
@@ -433,24 +447,6 @@ export class Agent {
 		return this.#running === undefined
 			? { state: 'unavailable', sinceMs, reason }
 			: { state: 'degraded', sinceMs, reason };
-	}
-
-	#facts(dataplane: Dataplane): Record<string, string> {
-		const { values, origins } = this.#config;
-		const { features } = this.#options;
-		const mib = plannedMemory().reduce((sum, { bytes }) => sum + bytes, 0) / 1024 / 1024;
-		return {
-			routing: values.routing,
-			uplink: `${dataplane.facts.uplink.name} (${origins.uplink.reason || origins.uplink.source})`,
-			addresses: dataplane.facts.addresses.join(' '),
-			'pod-cidrs': dataplane.facts.podCidrs.join(' '),
-			'pod-mtu': String(dataplane.routing.plan.podMtu),
-			kernel: features.release,
-			xdp: dataplane.xdpState,
-			hooks: `${features.tcx ? 'tcx' : 'clsact'}${values.socketLb ? ', cgroup sockets' : ''}`,
-			...(this.#sockets !== undefined && { sockets: this.#sockets.summary }),
-			'map-memory': `${mib.toFixed(0)} MiB`,
-		};
 	}
 
 	#logProblems(reconciler: string, problems: readonly string[], retryInMs: number): void {

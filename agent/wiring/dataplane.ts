@@ -129,6 +129,8 @@ export class Dataplane {
 	policy: PeerPolicy | undefined;
 	/** Called when the peer tables have changed. */
 	onPeers: (change: PeerChange) => void = () => undefined;
+	/** Called with devices and routes that somebody had removed, once they are there again. */
+	onRepaired: (what: readonly string[]) => void = () => undefined;
 	readonly #options: DataplaneOptions;
 	readonly #executor: RoutingExecutor;
 	#facts: NodeFacts;
@@ -260,6 +262,7 @@ export class Dataplane {
 		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had
 		if (facts.podCidrs.length === 0) facts = { ...facts, podCidrs: this.#facts.podCidrs };
 		this.#facts = facts;
+		const before = this.#routing.plan;
 		if (await this.#prepare()) {
 			await this.#attachAll();
 			const { podMtu } = this.#routing.plan;
@@ -269,7 +272,7 @@ export class Dataplane {
 			...this.reconcilePeers(),
 			...this.#routing.plan.problems.map(({ node: name, message }) => `Node ${name}: ${message}`),
 		];
-		return [...problems, ...(await this.#applyRoutes())];
+		return [...problems, ...(await this.#applyRoutes(before))];
 	}
 
 	/** Makes plan, devices and loaded programs those of the facts and the view. @returns whether programs were loaded anew */
@@ -308,10 +311,14 @@ export class Dataplane {
 		return report;
 	}
 
-	async #applyRoutes(): Promise<string[]> {
+	/** @param before  the plan that was in force; what changes although it is the same has been changed by somebody else */
+	async #applyRoutes(before?: RoutingResult['plan']): Promise<string[]> {
 		const report = await this.#executor.apply(this.#routing.plan, this.#devices, this.#facts.uplink.ifindex);
 		await this.#executor.refreshNeighbours(this.#routing.plan, this.#facts.uplink.ifindex);
 		if (report.changes.length > 0) this.#options.log.debug({ changes: report.changes }, 'routes changed');
+		const made = this.#devices.made.map((name) => `device ${name}`);
+		const changed = [...made, ...report.changes.filter((change) => change.includes(' route '))];
+		if (changed.length > 0 && JSON.stringify(before) === JSON.stringify(this.#routing.plan)) this.onRepaired(changed);
 		return report.failures.map(({ what, why }) => `${what}: ${why}`);
 	}
 }

@@ -8,6 +8,7 @@ import type { NodeCounts } from '../metrics/node-metrics.ts';
 import type { ClusterChange } from '../model/cluster-view.ts';
 import { FairleadError } from '../model/errors.ts';
 import { formatRef, nodeRef } from '../model/event.ts';
+import type { Pod } from '../model/pod.ts';
 import { type EventSink, QueuedEventRecorder } from '../node/event-recorder.ts';
 import { NodeKeeper } from '../node/node-keeper.ts';
 import { ObjectFaults } from '../node/object-faults.ts';
@@ -16,6 +17,7 @@ import { EventWriter } from '../sources/kubernetes/event-writer.ts';
 import { NodeWriter } from '../sources/kubernetes/node-writer.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
+import { type NodeWatch, WATCH_MS } from './node-watch.ts';
 import type { Source } from './source.ts';
 
 export interface NodeLifeOptions {
@@ -45,6 +47,8 @@ export class NodeLife {
 	#keeper: NodeKeeper | undefined;
 	#lookup: PodLookup | undefined;
 	#patience: NodeJS.Timeout | undefined;
+	#watch: NodeWatch | undefined;
+	#watchTimer: NodeJS.Timeout | undefined;
 
 	constructor(options: NodeLifeOptions) {
 		this.#options = options;
@@ -128,8 +132,11 @@ export class NodeLife {
 		if (nodes.has(config.nodeName)) this.#keeper?.onNode(store.nodes.get(config.nodeName));
 	}
 
-	/** Pods can be attached from now on. */
-	up(): void {
+	/** Pods can be attached from now on, and what was made for that is watched. */
+	up(watch: NodeWatch): void {
+		this.#watch = watch;
+		void watch.look();
+		this.#watchTimer = setInterval(() => void watch.look(), WATCH_MS);
 		this.#keeper?.start();
 		this.events.event(nodeRef(this.#options.config.nodeName), 'Normal', 'FairleadIsUp', 'pods can be attached');
 	}
@@ -139,19 +146,28 @@ export class NodeLife {
 		this.events.event(nodeRef(this.#options.config.nodeName), 'Warning', reason, message);
 	}
 
+	/** Pods of this node that another plugin has attached. */
+	get foreignPods(): readonly Pod[] {
+		return this.#watch?.foreignPods ?? [];
+	}
+
 	/** For `fairlead status`. */
 	warnings(): readonly string[] {
 		const problem = this.#keeper?.problem ?? '';
-		return problem === '' ? [] : [`own Node not written: ${problem}`];
+		const own = problem === '' ? [] : [`own Node not written: ${problem}`];
+		return [...own, ...(this.#watch?.warnings() ?? [])];
 	}
 
 	counts(): NodeCounts {
-		return { events: this.events.counts, repairs: {}, foreign: [], foreignPods: 0 };
+		const seen = this.#watch?.counts() ?? { repairs: {}, foreign: [], foreignPods: 0 };
+		return { events: this.events.counts, ...seen };
 	}
 
 	/** The Node object stays as it is: pods go on without the agent. */
 	async close(): Promise<void> {
 		clearTimeout(this.#patience);
+		clearInterval(this.#watchTimer);
+		await this.#watch?.close();
 		await this.#keeper?.close();
 		await this.events.close(LAST_WORDS_MS);
 	}

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Readiness } from '../../cni/dispatch.ts';
-import { type InstallOptions, installCni } from '../../cni/install.ts';
+import { firstBefore, type InstallOptions, installCni } from '../../cni/install.ts';
 import { type CniServer, createCniServer } from '../../cni/server.ts';
 import { replaySpool } from '../../cni/spool.ts';
 import { netlinkRequest, peerCredentials } from '../../native/index.ts';
@@ -112,8 +112,19 @@ export class Pods {
 				else log.debug({ command, container: request?.containerId, tookMs }, 'CNI request served');
 			},
 		});
-		const written = await installCni(this.#installOptions());
+		const written = await this.install();
 		if (written.length > 0) log.info({ files: written }, 'CNI plugin installed');
+	}
+
+	/** Puts the CNI executable and its configuration where they belong. @returns what was missing or different */
+	install(): Promise<string[]> {
+		return installCni(this.#installOptions());
+	}
+
+	/** Path of another plugin's configuration that runtimes use instead of ours; undefined = they use ours. */
+	shadowedBy(): Promise<string | undefined> {
+		const { cniConfDir, cniConfName } = this.#options.config;
+		return firstBefore(cniConfDir, cniConfName);
 	}
 
 	list(): LiveEndpoint[] {

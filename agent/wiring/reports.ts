@@ -7,6 +7,7 @@ import type { LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import { protocolName } from '../flows/protocols.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
+import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
 import type { Backend } from '../plan/endpoints.ts';
 import type { RoutingResult } from '../plan/routing.ts';
@@ -108,6 +109,14 @@ export function endpointReports(endpoints: Iterable<LiveEndpoint>): EndpointRepo
 		mac: endpoint.mac,
 		state: endpoint.identity.isolated ? 'isolated' : 'ready',
 		identity: endpoint.identity.identity,
+	}));
+}
+
+/** Pods of this node that another plugin has attached: what the API tells of them. */
+export function foreignReports(pods: Iterable<Pod>): EndpointReport[] {
+	return [...pods].map(({ namespace, name, addresses }) => ({
+		...{ id: 0, namespace, pod: name, containerId: '', addresses: [...addresses] },
+		...{ interface: '', ifindex: 0, mac: '', state: 'foreign', identity: 0 },
 	}));
 }
 

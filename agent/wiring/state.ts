@@ -25,13 +25,14 @@ import { widenEntry, widenKey } from '../kernel/ct-gc.ts';
 import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
+import type { Pod } from '../model/pod.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { FlowCollector } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
 import { explainFlow } from './explain-flow.ts';
 import type { Pods } from './pods.ts';
 import type { Policies } from './policies.ts';
-import { endpointReports, nodeReports, serviceReports } from './reports.ts';
+import { endpointReports, foreignReports, nodeReports, serviceReports } from './reports.ts';
 import type { ServicePlanner } from './services.ts';
 
 /** What exists once the dataplane does. */
@@ -94,6 +95,8 @@ export interface StateOptions {
 	readonly problems: () => readonly string[];
 	readonly warnings: () => readonly string[];
 	readonly sourceProblems: () => readonly SourceProblem[];
+	/** Pods of this node that another plugin has attached. */
+	readonly foreignPods: () => readonly Pod[];
 	/** undefined until the dataplane is up. */
 	readonly running: () => RunningParts | undefined;
 }
@@ -137,7 +140,8 @@ export class NodeState implements AgentState {
 	}
 
 	endpoints() {
-		return endpointReports(this.#options.running()?.pods.current() ?? []);
+		const own = endpointReports(this.#options.running()?.pods.current() ?? []);
+		return [...own, ...foreignReports(this.#options.foreignPods())];
 	}
 
 	nodes() {

@@ -1,8 +1,13 @@
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ask as askApi } from '../apiserver/client.ts';
+import { nodeObject } from '../lib/cluster/objects.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { eventually, run, sleep } from '../lib/cluster.ts';
 
+/** A classifier that no packet matches. */
+const ACCEPT = ['bpf', 'bytecode', '1,6 0 0 0,'];
 const TAINT = 'node.fairlead.dev/agent-not-ready';
 
 interface EventObject {
@@ -85,6 +90,90 @@ describe('the life of a node', () => {
 		];
 		await api('PATCH', '/api/v1/nodes/node1', { spec: { taints } }, 'application/merge-patch+json');
 		await eventually('it is gone', async () => expect((await readNode()).spec.taints).toEqual(taints.slice(1)));
+	});
+
+	describe('what somebody takes away', () => {
+		const pins = () => join(node().bpffsDir, 'links');
+		const route = () => `10.244.2.0/24`;
+
+		it('is put back: programs at every hook, devices, routes and the CNI configuration', async () => {
+			cluster().objects.apply(nodeObject('node2', 2, 0, ['IPv4']));
+			const pod = await cluster().createPod({ node: node(), name: 'steady' });
+			await eventually('a route to the other node', async () =>
+				expect((await node().run(['ip', 'route'])).stdout).toContain(route()),
+			);
+			const before = readdirSync(pins());
+			for (const name of before) rmSync(join(pins(), name), { recursive: true });
+			rmSync(join(node().confDir, '05-fairlead.conflist'));
+			await node().run(['ip', 'route', 'del', route()]);
+			await node().run(['ip', 'link', 'del', 'fl_vxlan']);
+			await eventually(
+				'everything is there again',
+				async () => {
+					const now = readdirSync(pins());
+					expect(now.filter((name) => name.startsWith('overlay'))).toHaveLength(2);
+					expect(now.filter((name) => !name.startsWith('overlay'))).toEqual(
+						before.filter((name) => !name.startsWith('overlay')),
+					);
+					expect((await node().run(['ip', 'route'])).stdout).toContain(`${route()} via`);
+					node().cni.network();
+				},
+				{ timeoutMs: 60_000 },
+			);
+			await run(['ip', 'netns', 'exec', pod.netns, 'ping', '-c1', '-W2', node().addresses.v4]);
+			await eventually('Events', async () => {
+				const repaired = (await events('LinkRepaired')).map(({ message }) => message).join();
+				for (const kind of ['uplink', 'host_device', 'cgroup', 'pod_']) expect(repaired).toContain(`: ${kind}`);
+				expect((await events('DeviceRepaired')).map(({ message }) => message).join()).toContain('device fl_vxlan');
+				expect(await events('CNIConfigRestored')).toMatchObject([{ count: 1 }]);
+			});
+		});
+	});
+
+	describe('what others do on the node', () => {
+		it('is told: filters on our hooks and configurations before ours', async () => {
+			await node().run(['tc', 'qdisc', 'add', 'dev', 'eth0', 'clsact'], { allowFailure: true });
+			const filter = ['tc', 'filter', 'add', 'dev', 'eth0', 'ingress', 'prio', '7', ...ACCEPT];
+			await node().run(filter);
+			writeFileSync(join(node().confDir, '00-other.conf'), '{}');
+			await eventually('Events and warnings', async () => {
+				expect(await events('ForeignProgram')).toMatchObject([
+					{ message: expect.stringContaining('filter bpf of priority 7 at tc-ingress of uplink') as string },
+				]);
+				expect(await events('CNIConfigShadowed')).toHaveLength(1);
+				const { warnings } = await status();
+				expect(warnings.join()).toMatch(/foreign filter bpf.*after ours.*00-other.conf comes before ours/);
+			});
+			await node().run(['tc', 'filter', 'del', 'dev', 'eth0', 'ingress', 'prio', '7']);
+			rmSync(join(node().confDir, '00-other.conf'));
+			await eventually('no warnings', async () => expect((await status()).warnings).toEqual([]));
+		});
+
+		it('is told: pods that another plugin has attached', async () => {
+			const pod = (name: string, podIP: string, spec: object = {}) => ({
+				...{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' } },
+				spec: { nodeName: 'node1', containers: [{ name: 'main', image: 'local' }], ...spec },
+				status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }] },
+			});
+			cluster().objects.apply(pod('legacy', '10.9.0.7'));
+			cluster().objects.apply(pod('on-host', node().addresses.v4, { hostNetwork: true }));
+			await eventually(
+				'it is listed',
+				async () => {
+					const { stdout } = await node().cli('endpoint', 'list', '-o', 'json');
+					expect(stdout).toMatch(/"pod":\s*"legacy"/);
+					expect(stdout).toMatch(/"state":\s*"foreign"/);
+					expect(stdout).not.toContain('on-host');
+					expect(await events('AttachedByOtherPlugin')).toMatchObject([
+						{ involvedObject: { kind: 'Pod', name: 'legacy' }, source: { host: 'node1' } },
+					]);
+				},
+				{ timeoutMs: 60_000 },
+			);
+			expect((await status()).warnings.join()).toContain('pods attached by another plugin: 1: default/legacy');
+			cluster().objects.remove('Pod', 'legacy');
+			await eventually('it is gone', async () => expect((await status()).warnings).toEqual([]), { timeoutMs: 60_000 });
+		});
 	});
 
 	describe('CNI ADD', () => {
