@@ -130,6 +130,12 @@ export const CONFIG_KEYS = {
 		'how long addresses of domainNames outlive their DNS records, in seconds',
 	),
 	dnsAddressesPerName: key('value', z.int().min(100).max(10_000), 1000, 'addresses of one name that policies let out'),
+	policyMetrics: key(
+		'text',
+		z.enum(['policy', 'rule', 'off']),
+		'policy',
+		'what metrics count packets of policies by; series grow with it',
+	),
 	routing: key('text', z.enum(['vxlan', 'direct', 'auto']), 'vxlan', "how nodes reach each other's pods"),
 	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
 	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),

@@ -22,6 +22,8 @@ function sourceOf(changes: Partial<MetricsSource> = {}): MetricsSource {
 		],
 		endpoints: () => 6,
 		closedPolicySets: () => 0,
+		policies: () => undefined,
+		policyDetail: () => 'policy',
 		ready: () => true,
 		conntrack: () => {
 			const family = { byProtocol: { tcp: 7, udp: 2 }, closing: 3, synOnly: 1 };
@@ -126,7 +128,7 @@ describe('metrics', () => {
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
 			if (type === 'gauge')
 				expect(name).toMatch(
-					/_(info|ready|endpoints|closed_sets|programs|pods|subscribers|entries|bytes|seconds|ratio)$/,
+					/_(info|ready|endpoints|closed_sets|policies|programs|pods|subscribers|entries|bytes|seconds|ratio)$/,
 				);
 		}
 	});

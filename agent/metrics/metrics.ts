@@ -1,6 +1,6 @@
 /**
  * Prometheus metrics. What the kernel counts is read when somebody scrapes; what happens in the agent is recorded by
- * calls. Labels have bounded values: never the name of a pod or service.
+ * calls. Labels have bounded values: never the name of a pod or service; of policies so many (policy-metrics.ts).
  */
 import type { Registry as MetricRegistry } from 'prom-client';
 import { DropReason } from '../../native/abi/generated.ts';
@@ -11,6 +11,7 @@ import type { HttpAnswer } from '../health/http-server.ts';
 import { pressureOf } from '../health/map-pressure.ts';
 import type { FamilyName } from '../health/proxy-health.ts';
 import { addNodeMetrics, type NodeCounts } from './node-metrics.ts';
+import { addPolicyMetrics, type PolicyCounts, type PolicyDetail } from './policy-metrics.ts';
 import { Counter, Histogram, Registry } from './prom-client.ts';
 import { createProxyMetrics, type ProxyMetrics, type ProxySource } from './proxy-metrics.ts';
 import { addCounter, addGauge, type Sample } from './register.ts';
@@ -43,6 +44,9 @@ export interface MetricsSource extends ProxySource {
 	endpoints(): number;
 	/** Sets of policies that deny everything for want of room. */
 	closedPolicySets(): number;
+	/** undefined = policies are not followed yet. */
+	policies(): PolicyCounts | undefined;
+	policyDetail(): PolicyDetail;
 	/** The last collection of flows; undefined = none yet. */
 	conntrack(): Readonly<Record<FamilyName, ConntrackUse>> | undefined;
 	ready(): boolean;
@@ -79,6 +83,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
 	addConntrack(registry, options.source);
 	addMaps(registry, options.source);
 	addNodeMetrics(registry, () => options.source.node());
+	addPolicyMetrics(
+		registry,
+		() => options.source.policies(),
+		() => options.source.policyDetail(),
+	);
 	addProcess(registry);
 	const reconcile = new Histogram({
 		name: 'fairlead_reconcile_duration_seconds',

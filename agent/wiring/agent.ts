@@ -465,6 +465,7 @@ export class Agent {
 			flows: this.#flows,
 			health: () => this.#health,
 			node: () => this.#life.counts(),
+			policyDetail: () => this.#config.values.policyMetrics,
 		});
 		return createMetrics({ version: this.#options.version, source });
 	}

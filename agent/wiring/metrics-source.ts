@@ -5,7 +5,9 @@ import { readDropTotals, readMetric } from '../flows/counters.ts';
 import type { FlowObserver } from '../flows/observer.ts';
 import type { MetricsSource } from '../metrics/metrics.ts';
 import type { NodeCounts } from '../metrics/node-metrics.ts';
+import type { PolicyDetail } from '../metrics/policy-metrics.ts';
 import type { NodeHealth } from './node-health.ts';
+import { policyCounts } from './policy-counts.ts';
 import { mapReports, type RunningParts, reader } from './state.ts';
 
 export interface MetricsParts {
@@ -15,9 +17,11 @@ export interface MetricsParts {
 	readonly flows: FlowObserver;
 	readonly health: () => NodeHealth;
 	readonly node: () => NodeCounts;
+	readonly policyDetail: () => PolicyDetail;
 }
 
-export function metricsSource({ running, ready, flows, health, node }: MetricsParts): MetricsSource {
+export function metricsSource(metrics: MetricsParts): MetricsSource {
+	const { running, ready, flows, health, node, policyDetail } = metrics;
 	const datapath = () => running()?.dataplane.datapath;
 	return {
 		drops: () => {
@@ -35,6 +39,13 @@ export function metricsSource({ running, ready, flows, health, node }: MetricsPa
 		},
 		endpoints: () => running()?.pods.list().length ?? 0,
 		closedPolicySets: () => running()?.policies.closed().length ?? 0,
+		policies: () => {
+			const parts = running();
+			if (parts === undefined) return undefined;
+			const { policies, rules } = parts;
+			return policyCounts({ compiler: policies.compiler, closed: policies.closed(), counters: rules });
+		},
+		policyDetail,
 		ready,
 		node,
 		syncs: () => health().tracker.families(),

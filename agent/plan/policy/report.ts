@@ -7,9 +7,9 @@ import type { LabelSelector } from '../../model/policy-selector.ts';
 import { formatSelector } from '../../model/policy-selector.ts';
 import type { PolicyCompiler } from './compiler.ts';
 import type { Matcher } from './matchers.ts';
-import type { PolicyObject } from './programs.ts';
+import type { PolicyObject, Program, ProgramRule } from './programs.ts';
 import { ruleName } from './programs.ts';
-import type { PolicyEntry } from './sets.ts';
+import type { PolicyEntry, PolicySet } from './sets.ts';
 import { policyName } from './sets.ts';
 import type { Direction } from './types.ts';
 import { DIRECTIONS } from './types.ts';
@@ -63,8 +63,9 @@ export interface ClosedReport {
 
 /** All policies in force, by name. */
 export function listPolicies(compiler: PolicyCompiler, closed: readonly ClosedReport[] = []): PolicySummary[] {
+	const use = usesOf(compiler);
 	return [...compiler.policies.all()]
-		.map((entry) => summarise(compiler, entry, closed))
+		.map((entry) => summarise(use, entry, closed))
 		.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -76,13 +77,46 @@ export function getPolicy(
 ): PolicyDetails | undefined {
 	const entry = compiler.policies.get(name);
 	if (entry === undefined) return undefined;
-	return { ...summarise(compiler, entry, closed), rules: rulesOf(compiler, entry) };
+	const use = usesOf(compiler);
+	const inForce = new Map((use.rules.get(name) ?? []).map((rule) => [rule.name, rule]));
+	return { ...summarise(use, entry, closed), rules: rulesOf(entry, inForce) };
 }
 
-function summarise(compiler: PolicyCompiler, { object }: PolicyEntry, closed: readonly ClosedReport[]): PolicySummary {
+/** Rules that pods of this node need, by policy. */
+export function rulesInForce(compiler: PolicyCompiler): ReadonlyMap<string, readonly ProgramRule[]> {
+	return usesOf(compiler).rules;
+}
+
+/** What each policy is part of. */
+interface Uses {
+	readonly sets: ReadonlyMap<string, readonly PolicySet[]>;
+	readonly rules: ReadonlyMap<string, readonly ProgramRule[]>;
+}
+
+/** One look at all sets; equal rules of several programs are one. */
+function usesOf(compiler: PolicyCompiler): Uses {
+	const sets = new Map<string, PolicySet[]>();
+	const rules = new Map<string, Map<string, ProgramRule>>();
+	const seen = new Set<Program>();
+	for (const set of compiler.sets()) {
+		for (const name of set.policies) sets.set(name, [...(sets.get(name) ?? []), set]);
+		for (const program of Object.values(set.programs)) {
+			if (seen.has(program)) continue;
+			seen.add(program);
+			for (const rule of program.rules) {
+				const policy = rule.name.replace(/ (ingress|egress) rule \d+$/, '');
+				const own = rules.get(policy) ?? new Map<string, ProgramRule>();
+				rules.set(policy, own.set(rule.name, rule));
+			}
+		}
+	}
+	return { sets, rules: new Map([...rules].map(([name, own]) => [name, [...own.values()]])) };
+}
+
+function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedReport[]): PolicySummary {
 	const name = policyName(object);
 	const { value } = object;
-	const sets = [...compiler.sets()].filter(({ policies }) => policies.includes(name));
+	const sets = use.sets.get(name) ?? [];
 	const closedHere = closed.filter(({ policies }) => policies.includes(name));
 	const problems = [
 		...value.unsupported.map(({ path, message }) => `${path}: ${message}`),
@@ -91,14 +125,13 @@ function summarise(compiler: PolicyCompiler, { object }: PolicyEntry, closed: re
 	const directions = DIRECTIONS.filter((direction) =>
 		object.kind === 'NetworkPolicy' ? object.value[direction] !== null : object.value[direction].length > 0,
 	);
-	const rules = sets.flatMap(({ programs }) => DIRECTIONS.flatMap((direction) => programs[direction].rules));
 	const used = sets.some(({ pods }) => pods.size > 0);
 	return {
 		name,
 		ref: parsePolicyName(name) ?? { kind: object.kind, namespace: '', name: object.key },
 		state: closedHere.length > 0 ? 'closed' : !used ? 'unused' : value.audit ? 'audit' : 'enforced',
 		sets: sets.map(({ number }) => number).sort((a, b) => a - b),
-		cookies: [...new Set(rules.filter((rule) => rule.name.startsWith(`${name} `)).map(({ cookie }) => cookie))],
+		cookies: (use.rules.get(name) ?? []).map(({ cookie }) => cookie),
 		tier: object.kind === 'NetworkPolicy' ? '' : `${object.value.tier} ${object.value.priority}`,
 		subject:
 			object.kind === 'NetworkPolicy'
@@ -116,12 +149,7 @@ function describe(pods: LabelSelector, what: string, namespaces: LabelSelector, 
 	return `${which === '' ? `all ${what}` : `${what} ${which}`} in ${where}`;
 }
 
-function rulesOf(compiler: PolicyCompiler, { object }: PolicyEntry): RuleReport[] {
-	const inForce = new Map(
-		[...compiler.sets()].flatMap(({ programs }) =>
-			DIRECTIONS.flatMap((direction) => programs[direction].rules.map((rule) => [rule.name, rule] as const)),
-		),
-	);
+function rulesOf({ object }: PolicyEntry, inForce: ReadonlyMap<string, ProgramRule>): RuleReport[] {
 	return DIRECTIONS.flatMap((direction) =>
 		describeRules(object, direction).map((rule, index): RuleReport => {
 			const found = inForce.get(ruleName(object, direction, index));
