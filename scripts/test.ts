@@ -15,12 +15,16 @@ interface Counts {
 	skipped: number;
 }
 
-/** One thing to run. `report` is the vitest project whose JSON report gives the counts; without it the step is one test. */
+/**
+ * One thing to run. `report` is the vitest project whose JSON report gives the counts; `counted` steps end with a line of counts as this
+ * script does; any other step is one test.
+ */
 interface Step {
 	name: string;
 	command: readonly string[];
 	limitMs: number;
 	report?: string;
+	counted?: boolean;
 }
 
 /** What scripts/test.ts reads of vitest's JSON report. */
@@ -61,6 +65,12 @@ const steps: readonly Step[] = [
 	tests('kernel', 15 * minute),
 	tests('cluster', 30 * minute),
 	{ name: 'native tests under sanitizers', command: ['scripts/native-asan.sh'], limitMs: 12 * minute },
+	{
+		name: 'other kernels',
+		command: ['node', 'scripts/test-kernels.ts', '--short'],
+		limitMs: 25 * minute,
+		counted: true,
+	},
 ];
 
 const say = (text: string): void => void writeSync(1, `${text}\n`);
@@ -78,7 +88,7 @@ function run(step: Step, extra: readonly string[]): Promise<{ code: number; outp
 	const chunks: string[] = [];
 	const keep = (data: Buffer): void => {
 		chunks.push(data.toString());
-		if (step.report) process.stderr.write(data);
+		if (step.report || step.counted) process.stderr.write(data);
 	};
 	child.stdout.on('data', keep);
 	child.stderr.on('data', keep);
@@ -124,6 +134,18 @@ function countReport(file: string, code: number): Counts {
 	};
 }
 
+/** Counts of a step that prints them in its last line; one that does not come to it is one failure. */
+function readCounts(output: string, code: number): Counts {
+	for (const line of output.split('\n')) if (/^(fail|skip) /.test(line)) say(`  ${line}`);
+	const match = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(output.split('\n').slice(-3).join('\n'));
+	if (match === null) {
+		say(output.split('\n').slice(-40).join('\n'));
+		return { passed: 0, failed: 1, skipped: 0 };
+	}
+	const [passed, failed, skipped] = match.slice(1).map(Number) as [number, number, number];
+	return { passed, failed: failed === 0 && code !== 0 ? 1 : failed, skipped };
+}
+
 async function runStep(step: Step): Promise<Counts> {
 	const started = Date.now();
 	const file = join(reportDir, `${step.report}.json`);
@@ -131,12 +153,12 @@ async function runStep(step: Step): Promise<Counts> {
 	say(`==> ${step.name}`);
 	const { code, output } = await run(step, step.report ? [`--outputFile.json=${file}`] : []);
 	const seconds = ((Date.now() - started) / 1000).toFixed(1);
-	if (!step.report) {
+	if (!step.report && !step.counted) {
 		if (code !== 0) say(output.split('\n').slice(-80).join('\n'));
 		say(`    ${code === 0 ? 'ok' : 'FAILED'} in ${seconds} s`);
 		return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 	}
-	const counts = countReport(file, code);
+	const counts = step.counted ? readCounts(output, code) : countReport(file, code);
 	say(`    ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`);
 	return counts;
 }
