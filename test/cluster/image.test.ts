@@ -103,6 +103,14 @@ describe('the image', () => {
 		]);
 	});
 
+	it('is built in a container with packages that a checkout needs as well', () => {
+		const packages = (name: string): string[] =>
+			readFileSync(join(ROOT, 'scripts', name), 'utf8')
+				.trim()
+				.split('\n');
+		expect(packages('packages.txt')).toEqual(expect.arrayContaining(packages('packages-build.txt')));
+	});
+
 	it('says what it is', () => {
 		const read = (path: string) => JSON.parse(readFileSync(join(DIRECTORY, 'oci', path), 'utf8')) as Json;
 		const blob = (descriptor: Json | undefined) => read(`blobs/${String(descriptor?.digest).replace(':', '/')}`);

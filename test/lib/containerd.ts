@@ -70,10 +70,14 @@ export class Containerd {
 		writeFileSync(this.#at('config.toml'), lines.join('\n'));
 		const daemon = this.#place.start('containerd', ['containerd', '--config', this.#at('config.toml')]);
 		this.#daemon = daemon;
-		await eventually('containerd serves', async () => {
-			if (!daemon.running()) throw new Error(`it ended: see ${daemon.logFile}`);
-			await this.ctr(['version']);
-		});
+		await eventually(
+			'containerd serves',
+			async () => {
+				if (!daemon.running()) throw new Error(`it ended: see ${daemon.logFile}`);
+				await this.ctr(['version']);
+			},
+			{ timeoutMs: 60_000 },
+		);
 		const { stdout } = await this.ctr(['plugins', 'list']);
 		// a directory that lies on an overlay itself takes none
 		if (!/snapshotter\S*\s+overlayfs\s.*\sok\s*$/m.test(stdout)) this.#snapshotter = 'native';
