@@ -77,15 +77,23 @@ export function fetchKernel(source: Source, directory: string): KernelTree {
 	const isFresh = known !== '' && Date.now() - statSync(note).mtimeMs < FRESH_MS;
 	const root = join(directory, known);
 	if (isFresh && findFile(root, known) !== undefined) return { release: known, root };
-	const kernel = askApt(source, directory);
-	writeFileSync(note, kernel.release);
-	return kernel;
+	try {
+		const kernel = askApt(source, directory);
+		writeFileSync(note, kernel.release);
+		return kernel;
+	} catch (error) {
+		if (known === '' || findFile(root, known) === undefined) throw error;
+		return { release: known, root }; // of another day, while the mirror cannot be reached
+	}
 }
 
 function askApt(source: Source, directory: string): KernelTree {
 	const apt = new Apt(join(directory, 'apt', source.suite), source.suite);
 	apt.run('apt-get', '-qq', '-o', 'APT::Update::Error-Mode=any', 'update');
-	const release = newest(apt.run('apt-cache', 'search', '--names-only', '^linux-image-.*-cloud-amd64$'), source.series);
+	const release = newestRelease(
+		apt.run('apt-cache', 'search', '--names-only', '^linux-image-.*-cloud-amd64$'),
+		source.series,
+	);
 	if (release === undefined) throw new Error(`suite ${source.suite} has no linux-image-${source.series}*-cloud-amd64`);
 	const root = join(directory, release);
 	if (findFile(root, release) !== undefined) return { release, root };
@@ -113,7 +121,8 @@ export function findFile(root: string, release: string, name = 'vmlinuz'): strin
 	return places.map((place) => join(root, place)).find((path) => existsSync(path));
 }
 
-function newest(listing: string, series: string): string | undefined {
+/** @param listing  of `apt-cache search` */
+export function newestRelease(listing: string, series: string): string | undefined {
 	const releases = listing.split('\n').flatMap((line) => NAME.exec(line)?.[1] ?? []);
 	const numbers = (release: string): number[] => [...release.matchAll(/\d+/g)].map((match) => Number(match[0]));
 	const older = (a: string, b: string): number => {
