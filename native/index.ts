@@ -11,7 +11,14 @@ export type { KernelFeatures } from './facade/features.ts';
 export { cgroupPrograms, tcxPrograms, xdpPrograms } from './facade/hooks.ts';
 export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facade/link.ts';
 export { BPF_ANY, BPF_EXIST, BPF_NOEXIST, BpfMap, type MapSpec } from './facade/map.ts';
-export { type NetlinkJob, type NetlinkTurn, netlinkRequest, netnsInode, openSocketInNetns } from './facade/netns.ts';
+export {
+	createNetns,
+	type NetlinkJob,
+	type NetlinkTurn,
+	netlinkRequest,
+	netnsInode,
+	openSocketInNetns,
+} from './facade/netns.ts';
 export { BpfObject } from './facade/object.ts';
 export { PacketSocket, VIRTIO_HEADER_BYTES } from './facade/packet-socket.ts';
 export { BpfProgram } from './facade/program.ts';
@@ -26,9 +33,9 @@ export {
 	type OrphanSpec,
 	type PairSpec,
 	type SweepSpec,
-	type TallySpec,
 	sweepMap,
 	sweepOrphans,
+	type TallySpec,
 } from './facade/sweep.ts';
 export {
 	btfOfId,

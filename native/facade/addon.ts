@@ -176,6 +176,7 @@ export interface Addon {
 		timeoutMs: number,
 		...turns: (string | undefined | Uint8Array[])[] /* netns, messages, netns, messages, … */
 	): Promise<Uint8Array[][]>;
+	netnsCreate(): Promise<number>;
 	socketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number>;
 
 	peerCredentials(fd: number): { pid: number; uid: number; gid: number };

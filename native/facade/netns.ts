@@ -39,6 +39,14 @@ export function openSocketInNetns(netns: string, domain: number, type: number, p
 	return addon.socketInNetns(netns, domain, type, protocol);
 }
 
+/**
+ * Makes a network namespace with nothing in it but a loopback device that is down. It ends with its last descriptor.
+ * @returns a descriptor (close-on-exec), whose path is /proc/self/fd/FD; the caller owns it
+ */
+export function createNetns(): Promise<number> {
+	return addon.netnsCreate();
+}
+
 /** The namespace's identity: equal for all paths of one namespace (nsfs inodes have 32 bits). */
 export function netnsInode(path: string): number {
 	return statSync(path).ino;

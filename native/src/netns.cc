@@ -52,6 +52,27 @@ UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protoc
 	return result;
 }
 
+/// A new namespace with nothing in it but a loopback device that is down. It lives as long as something refers to it.
+UniqueFd CreateNetns()
+{
+	UniqueFd result;
+	std::exception_ptr failure;
+	std::thread founder([&] {
+		try {
+			if (unshare(CLONE_NEWNET) < 0)
+				throw SysError(errno, "unshare", "cannot make a network namespace");
+			result = OwnFd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "open",
+				       "cannot open the new network namespace");
+		} catch (...) {
+			failure = std::current_exception();
+		}
+	});
+	founder.join();
+	if (failure)
+		std::rethrow_exception(failure);
+	return result;
+}
+
 /// What goes over one socket.
 struct NetlinkTurn {
 	std::string netns;
@@ -228,11 +249,19 @@ Napi::Value SocketInNetns(const Napi::CallbackInfo &info)
 		[](Napi::Env env, UniqueFd &&fd) -> Napi::Value { return Napi::Number::New(env, fd.Release()); });
 }
 
+Napi::Value NetnsCreate(const Napi::CallbackInfo &info)
+{
+	return RunAsync<UniqueFd>(
+		info.Env(), "fairlead:netns", [] { return CreateNetns(); },
+		[](Napi::Env env, UniqueFd &&fd) -> Napi::Value { return Napi::Number::New(env, fd.Release()); });
+}
+
 } // namespace
 
 void ExportNetns(Napi::Object exports)
 {
 	Export<NetlinkRequest>(exports, "netlinkRequest");
+	Export<NetnsCreate>(exports, "netnsCreate");
 	Export<SocketInNetns>(exports, "socketInNetns");
 }
 
