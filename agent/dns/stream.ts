@@ -5,6 +5,8 @@
 
 /** Bytes that may wait for one that is missing; what sends more is not listened to any further. */
 const MAX_WAITING = 256 * 1024;
+/** What is further ahead than any window is somebody else's. */
+const MAX_AHEAD = 1 << 20;
 
 export class DnsStream {
 	/** Number of the next byte. */
@@ -40,7 +42,7 @@ export class DnsStream {
 
 	#keep(sequence: number, bytes: Buffer): void {
 		const ahead = (sequence - this.#next) | 0;
-		if (ahead + bytes.length <= 0 || ahead > MAX_WAITING) return;
+		if (ahead + bytes.length <= 0 || ahead > MAX_AHEAD) return;
 		const known = this.#early.get(sequence);
 		if (known !== undefined && known.length >= bytes.length) return;
 		// the frame is a view of memory that is shared with others of its batch
