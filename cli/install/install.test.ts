@@ -199,6 +199,10 @@ describe('fairlead install', () => {
 		expect(names.at(-1)).toBe('DaemonSet fairlead-agent');
 		expect(said.join('\n')).toContain('would apply in this order: Namespace fairlead-system, ServiceAccount');
 		expect(said.join('\n')).toContain('kube-system/kube-proxy is there too');
+		expect(said.join('\n')).toContain('kube-proxy listens on 10256 too');
+		said = [];
+		await runInstall({ dryRun: true, layers: [layer({ config: { healthzBindAddress: '[::]:10356' } })] });
+		expect(said.join('\n')).not.toContain('10256');
 	});
 
 	it('says which nodes are not ready, and why, when the time is over', async () => {

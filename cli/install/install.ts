@@ -1,5 +1,6 @@
 /** `fairlead install` and `upgrade`: what is applied, in which order, and the waiting for it. */
 import type { KubernetesObject, V1ConfigMap, V1DaemonSet } from '@kubernetes/client-node';
+import { healthzPort } from '../../manifests/source/daemon-set.ts';
 import { AGENT, type Installation } from '../../manifests/source/names.ts';
 import { renderObjects } from '../../manifests/source/objects.ts';
 import { resolveValues, type Values, type ValuesLayer } from '../../manifests/source/values.ts';
@@ -12,6 +13,8 @@ import { awaitRollout } from './rollout.ts';
 /** On the ConfigMap: the values that were given, so that an upgrade goes on with them. */
 export const VALUES_ANNOTATION = 'fairlead.dev/values';
 const OLDEST_MINOR = 29;
+/** Of its /healthz; ours by default. */
+const KUBE_PROXY_PORT = 10256;
 
 export interface InstallOptions {
 	readonly namespace: string;
@@ -133,6 +136,11 @@ function notesOf({ values }: Installation, facts: ClusterFacts | undefined): str
 			? `agents ask the API servers at ${servers.join(', ')}`
 			: 'no addresses of API servers are known: agents ask the kubernetes Service, which somebody else must serve until they run',
 		...others.map((name) => `${name} is there too: docs/install.md says what to do with it`),
+		...(others.some((name) => name.endsWith('/kube-proxy')) && healthzPort(values) === KUBE_PROXY_PORT
+			? [
+					`kube-proxy listens on ${KUBE_PROXY_PORT} too and would answer probes: set config.healthzBindAddress=[::]:10356 while it is there`,
+				]
+			: []),
 		...(monitored && !hasPodMonitors
 			? ['the CRDs of the Prometheus operator are not there: its objects will be refused']
 			: []),

@@ -26,6 +26,11 @@ function healthzOf({ config }: Values): { host: string; port: number } {
 	return { host: address.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(address.slice(at + 1)) };
 }
 
+/** Port of the probes. */
+export function healthzPort(values: Values): number {
+	return healthzOf(values).port;
+}
+
 /** The kubelet asks the pod's address, which is the node's, unless the agent listens at one address only. */
 function probe(values: Values, path: string, timing: Omit<V1Probe, 'httpGet'>): V1Probe {
 	const { host, port } = healthzOf(values);
@@ -94,7 +99,8 @@ function mountContainer(i: Installation): V1Container {
 		image: imageOf(i),
 		imagePullPolicy: i.values.image.pullPolicy,
 		command: ['/opt/fairlead/bin/fairlead-mount'],
-		args: ['bpf=/sys/fs/bpf', `cgroup2=${CGROUP_MOUNT}`],
+		// only the socket hooks need cgroup v2
+		args: ['bpf=/sys/fs/bpf', ...(i.values.config.socketLb === false ? [] : [`cgroup2=${CGROUP_MOUNT}`])],
 		securityContext: { privileged: true, runAsUser: 0, readOnlyRootFilesystem: true },
 		volumeMounts: [
 			{ name: 'bpffs', mountPath: '/sys/fs/bpf', mountPropagation: 'Bidirectional' },

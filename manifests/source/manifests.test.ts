@@ -6,17 +6,21 @@ import { parse } from 'yaml';
 import { type EffectiveConfig, loadConfig } from '../../agent/config/config.ts';
 import type { Config } from '../../agent/config/schema.ts';
 import { plannedMemory } from '../../agent/kernel/datapath.ts';
+import { mapBytes } from '../../agent/kernel/map-memory.ts';
 import { FairleadError } from '../../agent/model/errors.ts';
 import { watchedResources } from '../../agent/sources/kubernetes/resources.ts';
 import { mapSizesOf } from '../../agent/wiring/dataplane.ts';
+import { Maps } from '../../native/abi/generated.ts';
 import { schemaProblems } from '../../test/lib/kubernetes-schema.ts';
 import { VALUE_CASES } from '../../test/lib/value-cases.ts';
+import { CAPABILITIES } from './daemon-set.ts';
 import { BASE_DIR, baseInstallation, madeFiles } from './generate.ts';
 import { allMapBytes, memoryLimit } from './memory.ts';
 import type { Installation } from './names.ts';
 import { renderObjects } from './objects.ts';
 import { clusterRole } from './rbac.ts';
 import { assignmentLayer, DEFAULT_VALUES, FIXED_KEYS, resolveValues, type Values } from './values.ts';
+import { nodeMounts } from './volumes.ts';
 
 const withValues = (values: Values, minor = 33): Installation => ({
 	...baseInstallation(),
@@ -162,6 +166,23 @@ describe('memory limit', () => {
 		const limit = Number(memoryLimit(i.values).replace('Mi', ''));
 		expect(limit).toBeGreaterThanOrEqual(512 + counted / 1024 / 1024);
 		expect(limit % 64).toBe(0);
+	});
+});
+
+describe('docs/install.md', () => {
+	const text = readFileSync(join(import.meta.dirname, '../../docs/install.md'), 'utf8');
+
+	it('has the limit and the costs of connections that follow from the maps', () => {
+		expect(text).toContain(`${memoryLimit(DEFAULT_VALUES).replace('Mi', '')} MiB`);
+		const [ipv4, ipv6] = [Maps.ct4, Maps.ct6].map((spec) => (mapBytes(spec, 1 << 18, 1) / (1 << 18)).toFixed());
+		expect(text).toContain(`${ipv4} bytes IPv4, ${ipv6} IPv6`);
+	});
+
+	it('names every capability and every path of the node that the agent has', () => {
+		for (const name of CAPABILITIES) expect(text).toContain(name);
+		for (const { hostPath, name } of nodeMounts(baseInstallation())) {
+			if (name !== 'cgroup2') expect(text, name).toContain(`\`${hostPath}\``);
+		}
 	});
 });
 
