@@ -40,7 +40,7 @@ export class PolicyDiff {
 		for (const { pod, set, identities, domains } of step.pods) {
 			if (set !== null) this.ops.push({ kind: 'endpoint-set', pod, set, identities, domains });
 		}
-		for (const pod of step.bump) this.#bump(pod);
+		this.bump(step.bump);
 		this.#retire(step);
 	}
 
@@ -58,6 +58,16 @@ export class PolicyDiff {
 		this.#setFlags(set, flagsOf(state.open));
 		this.turned.add(set);
 		return true;
+	}
+
+	/** Has the flows of pods judged anew. */
+	bump(pods: Iterable<string>): void {
+		for (const pod of pods) this.#bump(pod);
+	}
+
+	/** Everything but the own node is denied to the set's pods. */
+	close(set: number, reason: string): void {
+		this.#close(set, reason);
 	}
 
 	/** Bumps the pods of sets that were closed or opened. */

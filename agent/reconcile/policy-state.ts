@@ -3,12 +3,13 @@
  * after a failure, followed by every operation in between.
  */
 import { PolicyKey, PolicyLimit, PolicyRow, PolicySet, PolicySetFlag } from '../../native/abi/generated.ts';
+import type { Address, Cidr } from '../model/address.ts';
 import { rowOf } from '../plan/policy/rows.ts';
 import type { Direction, Row } from '../plan/policy/types.ts';
 import { DIRECTIONS } from '../plan/policy/types.ts';
 import { ExtentAllocator } from './extents.ts';
 import type { PolicyMemory } from './policy-apply.ts';
-import type { Extent, PolicyKernel } from './policy-kernel.ts';
+import type { Extent, PolicyKernel, PolicyOp } from './policy-kernel.ts';
 
 /** Ranges in the kernel, shared by all rows with this content. */
 export interface StoredRow {
@@ -16,6 +17,8 @@ export interface StoredRow {
 	readonly extent: Extent;
 	refs: number;
 }
+
+export type UnplacedOp = Extract<PolicyOp, { kind: 'address-set' | 'cidr-set' }>;
 
 export interface StoredSet {
 	/** 'pods ingress' … → what the default refers to. */
@@ -52,6 +55,8 @@ export class PolicyState {
 	readonly retiredIdentities = new Set<number>();
 	/** Sets that could not be programmed, with the reason. */
 	readonly closed = new Map<number, string>();
+	/** Entries of tables shared with others that had no room, by address or prefix. */
+	readonly unplaced = new Map<Address | Cidr, UnplacedOp>();
 	readonly ranges: ExtentAllocator;
 	readonly rowCapacity: number;
 	/** Set numbers from here on have no element: programs deny their pods. */

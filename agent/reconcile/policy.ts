@@ -7,14 +7,14 @@ import type { Address, Cidr } from '../model/address.ts';
 import { addressOfBytes, networkAddress } from '../model/address.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { PolicyCompiler, PolicyHints, PolicyInput } from '../plan/policy/compiler.ts';
-import { addressBits, compareCidrLengths } from '../plan/policy/prefixes.ts';
+import { addressBits, cidrBits, compareCidrLengths } from '../plan/policy/prefixes.ts';
 import type { PolicySet } from '../plan/policy/sets.ts';
 import type { AddressChange, PodChange, PolicyStep } from '../plan/policy/types.ts';
 import type { PolicyMemory } from './policy-apply.ts';
 import { applyPolicyOp, policyMemory } from './policy-apply.ts';
 import { PolicyDiff } from './policy-diff.ts';
 import type { PeerReferences, PolicyKernel, PolicyOp } from './policy-kernel.ts';
-import type { PolicyState } from './policy-state.ts';
+import type { PolicyState, UnplacedOp } from './policy-state.ts';
 import { peerOfKey, readPolicyState } from './policy-state.ts';
 
 export interface PolicyReport {
@@ -22,7 +22,7 @@ export interface PolicyReport {
 	readonly ops: number;
 	/** What could not be done; empty = the maps are as wanted. */
 	readonly problems: readonly string[];
-	/** Those of the problems that are sets without room: their pods are closed, all else is as wanted. */
+	/** Those of the problems that are for want of room: they keep nothing else from being as wanted. */
 	readonly closed: readonly string[];
 	/** The maps were read and compared as a whole. */
 	readonly full: boolean;
@@ -191,7 +191,7 @@ export class PolicyReconciler {
 		this.#state = state;
 		const diff = new PolicyDiff(state);
 		for (const step of full ? [this.#fullStep(state)] : steps) diff.addStep(step);
-		if (state.closed.size > 0) this.#reopen(state, diff);
+		this.#reopen(state, diff);
 		const problems: string[] = [];
 		const ops = this.#apply(diff, problems);
 		return this.#report(ops, problems, full, start);
@@ -202,31 +202,93 @@ export class PolicyReconciler {
 			const set = this.#compiler.setByNumber(number);
 			return `policies ${set?.policies.join(', ') ?? number} deny everything to ${set?.pods.size ?? 0} pods: ${reason}`;
 		});
+		const addresses = [...(this.#state?.unplaced.values() ?? [])].filter(({ kind }) => kind === 'address-set').length;
+		if (addresses > 0) closed.push(noRoomFor(addresses, this.#kernel));
 		return { ops, problems: [...failures, ...closed], closed, full, tookMs: this.#now() - start };
 	}
 
+	/** Tries again to program closed sets, unless a prefix that they tell apart has no room still. */
 	#reopen(state: PolicyState, diff: PolicyDiff): void {
+		if (state.closed.size === 0) return;
+		const blocked = new Set(this.#blockedSets(state).keys());
 		for (const number of [...state.closed.keys()]) {
 			const set = this.#compiler.setByNumber(number);
-			if (set !== undefined) diff.reopen(number, set.state, set.rows);
+			if (set !== undefined && !blocked.has(number)) diff.reopen(number, set.state, set.rows);
 		}
 	}
 
 	#apply(diff: PolicyDiff, problems: string[]): number {
+		const retried = this.#retryUnplaced();
+		let done = retried + this.#applyOps(diff, problems);
+		const state = this.#state;
+		if (state === undefined || state.unplaced.size + retried === 0) return done;
+		const after = new PolicyDiff(state);
+		for (const [set, reason] of this.#blockedSets(state)) after.close(set, reason);
+		if (retried > 0) after.bump([...this.#compiler.localPods()].map(({ key }) => key));
+		done += this.#applyOps(after, problems);
+		return done;
+	}
+
+	#applyOps(diff: PolicyDiff, problems: string[]): number {
 		diff.bumpTurned((set) => this.#compiler.setByNumber(set)?.pods ?? []);
 		this.#onOps(diff.ops);
 		let done = 0;
 		for (const op of diff.ops) {
 			try {
+				this.#unplaced?.delete('address' in op ? op.address : 'cidr' in op ? op.cidr : '');
 				applyPolicyOp(op, this.#kernel, this.#memory, this.#refs);
 				done++;
 			} catch (thrown) {
+				if (this.#setAside(op, thrown)) continue;
 				problems.push(failure(op, thrown).message);
 				this.#state = undefined;
 				break;
 			}
 		}
 		return done;
+	}
+
+	get #unplaced(): PolicyState['unplaced'] | undefined {
+		return this.#state?.unplaced;
+	}
+
+	/**
+	 * A full table of addresses is no reason to leave out the rest. A pod without an entry is a pod that is not known; sets that tell a
+	 * prefix apart that has none are closed.
+	 */
+	#setAside(op: PolicyOp, thrown: unknown): boolean {
+		if ((op.kind !== 'address-set' && op.kind !== 'cidr-set') || !isFull(thrown)) return false;
+		this.#unplaced?.set(op.kind === 'address-set' ? op.address : op.cidr, op);
+		return true;
+	}
+
+	/** @returns entries that had room now */
+	#retryUnplaced(): number {
+		const unplaced = this.#unplaced ?? new Map<string, UnplacedOp>();
+		let done = 0;
+		for (const [key, op] of unplaced) {
+			try {
+				applyPolicyOp(op, this.#kernel, this.#memory, this.#refs);
+			} catch {
+				break;
+			}
+			unplaced.delete(key);
+			done++;
+		}
+		return done;
+	}
+
+	/** Sets whose rules tell a prefix apart that has no entry, and why. */
+	#blockedSets(state: PolicyState): Map<number, string> {
+		const blocked = new Map<number, string>();
+		for (const op of state.unplaced.values()) {
+			if (op.kind !== 'cidr-set') continue;
+			const prefix = this.#compiler.matchers.prefixes.find(cidrBits(op.cidr));
+			const programs = [...(prefix?.matchers ?? [])].flatMap((matcher) => [...matcher.programs]);
+			const reason = `map cidrs: no room for ${op.cidr}, all ${this.#kernel.mapCapacity('cidrs')} entries used`;
+			for (const { sets } of programs) for (const set of sets) blocked.set(set.number, reason);
+		}
+		return blocked;
 	}
 
 	/** All that is wanted as one step, and what the maps hold beyond it. */
@@ -326,14 +388,23 @@ export function readPolicyHints(
 	return { addresses, cidrs: readCidrs(kernel), sets };
 }
 
+function noRoomFor(addresses: number, kernel: PolicyKernel): string {
+	const full = `all ${kernel.mapCapacity('ipcache')} entries used; raise maps.ipcache`;
+	return `map ipcache: ${addresses} pods of other nodes are judged as pods that are not known: ${full}`;
+}
+
+function isFull(thrown: unknown): boolean {
+	const code = errorCode(thrown);
+	return code === 'E2BIG' || code === 'ENOSPC';
+}
+
 function failure(op: PolicyOp, thrown: unknown): FairleadError {
 	const code = errorCode(thrown) ?? errorMessage(thrown);
-	const full = code === 'E2BIG' || code === 'ENOSPC';
 	const what = Object.entries(op)
 		.filter(([, value]) => typeof value !== 'object')
 		.map(([key, value]) => `${key} ${value}`)
 		.join(' ');
-	return new FairleadError(full ? 'MAP_FULL' : 'MAP_WRITE', `policy maps: cannot do ${what}: ${code}`, {
+	return new FairleadError(isFull(thrown) ? 'MAP_FULL' : 'MAP_WRITE', `policy maps: cannot do ${what}: ${code}`, {
 		cause: thrown,
 	});
 }

@@ -277,7 +277,7 @@ describe('Policies', () => {
 		await world.change(() => world.policy('big', { podSelector: {}, ingress: [{ from: cidrs, ports }] }));
 		expect(world.policies.warnings).toHaveLength(1);
 		expect(world.policies.warnings[0]).toMatch(
-			/^policies NetworkPolicy x\/big deny everything to x\/a: map policy: no room/,
+			/^policies NetworkPolicy x\/big deny everything to 1 pods: map policy: no room/,
 		);
 		world.peers();
 		expect(world.events).toHaveLength(1);

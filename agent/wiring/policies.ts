@@ -66,6 +66,7 @@ export class Policies implements PeerPolicy {
 	#complete: ReadonlySet<string> = new Set();
 	/** Policies that have been told to be closed. */
 	#told: ReadonlySet<string> = new Set();
+	#noRoom: readonly string[] = [];
 
 	/** Reads what an earlier run has left. Nothing is written before the first follow(). */
 	constructor(options: PoliciesOptions) {
@@ -80,6 +81,7 @@ export class Policies implements PeerPolicy {
 			reclaim: () => this.#engine.reconciler.reclaim(),
 			onReport: (report) => {
 				options.onReport(report);
+				this.#noRoom = report.closed;
 				this.#tellClosed();
 			},
 			onProblems: options.onProblems,
@@ -96,11 +98,9 @@ export class Policies implements PeerPolicy {
 		return this.#engine.reconciler.closed();
 	}
 
-	/** Pods that are cut off for want of room, for people. */
+	/** What has no room, with what that does to whom; for people. */
 	get warnings(): readonly string[] {
-		return this.closed().map(({ policies, pods, reason }) => {
-			return `policies ${policies.join(', ')} deny everything to ${pods.join(', ') || 'no pod'}: ${reason}`;
-		});
+		return this.#noRoom;
 	}
 
 	/** Occupancy of `policy` and `ranges`; undefined while it is not known. */

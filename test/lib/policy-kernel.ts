@@ -40,6 +40,8 @@ interface FakeOptions {
 	readonly rows?: number;
 	readonly ranges?: number;
 	readonly sets?: number;
+	readonly ipcache?: number;
+	readonly cidrs?: number;
 	readonly fault?: (call: FakePolicyCall) => string | undefined;
 }
 
@@ -59,6 +61,8 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 	readonly #maps: Readonly<Record<PolicyMapName, Map<string, Uint8Array>>>;
 	readonly #shared: Readonly<Record<PolicySharedName, DataView>>;
 	readonly #rows: number;
+	/** Entries that the reconciler can make. */
+	readonly limits: { ipcache: number; cidrs: number };
 	readonly #pods = new Map<string, { index: number; gen: number; addresses: readonly Address[] }>();
 	readonly #nodes = new Map<string, number>([
 		['node-2', 2],
@@ -67,6 +71,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 
 	constructor(options: FakeOptions = {}) {
 		this.#rows = options.rows ?? 4096;
+		this.limits = { ipcache: options.ipcache ?? 65536, cidrs: options.cidrs ?? 65536 };
 		this.fault = options.fault;
 		this.#maps = { policy: new Map(), ipcache: new Map(), cidrs: new Map(), endpoints: new Map() };
 		const memory = (bytes: number): DataView => new DataView(new ArrayBuffer(bytes));
@@ -107,6 +112,10 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		const name = latin1(key);
 		if (map === 'policy' && !this.#maps.policy.has(name) && this.#maps.policy.size >= this.#rows)
 			throw new FakeErrno('E2BIG');
+		const limit = map === 'ipcache' || map === 'cidrs' ? this.limits[map] : Infinity;
+		if (!this.#maps[map].has(name) && this.#maps[map].size >= limit) {
+			throw new FakeErrno(map === 'cidrs' ? 'ENOSPC' : 'E2BIG');
+		}
 		this.#maps[map].set(name, value.slice());
 	}
 
@@ -120,6 +129,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 	}
 
 	mapCapacity(map: PolicyMapName): number {
+		if (map === 'ipcache' || map === 'cidrs') return this.limits[map];
 		return map === 'policy' ? this.#rows : 65536;
 	}
 
