@@ -31,6 +31,7 @@ import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
 import { FlowCollector } from './collector.ts';
 import { Dataplane, mapSizesOf } from './dataplane.ts';
+import { Domains } from './domains.ts';
 import { tidyMemory } from './memory.ts';
 import { metricsSource } from './metrics-source.ts';
 import { gatherChanges } from './missed-changes.ts';
@@ -45,6 +46,7 @@ import { failuresOf, Policies } from './policies.ts';
 import { resolveConfig } from './resolve-config.ts';
 import { ServicePlanner } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
+import { testNode } from './self-test.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 import { statusFacts } from './status-facts.ts';
@@ -95,6 +97,7 @@ export class Agent {
 	#running: RunningParts | undefined;
 	#nameKeeper: NameKeeper | undefined;
 	#ring: RingReader | undefined;
+	#domains: Domains | undefined;
 	#sockets: SocketEnder | undefined;
 	#clockObject: BpfObject | undefined;
 	#closed = false;
@@ -147,6 +150,7 @@ export class Agent {
 		await this.#running?.services.close();
 		await this.#running?.policies.close();
 		await this.#sockets?.close();
+		this.#domains?.close();
 		await this.#running?.pods.close();
 		await this.#running?.collector.close();
 		await this.#health.close();
@@ -266,6 +270,10 @@ export class Agent {
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
 		this.#sockets = await this.#openSockets(dataplane, pods);
 		const services = this.#planner(dataplane, pods);
+		this.#domains = new Domains({
+			...{ config: values, view: this.#store, dataplane, clock, pods, log: this.#log },
+			learn: (names) => policies.learn(names),
+		});
 		const policies = this.#policies(dataplane, pods);
 		dataplane.policy = policies;
 		this.#nodeTally.record(dataplane.reconcilePeers());
@@ -273,6 +281,7 @@ export class Agent {
 		await services.start();
 		const report = await dataplane.activate(() => pods.attachments());
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
+		await this.#domains.start();
 		await dataplane.refreshXdp();
 		const collector = this.#collector(dataplane, clock);
 		this.#running = {
@@ -288,6 +297,9 @@ export class Agent {
 		};
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();
+		const test = () =>
+			testNode({ config: values, dataplane, pods, useTcx: features.tcx, problems: () => this.#problems() });
+		if (!(await this.#life.prove(test, () => this.#closed))) return;
 		await pods.serve(() => this.#cniReadiness());
 		this.#life.up(this.#watch(dataplane, pods));
 		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
@@ -333,7 +345,8 @@ export class Agent {
 		const { nodeName, unknownPods, policyAuditMode } = this.#config.values;
 		return new Policies({
 			isolateUnknown: this.#source?.api !== undefined && unknownPods === 'isolate',
-			...{ view: this.#store, kernel, nodeName, audit: policyAuditMode, pods },
+			...{ view: this.#store, kernel, nodeName, audit: policyAuditMode, pods, events: this.#life.events },
+			domains: () => this.#domains?.all() ?? new Map(),
 			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
 			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
 		});
@@ -376,6 +389,7 @@ export class Agent {
 		this.#store.onChange((change) => this.#onChange(change, services, policies));
 		this.#onChange(missed, services, policies);
 		pods.onChange(() => policies.onPods());
+		pods.onChange(() => this.#domains?.onPods());
 		pods.onChange(() => services.onPods());
 		this.#ring = startRingReader({
 			observer: this.#flows,
@@ -412,6 +426,7 @@ export class Agent {
 
 	#onChange(change: ClusterChange, services: ServicePlanner, policies: Policies): void {
 		policies.onChange(change);
+		this.#domains?.onChange(change);
 		this.#health.onChange(change.services);
 		this.#life.onChange(change);
 		services.onChange(change);

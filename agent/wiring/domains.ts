@@ -12,25 +12,22 @@ import { Interceptor, type InterceptorStats } from '../dns/interceptor.ts';
 import { DomainJournal } from '../dns/journal.ts';
 import { planResolvers, type Resolver } from '../dns/resolvers.ts';
 import { addressesInUse } from '../kernel/addresses-in-use.ts';
-import type { CtMaps } from '../kernel/ct-gc.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
-import type { Netlink } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
 import { type Address, addressBytes } from '../model/address.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import { errorMessage } from '../model/errors.ts';
 import { parseResolver } from '../model/resolver.ts';
 import { patternsOf } from '../plan/policy/domain-names.ts';
-import type { Kernel } from '../reconcile/kernel.ts';
 import { bytesKey } from '../reconcile/table.ts';
 import { ensureDnsDevices } from '../routing/dns-device.ts';
+import { flowTables } from './collector.ts';
+import type { Dataplane } from './dataplane.ts';
 
 export interface DomainsOptions {
 	readonly config: Pick<Config, 'stateDir' | 'dnsResolvers' | 'dnsGraceSeconds' | 'dnsAddressesPerName'>;
 	readonly view: ClusterView;
-	readonly kernel: Kernel;
-	readonly flows: CtMaps;
-	readonly netlink: Netlink;
+	readonly dataplane: Pick<Dataplane, 'datapath' | 'netlink'>;
 	readonly clock: JiffiesClock;
 	readonly pods: { list(): readonly { readonly mac: string; readonly ifindex: number }[] };
 	/** Puts other names of addresses in force before it returns; empty = forgotten. */
@@ -137,7 +134,8 @@ export class Domains {
 	}
 
 	async #open(): Promise<void> {
-		const { netlink, log } = this.#options;
+		const { log } = this.#options;
+		const { netlink } = this.#options.dataplane;
 		const { near, far } = await ensureDnsDevices({ netlink, sysctl: new Sysctl() });
 		if (this.#closed) return;
 		this.#socket = new PacketSocket({ ifindex: far, mark: DnsMark.SEEN }, (frames) => this.#interceptor.take(frames));
@@ -147,9 +145,9 @@ export class Domains {
 	}
 
 	#write(ifindex: number): void {
-		const { kernel, clock } = this.#options;
+		const { dataplane, clock } = this.#options;
 		this.#near = ifindex;
-		kernel.mapSet('dns', FIRST_KEY, DnsState.encode({ ifindex, alive: clock.now() }));
+		dataplane.datapath.kernel.mapSet('dns', FIRST_KEY, DnsState.encode({ ifindex, alive: clock.now() }));
 	}
 
 	#tell(): void {
@@ -168,7 +166,8 @@ export class Domains {
 	}
 
 	#followResolvers(): void {
-		const { view, kernel, config, log } = this.#options;
+		const { view, config, log } = this.#options;
+		const { kernel } = this.#options.dataplane.datapath;
 		const sources = config.dnsResolvers.map(parseResolver).filter((source) => source !== undefined);
 		const wanted = new Map([...planResolvers(view, sources).values()].map((each) => [bytesKey(keyOf(each)), each]));
 		try {
@@ -192,7 +191,7 @@ export class Domains {
 		try {
 			const questionable = this.#cache.questionable(Date.now());
 			if (questionable.size === 0) return;
-			const inUse = await addressesInUse(this.#options.flows, questionable);
+			const inUse = await addressesInUse(flowTables(this.#options.dataplane.datapath), questionable);
 			if (this.#closed) return;
 			this.#cache.expire(Date.now(), inUse);
 			this.#tell();
