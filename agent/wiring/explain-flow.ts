@@ -131,7 +131,7 @@ function conclude(
 	context: StepContext,
 ): Conclusion {
 	const steps: ExplanationStep[] = [sourceStep(first, context)];
-	const service = serviceStep(first, serviceName, each.length);
+	const service = serviceStep(first, serviceName, each.length, context);
 	if (service !== undefined) steps.push(service);
 	const refused = each.filter(({ asked }) => asked.answer.reason !== 0);
 	const shown = refused[0] ?? each[0];

@@ -50,11 +50,15 @@ export function sourceStep(asked: Asked, context: StepContext): ExplanationStep 
 	return { about: 'source', ...refusal(asked, ExplainStage.SENDER, describeEnd(asked, 0, source, context)) };
 }
 
-/** @param name  of the service, if the address is one's. @param backends  how many it has. Undefined = no service is involved. */
-export function serviceStep(asked: Asked, name: string | undefined, backends: number): ExplanationStep | undefined {
-	const { answer } = asked;
+/** @param name  of the service, if it has such a port. @param backends  how many it has. @returns undefined = no service is involved */
+export function serviceStep(
+	{ answer }: Asked,
+	name: string | undefined,
+	backends: number,
+	{ destination }: StepContext,
+): ExplanationStep | undefined {
 	if (answer.reason !== 0 && answer.stage === ExplainStage.SERVICE) {
-		return { about: 'service', outcome: 'drop', text: `${name ?? 'service'}: ${dropText(answer.reason).text}` };
+		return { about: 'service', outcome: 'drop', text: `${name ?? destination}: ${dropText(answer.reason).text}` };
 	}
 	if ((answer.flags & ExplainFlag.SERVICE) === 0) return undefined;
 	const many = backends === 1 ? '1 backend' : `${backends} backends`;
@@ -65,17 +69,29 @@ export function serviceStep(asked: Asked, name: string | undefined, backends: nu
 export function restSteps(asked: Asked, context: StepContext): ExplanationStep[] {
 	const { answer } = asked;
 	if (answer.stage < ExplainStage.DESTINATION) return [];
-	const steps: ExplanationStep[] = [];
-	const destination = describeEnd(asked, 1, context.destination, context);
-	steps.push({ about: 'destination', ...refusal(asked, ExplainStage.DESTINATION, destination) });
-	if (answer.stage === ExplainStage.DESTINATION) return steps;
+	const described = describeEnd(asked, 1, context.destination, context);
+	const destination = { about: 'destination', ...refusal(asked, ExplainStage.DESTINATION, described) } as const;
+	if (answer.stage === ExplainStage.DESTINATION) return [destination];
 	if (answer.stage === ExplainStage.NOT_OURS) {
-		return [...steps, { about: 'delivery', outcome: 'info', text: 'left to the stack of this node' }];
+		return [destination, { about: 'delivery', outcome: 'info', text: 'left to the stack of this node' }];
 	}
-	steps.push(sideStep(asked, 'egress', context), sideStep(asked, 'ingress', context));
+	const steps = [sideStep(asked, 'egress', context), destination, sideStep(asked, 'ingress', context)];
 	if (answer.denied !== 0) return steps;
-	const delivered = refusal(asked, ExplainStage.DELIVERY, 'delivered to the destination');
+	const delivered = refusal(asked, ExplainStage.DELIVERY, deliveryText(asked, context));
 	return [...steps, { about: 'delivery', ...delivered }];
+}
+
+function deliveryText({ to, answer }: Asked, { nodeAt }: StepContext): string {
+	switch (answer.peer[1]?.kind) {
+		case PeerKind.LOCAL_POD:
+			return 'to the pod';
+		case PeerKind.REMOTE_POD:
+			return `to node ${nodeAt(to) || 'of the pod'}`;
+		case PeerKind.HOST:
+			return 'to the processes of this node';
+		default:
+			return 'out of this node';
+	}
 }
 
 function describeEnd({ from, to, answer }: Asked, side: 0 | 1, name: string, { nodeAt }: StepContext): string {

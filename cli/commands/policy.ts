@@ -177,7 +177,9 @@ export function formatTrace({ source, destination, directions, allowed }: TraceP
 
 function traceText(trace: PolicyTrace__Output): string {
 	const { direction, pod, peer, verdict, by, isolatedBy, steps, policySet, identity } = trace;
-	const result = verdict === 'audited' ? `let through in audit mode, would be denied by ${by}` : `${verdict} by ${by}`;
+	const reason = by === 'not allowed' ? 'as no rule allows it' : `by ${by}`;
+	const result =
+		verdict === 'audited' ? `let through in audit mode, would be denied ${reason}` : `${verdict} ${reason}`;
 	const lines = [
 		`${direction} of pod ${pod}, ${direction === 'egress' ? 'to' : 'from'} ${peer}: ${result}`,
 		`  policy set ${policySet}, identity ${identity}`,

@@ -82,11 +82,13 @@ export function formatExplanation(answer: ExplainFlowResponse__Output): string {
 }
 
 function conclusion({ verdict, reason, text, remedy, steps }: ExplainFlowResponse__Output): string {
+	// what to do about policies is what stands above
+	const why = `${reason}: ${text}${reason === 'policy' ? '' : `. ${remedy}`}`;
 	switch (verdict) {
 		case 'dropped':
-			return `Dropped, ${reason}: ${text}. ${remedy}`;
+			return `Dropped, ${why}`;
 		case 'partly':
-			return `Depends on the backend that is chosen. Others are dropped, ${reason}: ${text}. ${remedy}`;
+			return `Depends on the backend that is chosen. Some are not reached, ${why}`;
 		case 'elsewhere':
 			return 'This node has no part in it: ask on the nodes of the two ends';
 		case 'stack':
