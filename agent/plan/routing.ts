@@ -2,9 +2,10 @@
  * Nodes → how their pods are reached. Pure. Types of the result: routing-plan.ts.
  */
 import type { Address, Cidr, Family } from '../model/address.ts';
-import { cidrContains, cidrParts, cidrsOverlap, compareAddresses, familyOf, networkAddress } from '../model/address.ts';
+import { cidrContains, cidrParts, compareAddresses, familyOf, networkAddress } from '../model/address.ts';
 import type { Node } from '../model/node.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
+import { CidrClaims } from './cidr-claims.ts';
 import type { NeighbourPlan, NodePath, OverlayPlan, RoutePlan, RoutingPlan, RoutingProblem } from './routing-plan.ts';
 
 export type RoutingMode = 'vxlan' | 'direct' | 'auto';
@@ -90,7 +91,8 @@ function planPeerNodes(
 	settings: RoutingSettings,
 	problems: RoutingProblem[],
 ): readonly PeerNode[] {
-	const taken: { cidr: Cidr; node: string }[] = node.podCidrs.map((cidr) => ({ cidr, node: node.name }));
+	const taken = new CidrClaims();
+	for (const cidr of node.podCidrs) taken.add({ cidr, owner: node.name });
 	const peers: PeerNode[] = [];
 	for (const other of [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
 		if (other.name === node.name) continue;
@@ -103,15 +105,15 @@ function planPeerNodes(
 			continue;
 		}
 		const podCidrs = other.podCidrs.filter((cidr) => {
-			const clash = taken.find((each) => cidrsOverlap(each.cidr, cidr));
+			const clash = taken.overlapping(cidr);
 			if (clash === undefined) return true;
 			problems.push({
 				node: other.name,
-				message: `pod CIDR ${cidr} overlaps ${clash.cidr} of node ${clash.node} and is ignored`,
+				message: `pod CIDR ${cidr} overlaps ${clash.cidr} of node ${clash.owner} and is ignored`,
 			});
 			return false;
 		});
-		taken.push(...podCidrs.map((cidr) => ({ cidr, node: other.name })));
+		for (const cidr of podCidrs) taken.add({ cidr, owner: other.name });
 		peers.push(planPeerNode(other, tunnel, podCidrs, node, settings));
 	}
 	return peers;
