@@ -8,10 +8,9 @@ import { join } from 'node:path';
 
 /**
  * A young generation of one megabyte is collected more often, which costs little, instead of growing to 16; one helper
- * thread of V8 instead of four; gc() for when a start has left its garbage. The heap is marked when it has grown by 30 %, not by
- * 11 as V8 thinks best after gc(): changes wait while it is, and what they leave behind is given back every ten minutes anyway.
+ * thread of V8 instead of four; gc() for when a start has left its garbage.
  */
-const FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--expose-gc', '--heap-growing-percent=30'];
+const FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--expose-gc'];
 
 /** One malloc arena instead of one per thread, each of which keeps what it has freed. */
 const ENVIRONMENT = { MALLOC_ARENA_MAX: '1' };
