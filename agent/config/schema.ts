@@ -34,6 +34,8 @@ const mapSizes = z.strictObject({
 	frags: entries.optional(),
 	ipcache: entries.optional(),
 	cidrs: entries.optional(),
+	policy: entries.optional(),
+	ranges: entries.optional(),
 	events: z
 		.int()
 		.min(65_536)

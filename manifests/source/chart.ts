@@ -126,7 +126,20 @@ const ENTRIES: Readonly<Partial<Record<MapName, string>>> = {
 	conns: `default (default ${Maps.conns.maxEntries} $maps.backends) $maps.conns`,
 	...Object.fromEntries(
 		(
-			['services', 'backends', 'sources', 'affinity', 'sock_rev', 'nat', 'frags', 'ipcache', 'cidrs', 'events'] as const
+			[
+				'services',
+				'backends',
+				'sources',
+				'affinity',
+				'sock_rev',
+				'nat',
+				'frags',
+				'ipcache',
+				'cidrs',
+				'policy',
+				'ranges',
+				'events',
+			] as const
 		).map((map) => [map, `default ${Maps[map].maxEntries} $maps.${map}`]),
 	),
 };

@@ -9,7 +9,7 @@
 {{- define "fairlead.memoryLimit" -}}
 {{- $config := .Values.config -}}
 {{- $maps := default dict $config.maps -}}
-{{- $bytes := int64 42355344 -}}
+{{- $bytes := int64 18238096 -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.affinity) "each" 88 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 131072 $maps.backends) "each" 32 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.cidrs) "each" 128 "bucket" 0)) -}}
@@ -20,6 +20,8 @@
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 8192 $maps.frags) "each" 128 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.ipcache) "each" 72 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.nat) "each" 112 "bucket" 16)) -}}
+{{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 262144 $maps.policy) "each" 72 "bucket" 16)) -}}
+{{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 131072 $maps.ranges) "each" 8 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.services) "each" 120 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default (ternary 262144 32768 (eq "dsr" (default "snat" $config.northSouth))) $maps.slots) "each" 64 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.sock_rev) "each" 104 "bucket" 16)) -}}
