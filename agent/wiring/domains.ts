@@ -42,6 +42,7 @@ export interface DomainStats extends DomainCacheStats, InterceptorStats {
 
 const ALIVE_MS = 500;
 const SWEEP_MS = 15_000;
+const REREAD_MS = 200;
 /** Addresses of all names; each is an entry of `cidrs`. */
 const MAX_ADDRESSES = 16_384;
 const FIRST_KEY = new Uint8Array(4);
@@ -56,6 +57,7 @@ export class Domains {
 	readonly #timers: NodeJS.Timeout[] = [];
 	#patterns: ReadonlySet<string>;
 	#pods: ReadonlyMap<string, number> = new Map();
+	#podsReadAt = 0;
 	#socket: PacketSocket | undefined;
 	/** Interface index that programs send to. */
 	#near = 0;
@@ -80,7 +82,7 @@ export class Domains {
 		this.#cache.takeChanges();
 		this.#interceptor = new Interceptor({
 			cache: this.#cache,
-			podOf: (mac) => this.#pods.get(mac),
+			podOf: (mac) => this.#podOf(mac),
 			headerBytes: VIRTIO_HEADER_BYTES,
 			onLearnt: () => this.#tell(),
 			deliver: (ifindex, frame) => this.#deliver(ifindex, frame),
@@ -113,6 +115,7 @@ export class Domains {
 	}
 
 	onPods(): void {
+		this.#podsReadAt = performance.now();
 		this.#pods = new Map(this.#options.pods.list().map(({ mac, ifindex }) => [mac, ifindex]));
 	}
 
@@ -148,6 +151,14 @@ export class Domains {
 		const { dataplane, clock } = this.#options;
 		this.#near = ifindex;
 		dataplane.datapath.kernel.mapSet('dns', FIRST_KEY, DnsState.encode({ ifindex, alive: clock.now() }));
+	}
+
+	/** A pod that is not known may have been attached this moment. */
+	#podOf(mac: string): number | undefined {
+		const found = this.#pods.get(mac);
+		if (found !== undefined || performance.now() - this.#podsReadAt < REREAD_MS) return found;
+		this.onPods();
+		return this.#pods.get(mac);
 	}
 
 	#tell(): void {
