@@ -1,6 +1,7 @@
 /**
  * Steps of the policy compiler → operations, in an order that may stop anywhere. The state is changed to what the maps will hold
- * when all has been done. A set that has no room is closed: it denies, and the reason is kept.
+ * when all has been done. A set that has no room is closed: it denies, and the reason is kept. One whose policies are all in audit mode
+ * lets everything through then, unreported.
  */
 import { PolicyPeer, PolicySetFlag } from '../../native/abi/generated.ts';
 import { OPEN_ROW } from '../plan/policy/rows.ts';
@@ -17,9 +18,12 @@ export class PolicyDiff {
 	/** Sets that were closed or opened again: their pods' verdicts must be found anew. */
 	readonly turned = new Set<number>();
 	readonly #state: PolicyState;
+	readonly #enforces: (set: number) => boolean;
 
-	constructor(state: PolicyState) {
+	/** @param enforces  some policy of the set is not in audit mode */
+	constructor(state: PolicyState, enforces: (set: number) => boolean) {
 		this.#state = state;
+		this.#enforces = enforces;
 	}
 
 	/** Everything a step wants, in its order: rows, sets, who is who, pods, generations. */
@@ -68,6 +72,12 @@ export class PolicyDiff {
 	/** Everything but the own node is denied to the set's pods. */
 	close(set: number, reason: string): void {
 		this.#close(set, reason);
+	}
+
+	/** A set stays closed, but whether it has policies that are enforced may have changed. */
+	keepClosed(set: number): void {
+		if (set < this.#state.setCapacity && this.#state.set(set).flags !== this.#closedFlags(set)) this.turned.add(set);
+		this.#setFlags(set, this.#closedFlags(set));
 	}
 
 	/** Bumps the pods of sets that were closed or opened. */
@@ -209,10 +219,14 @@ export class PolicyDiff {
 		const state = this.#state;
 		if (state.closed.has(set)) return false;
 		state.closed.set(set, reason);
-		this.#setFlags(set, PolicySetFlag.CLOSED);
+		this.#setFlags(set, this.#closedFlags(set));
 		for (const key of state.bySet.get(set) ?? []) state.garbage.add(key);
 		this.turned.add(set);
 		return false;
+	}
+
+	#closedFlags(set: number): number {
+		return this.#enforces(set) ? PolicySetFlag.CLOSED : PolicySetFlag.OPEN_INGRESS | PolicySetFlag.OPEN_EGRESS;
 	}
 
 	#retire(step: PolicyStep): void {

@@ -27,6 +27,28 @@ function setup(kernel: FakePolicyKernel, world: PolicyWorld) {
 	return { reconciler, follow, first: follow(everything(world)) };
 }
 
+describe('a table of rows that is full', () => {
+	it('cuts nobody off who only has policies in audit mode, and everybody as soon as one is enforced', () => {
+		const world = usualWorld();
+		const ports = [1, 2, 3, 4].map((n) => ({ port: n * 2 }));
+		const spec = { podSelector: {}, ingress: [{ ports }] };
+		setNetworkPolicy(world, 'x/p', spec, 'audit');
+		const kernel = new FakePolicyKernel({ ranges: 2 });
+		const { follow, first } = setup(kernel, world);
+		expect(first.closed).toEqual([expect.stringMatching(/^policies NetworkPolicy x\/p report nothing about 3 pods: /)]);
+		const [from, to] = [world.pods.get('y/a')!.addresses[0]!, world.pods.get('x/a')!.addresses[0]!];
+		const allowed = () => rowFlow(kernel, { from, to, proto: 6, port: 80 }, OWN).ingress.allowed;
+		expect(allowed()).toBe(true);
+		setNetworkPolicy(world, 'x/p', spec);
+		const { closed } = follow(everything(world));
+		expect(closed).toEqual([expect.stringMatching(/deny everything to 3 pods/)]);
+		expect(allowed()).toBe(false);
+		setNetworkPolicy(world, 'x/p', spec, 'audit');
+		follow(everything(world));
+		expect(allowed()).toBe(true);
+	});
+});
+
 describe('a table of addresses that is full', () => {
 	it('leaves pods elsewhere unknown, does everything else, and never allows what is forbidden', () => {
 		let full = 0;

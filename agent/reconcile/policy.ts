@@ -8,7 +8,7 @@ import { addressOfBytes, networkAddress } from '../model/address.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import type { PolicyCompiler, PolicyHints, PolicyInput } from '../plan/policy/compiler.ts';
 import { addressBits, cidrBits, compareCidrLengths } from '../plan/policy/prefixes.ts';
-import type { PolicySet } from '../plan/policy/sets.ts';
+import { enforces, type PolicySet } from '../plan/policy/sets.ts';
 import type { AddressChange, PodChange, PolicyStep } from '../plan/policy/types.ts';
 import type { PolicyMemory } from './policy-apply.ts';
 import { applyPolicyOp, policyMemory } from './policy-apply.ts';
@@ -157,7 +157,7 @@ export class PolicyReconciler {
 		if (state === undefined) return this.#run([], start);
 		this.#kernel.barrier();
 		state.ranges.release();
-		const diff = new PolicyDiff(state);
+		const diff = this.#diff(state);
 		const freed = diff.collect();
 		this.#reopen(state, diff);
 		const problems: string[] = [];
@@ -166,7 +166,7 @@ export class PolicyReconciler {
 		return this.#report(ops, problems, false, start);
 	}
 
-	/** Sets that deny everything for want of room. */
+	/** Sets that deny everything for want of room, or report nothing, if all of their policies are in audit mode. */
 	closed(): readonly ClosedSet[] {
 		return [...(this.#state?.closed ?? [])].map(([number, reason]) => {
 			const set = this.#compiler.setByNumber(number);
@@ -189,7 +189,7 @@ export class PolicyReconciler {
 		const full = this.#state === undefined;
 		const state = this.#state ?? readPolicyState(this.#kernel, this.#memory);
 		this.#state = state;
-		const diff = new PolicyDiff(state);
+		const diff = this.#diff(state);
 		for (const step of full ? [this.#fullStep(state)] : steps) diff.addStep(step);
 		this.#reopen(state, diff);
 		const problems: string[] = [];
@@ -200,7 +200,8 @@ export class PolicyReconciler {
 	#report(ops: number, failures: readonly string[], full: boolean, start: number): PolicyReport {
 		const closed = [...(this.#state?.closed ?? [])].map(([number, reason]) => {
 			const set = this.#compiler.setByNumber(number);
-			return `policies ${set?.policies.join(', ') ?? number} deny everything to ${set?.pods.size ?? 0} pods: ${reason}`;
+			const what = set !== undefined && !enforces(set) ? 'report nothing about' : 'deny everything to';
+			return `policies ${set?.policies.join(', ') ?? number} ${what} ${set?.pods.size ?? 0} pods: ${reason}`;
 		});
 		const addresses = [...(this.#state?.unplaced.values() ?? [])].filter(({ kind }) => kind === 'address-set').length;
 		if (addresses > 0) closed.push(noRoomFor(addresses, this.#kernel));
@@ -214,7 +215,15 @@ export class PolicyReconciler {
 		for (const number of [...state.closed.keys()]) {
 			const set = this.#compiler.setByNumber(number);
 			if (set !== undefined && !blocked.has(number)) diff.reopen(number, set.state, set.rows);
+			if (state.closed.has(number)) diff.keepClosed(number);
 		}
+	}
+
+	#diff(state: PolicyState): PolicyDiff {
+		return new PolicyDiff(state, (number) => {
+			const set = this.#compiler.setByNumber(number);
+			return set === undefined || enforces(set);
+		});
 	}
 
 	#apply(diff: PolicyDiff, problems: string[]): number {
@@ -222,7 +231,7 @@ export class PolicyReconciler {
 		let done = retried + this.#applyOps(diff, problems);
 		const state = this.#state;
 		if (state === undefined || state.unplaced.size + retried === 0) return done;
-		const after = new PolicyDiff(state);
+		const after = this.#diff(state);
 		for (const [set, reason] of this.#blockedSets(state)) after.close(set, reason);
 		if (retried > 0) after.bump([...this.#compiler.localPods()].map(({ key }) => key));
 		done += this.#applyOps(after, problems);

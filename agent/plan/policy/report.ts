@@ -91,6 +91,8 @@ export function rulesInForce(compiler: PolicyCompiler): ReadonlyMap<string, read
 interface Uses {
 	readonly sets: ReadonlyMap<string, readonly PolicySet[]>;
 	readonly rules: ReadonlyMap<string, readonly ProgramRule[]>;
+	/** Policies that are not in audit mode. */
+	readonly enforced: ReadonlySet<string>;
 }
 
 /** One look at all sets; equal rules of several programs are one. */
@@ -110,7 +112,10 @@ function usesOf(compiler: PolicyCompiler): Uses {
 			}
 		}
 	}
-	return { sets, rules: new Map([...rules].map(([name, own]) => [name, [...own.values()]])) };
+	const enforced = new Set(
+		[...compiler.policies.all()].filter(({ object }) => !object.value.audit).map(({ object }) => policyName(object)),
+	);
+	return { sets, enforced, rules: new Map([...rules].map(([name, own]) => [name, [...own.values()]])) };
 }
 
 function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedReport[]): PolicySummary {
@@ -118,9 +123,10 @@ function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedRe
 	const { value } = object;
 	const sets = use.sets.get(name) ?? [];
 	const closedHere = closed.filter(({ policies }) => policies.includes(name));
+	const cut = closedHere.some(({ policies }) => policies.some((each) => use.enforced.has(each)));
 	const problems = [
 		...value.unsupported.map(({ path, message }) => `${path}: ${message}`),
-		...closedHere.map(({ reason }) => `denies everything: ${reason}`),
+		...closedHere.map(({ reason }) => `${cut ? 'denies everything' : 'reports nothing'}: ${reason}`),
 	];
 	const directions = DIRECTIONS.filter((direction) =>
 		object.kind === 'NetworkPolicy' ? object.value[direction] !== null : object.value[direction].length > 0,
@@ -129,7 +135,7 @@ function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedRe
 	return {
 		name,
 		ref: parsePolicyName(name) ?? { kind: object.kind, namespace: '', name: object.key },
-		state: closedHere.length > 0 ? 'closed' : !used ? 'unused' : value.audit ? 'audit' : 'enforced',
+		state: cut ? 'closed' : !used ? 'unused' : value.audit ? 'audit' : 'enforced',
 		sets: sets.map(({ number }) => number).sort((a, b) => a - b),
 		cookies: (use.rules.get(name) ?? []).map(({ cookie }) => cookie),
 		tier: object.kind === 'NetworkPolicy' ? '' : `${object.value.tier} ${object.value.priority}`,

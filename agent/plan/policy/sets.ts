@@ -196,6 +196,13 @@ export class ProgramTable {
 	}
 }
 
+/** Is some policy of the set not in audit mode, so that it may deny? */
+export function enforces({ programs }: Pick<PolicySet, 'programs'>): boolean {
+	return Object.values(programs).some(
+		({ rules, isolatedInForce }) => isolatedInForce || rules.some(({ audit }) => !audit),
+	);
+}
+
 /** Does the policy say anything about a direction? */
 function says(object: PolicyObject, direction: Direction): boolean {
 	return object.kind === 'NetworkPolicy' ? object.value[direction] !== null : object.value[direction].length > 0;
