@@ -14,4 +14,4 @@ if (features.btf) tell('pass', 'probe: has type information');
 else tell('fail', 'probe: has no type information');
 const short = readFileSync('/proc/cmdline', 'utf8').includes('fairlead.short');
 await tryOptions(features, short);
-await tryTraffic();
+await tryTraffic(short);
