@@ -128,7 +128,7 @@ describe('metrics', () => {
 			if (type === 'histogram') expect(name).toMatch(/_seconds$/);
 			if (type === 'gauge')
 				expect(name).toMatch(
-					/_(info|ready|endpoints|closed_sets|policies|programs|pods|subscribers|entries|bytes|seconds|ratio)$/,
+					/_(info|ready|endpoints|closed_sets|policies|programs|pods|names|addresses|subscribers|entries|bytes|seconds|ratio)$/,
 				);
 		}
 	});

@@ -10,6 +10,7 @@ import type { FlowStats } from '../flows/observer.ts';
 import type { HttpAnswer } from '../health/http-server.ts';
 import { pressureOf } from '../health/map-pressure.ts';
 import type { FamilyName } from '../health/proxy-health.ts';
+import { addDomainMetrics, type DomainCounts } from './domain-metrics.ts';
 import { addNodeMetrics, type NodeCounts } from './node-metrics.ts';
 import { addPolicyMetrics, type PolicyCounts, type PolicyDetail } from './policy-metrics.ts';
 import { Counter, Histogram, Registry } from './prom-client.ts';
@@ -51,6 +52,8 @@ export interface MetricsSource extends ProxySource {
 	conntrack(): Readonly<Record<FamilyName, ConntrackUse>> | undefined;
 	ready(): boolean;
 	node(): NodeCounts;
+	/** undefined = the dataplane is not up. */
+	domains?(): DomainCounts | undefined;
 }
 
 export interface MetricsOptions {
@@ -83,6 +86,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 	addConntrack(registry, options.source);
 	addMaps(registry, options.source);
 	addNodeMetrics(registry, () => options.source.node());
+	addDomainMetrics(registry, () => options.source.domains?.());
 	addPolicyMetrics(
 		registry,
 		() => options.source.policies(),

@@ -37,6 +37,7 @@ export function metricsSource(metrics: MetricsParts): MetricsSource {
 			const parts = running();
 			return parts === undefined ? [] : mapReports(parts);
 		},
+		domains: () => running()?.domains.stats,
 		endpoints: () => running()?.pods.list().length ?? 0,
 		closedPolicySets: () => running()?.policies.closed().length ?? 0,
 		policies: () => {

@@ -29,6 +29,7 @@ import type { Pod } from '../model/pod.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { FlowCollector } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
+import type { Domains } from './domains.ts';
 import { explainFlow } from './explain-flow.ts';
 import type { Pods } from './pods.ts';
 import type { Policies } from './policies.ts';
@@ -40,6 +41,7 @@ export interface RunningParts {
 	readonly dataplane: Dataplane;
 	readonly services: ServicePlanner;
 	readonly policies: Policies;
+	readonly domains: Domains;
 	readonly rules: RuleLedger;
 	readonly pods: Pods;
 	readonly clock: JiffiesClock;
