@@ -8,8 +8,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 #include "abi/ct.h"
+#include "abi/dns.h"
 #include "abi/drop.h"
 #include "abi/event.h"
+#include "abi/explain.h"
 #include "abi/limits.h"
 #include "abi/peer.h"
 #include "abi/policy.h"
@@ -86,9 +88,9 @@
 	X(U16, peer[0].index)                                                                                          \
 	X(U8, peer[0].gen)                                                                                             \
 	X(U8, peer[0].kind)                                                                                            \
-	X(U16, peer[1].index) X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend)                 \
-		TWICE(X, U32, packets) TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen)                  \
-			TWICE(X, U16, rule)
+	X(U16, peer[1].index)                                                                                          \
+	X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend) TWICE(X, U32, packets)                \
+		TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
 #define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
 #define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr)
 #define FIELDS_nat_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, last_seen)
@@ -106,7 +108,8 @@
 	X(U8, direction)                                                                                               \
 	X(U8, tcp_flags)                                                                                               \
 	X(U8, icmp_code)                                                                                               \
-	X(U8, family) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport)   \
+	X(U8, family)                                                                                                  \
+	SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) SIXTEEN(X, U8, orig_dst) X(BE16, sport) X(BE16, dport)                 \
 		X(BE16, orig_dport) X(U8, denied) X(U8, audited) X(U32, ifindex) X(U32, len) X(U32, src_identity)      \
 			X(U32, dst_identity) TWICE(X, U16, rule) X(U32, svc_id) TWICE(X, U64, bytes)                   \
 				TWICE(X, U32, packets)
@@ -127,6 +130,18 @@
 #define FIELDS_policy_generation(X) X(U32, value)
 #define FIELDS_policy_denied(X) X(U64, packets) X(U64, bytes)
 
+#define FIELDS_resolver_key(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U8, proto)
+#define FIELDS_dns_state(X) X(U32, ifindex) X(U32, alive)
+#define FIELDS_explain_flow(X)                                                                                         \
+	SIXTEEN(X, U8, src)                                                                                            \
+	SIXTEEN(X, U8, dst) X(BE16, sport) X(BE16, dport) X(U8, proto) X(U8, family) X(U8, hook) X(U8, flags)          \
+		X(U8, stage) X(U8, reason) X(U8, denied) X(U8, audited) X(BE16, backend_port)                          \
+			SIXTEEN(X, U8, backend_addr) X(U32, svc_id) X(U32, svc_flags) X(U32, backend)                  \
+				X(U16, peer[0].index) X(U8, peer[0].gen) X(U8, peer[0].kind) X(U16, peer[1].index)     \
+					X(U8, peer[1].gen) X(U8, peer[1].kind) TWICE(X, U32, identity)                 \
+						TWICE(X, U32, policy_set) TWICE(X, U16, rule)                          \
+							TWICE(X, U8, endpoint_flags)
+
 #define FIELDS_xdp_node(X)                                                                                             \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
 	SIXTEEN(X, U8, source)                                                                                         \
@@ -143,11 +158,12 @@
 	S(node)                                                                                                        \
 	S(svc_key)                                                                                                     \
 	S(svc_entry)                                                                                                   \
-	S(slot_chunk) S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key) S(sock_rev_entry)     \
-		S(ct4_key) S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) S(drop_counter)   \
+	S(slot_chunk)                                                                                                  \
+	S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key) S(sock_rev_entry) S(ct4_key)        \
+		S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
 			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
-				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(xdp_node)        \
-					S(dsr_flow)
+				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(resolver_key)    \
+					S(dns_state) S(explain_flow) S(xdp_node) S(dsr_flow)
 
 #define DEFINE(name)                                                                                                   \
 	struct {                                                                                                       \
