@@ -103,7 +103,8 @@ function removeOwn(path: string, { runDir, stateDir }: CleanupPaths): void {
 	try {
 		rmdirSync(path);
 	} catch (error) {
-		if (!['EBUSY', 'ENOTEMPTY'].includes(errorCode(error) ?? '')) throw error;
+		// a mount, below a root that cannot be written: nothing more can be done from inside
+		if (!['EBUSY', 'EROFS', 'ENOTEMPTY'].includes(errorCode(error) ?? '')) throw error;
 	}
 }
 

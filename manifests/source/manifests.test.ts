@@ -126,6 +126,7 @@ describe('values', () => {
 		expect(refusal({ from: 'x', value: { config: { healthzBindAddress: 'off' } } })).toContain(
 			'config.healthzBindAddress: expected ADDRESS:PORT',
 		);
+		expect(refusal(assignmentLayer('config.bpffsDir=/run/bpf'))).toContain('expected a directory below /sys/fs/bpf');
 		expect(() => assignmentLayer('=1')).toThrow('expected KEY.KEY=VALUE');
 	});
 

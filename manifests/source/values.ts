@@ -28,6 +28,11 @@ function configSchema() {
 	) as unknown as ConfigShape;
 	return z.strictObject({
 		...shape,
+		bpffsDir: z
+			.string()
+			.regex(/^\/sys\/fs\/bpf\/./, 'expected a directory below /sys/fs/bpf')
+			.optional()
+			.describe(CONFIG_KEYS.bpffsDir.help),
 		healthzBindAddress: probedAddress.optional().describe(`${CONFIG_KEYS.healthzBindAddress.help}; probes ask it`),
 	});
 }

@@ -3,12 +3,15 @@
  * Node 1 has its agent from the image, node 2 from this checkout.
  */
 import { execFile } from 'node:child_process';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cleanupDaemonSet } from '../../cli/install/uninstall.ts';
+import { daemonSet } from '../../manifests/source/daemon-set.ts';
+import { baseInstallation } from '../../manifests/source/generate.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { type Cluster, run, startTraffic } from '../lib/cluster.ts';
+import { type Cluster, eventually, run, startTraffic } from '../lib/cluster.ts';
 import { Containerd } from '../lib/containerd.ts';
 import { agentContainerOf } from '../lib/daemonset-pod.ts';
 import { awaitBackends, ECHO_SERVICE, type EchoPods, populate, VIP } from '../lib/echo-cluster.ts';
@@ -170,5 +173,31 @@ describe('the image', () => {
 		cluster().publish(ECHO_SERVICE, [pods.a2]);
 		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2']);
 		await cluster().deletePod(pods.a1);
+	});
+
+	it("cleans the node in the container that `fairlead uninstall` makes of the agent's", async () => {
+		const node = cluster().node(1);
+		expect(await containerd.stop('agent-2')).toBe(0);
+		const { command = [], args = [] } =
+			cleanupDaemonSet(daemonSet(baseInstallation()), false).spec?.template.spec?.initContainers?.[0] ?? {};
+		const { image, options } = agentContainerOf(cluster(), node, { version, directory: join(node.root, 'volumes') });
+		await containerd.run(image, {
+			...options,
+			id: 'cleanup',
+			command: [...command, ...args, '--stay'],
+			logFile: join(node.root, 'cleanup.log'),
+		});
+		const said = await eventually('the container is done', () => {
+			const text = readFileSync(join(node.root, 'cleanup.log'), 'utf8');
+			if (!/is the next in force|the node will be NotReady/.test(text)) throw new Error(text);
+			return text;
+		});
+		expect(said).not.toContain('cannot');
+		expect(said).toContain('these pods lose their network until they are started anew: default/a2');
+		expect(await containerd.stop('cleanup')).toBe(0);
+		const { stdout } = await node.run(['ip', '-br', 'link']);
+		expect(stdout).not.toMatch(/^fl/m);
+		for (const path of [node.bpffsDir, join(node.confDir, '05-fairlead.conflist'), join(node.stateDir, 'attachments')])
+			expect(existsSync(path), path).toBe(false);
 	});
 });
