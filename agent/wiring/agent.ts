@@ -44,9 +44,9 @@ import { awaitOwnNode } from './own-node.ts';
 import { Pods } from './pods.ts';
 import { failuresOf, Policies } from './policies.ts';
 import { resolveConfig } from './resolve-config.ts';
+import { testNode } from './self-test.ts';
 import { ServicePlanner } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
-import { testNode } from './self-test.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 import { statusFacts } from './status-facts.ts';
@@ -288,6 +288,7 @@ export class Agent {
 			dataplane,
 			services,
 			policies,
+			domains: this.#domains,
 			rules: this.#rules,
 			pods,
 			clock,
@@ -297,8 +298,7 @@ export class Agent {
 		};
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();
-		const test = () =>
-			testNode({ config: values, dataplane, pods, useTcx: features.tcx, problems: () => this.#problems() });
+		const test = () => testNode({ config: values, dataplane, pods, services, useTcx: features.tcx });
 		if (!(await this.#life.prove(test, () => this.#closed))) return;
 		await pods.serve(() => this.#cniReadiness());
 		this.#life.up(this.#watch(dataplane, pods));
@@ -450,9 +450,9 @@ export class Agent {
 	/** Why the agent is not ready; empty = it is. */
 	#problems(): readonly string[] {
 		if (this.#running === undefined) return [`waiting for ${this.#waitingFor}`];
-		return [this.#serviceTally, this.#policyTally, this.#nodeTally].flatMap(({ name, lastError }) =>
-			lastError === '' ? [] : [`${name}: ${lastError}`],
-		);
+		const tallies = [this.#serviceTally, this.#policyTally, this.#nodeTally];
+		const behind = tallies.filter(({ lastError }) => lastError !== '');
+		return [...this.#life.problems(), ...behind.map(({ name, lastError }) => `${name}: ${lastError}`)];
 	}
 
 	#cniReadiness(): Readiness {

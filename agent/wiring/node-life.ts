@@ -13,11 +13,13 @@ import { type EventSink, QueuedEventRecorder } from '../node/event-recorder.ts';
 import { NodeKeeper } from '../node/node-keeper.ts';
 import { ObjectFaults } from '../node/object-faults.ts';
 import { PodLookup } from '../node/pod-lookup.ts';
+import type { SelfTestResult } from '../node/self-test.ts';
 import { EventWriter } from '../sources/kubernetes/event-writer.ts';
 import { NodeWriter } from '../sources/kubernetes/node-writer.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
 import { type NodeWatch, WATCH_MS } from './node-watch.ts';
+import { awaitSelfTest } from './self-test.ts';
 import type { Source } from './source.ts';
 
 export interface NodeLifeOptions {
@@ -48,6 +50,7 @@ export class NodeLife {
 	#lookup: PodLookup | undefined;
 	#patience: NodeJS.Timeout | undefined;
 	#watch: NodeWatch | undefined;
+	#selfTest = '';
 	#watchTimer: NodeJS.Timeout | undefined;
 
 	constructor(options: NodeLifeOptions) {
@@ -130,6 +133,34 @@ export class NodeLife {
 	onChange({ nodes }: ClusterChange): void {
 		const { config, store } = this.#options;
 		if (nodes.has(config.nodeName)) this.#keeper?.onNode(store.nodes.get(config.nodeName));
+	}
+
+	/**
+	 * Repeats the self-test until it passes.
+	 * @param closed  the agent ends
+	 * @returns whether pods can be attached
+	 */
+	async prove(test: () => Promise<SelfTestResult>, closed: () => boolean): Promise<boolean> {
+		const { log } = this.#options;
+		const result = await awaitSelfTest({
+			test,
+			closed,
+			onFailed: (failures) => {
+				const text = failures.join('; ');
+				if (text !== this.#selfTest) log.error({ failures }, 'self-test failed; no pods are taken');
+				this.#selfTest = text;
+				this.warn('SelfTestFailed', text);
+			},
+		});
+		if (result === undefined) return false;
+		if (result.skipped !== '') log.warn({ why: result.skipped }, 'self-test without a probe');
+		this.#selfTest = '';
+		return true;
+	}
+
+	/** Why no pods are taken although the dataplane is there; empty = they are. */
+	problems(): readonly string[] {
+		return this.#selfTest === '' ? [] : [`self-test: ${this.#selfTest}`];
 	}
 
 	/** Pods can be attached from now on, and what was made for that is watched. */

@@ -10,7 +10,7 @@ import { replaySpool } from '../../cni/spool.ts';
 import { netlinkRequest, peerCredentials } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import type { Attachment, AttachmentKey } from '../endpoints/attachment.ts';
-import type { AdoptReport, EndpointDeps } from '../endpoints/endpoint-deps.ts';
+import type { AdoptReport, AttachRequest, EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
@@ -125,6 +125,16 @@ export class Pods {
 	shadowedBy(): Promise<string | undefined> {
 		const { cniConfDir, cniConfName } = this.#options.config;
 		return firstBefore(cniConfDir, cniConfName);
+	}
+
+	/** As CNI ADD does, for the agent's own use. */
+	attach(request: AttachRequest): Promise<LiveEndpoint> {
+		return this.#manager.attach(request);
+	}
+
+	/** As CNI DEL does. @returns false when there was nothing */
+	detach(key: AttachmentKey): Promise<boolean> {
+		return this.#manager.detach(key);
 	}
 
 	list(): LiveEndpoint[] {

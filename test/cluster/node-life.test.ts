@@ -70,8 +70,28 @@ describe('the life of a node', () => {
 		});
 		expect(() => node().cni.network()).toThrow('no network configuration');
 		expect((await readNode()).spec.taints).toEqual(taints);
+		// the next test is about what stands in the way then
+		await node().run(['nft', 'add table inet wall; add chain inet wall out { type filter hook output priority 0; }']);
+		await node().run(['nft', 'add rule inet wall out ip daddr 10.244.0.0/16 tcp dport 1 drop']);
 		await api('PATCH', '/api/v1/nodes/node1', { spec: { podCIDRs } }, 'application/merge-patch+json');
+	});
+
+	it('takes no pods while the self-test fails', async () => {
+		await eventually(
+			'an Event',
+			async () => {
+				const [event] = await events('SelfTestFailed');
+				expect(event?.message).toMatch(/^no answer from a probe at 10\.244\.1\.\d+: /);
+			},
+			{ timeoutMs: 60_000 },
+		);
+		expect((await status()).problems.join()).toContain('self-test: no answer from a probe');
+		expect(() => node().cni.network()).toThrow('no network configuration');
+		expect((await readNode()).spec.taints).toHaveLength(3);
+		await node().run(['nft', 'delete table inet wall']);
 		await node().waitReady();
+		const { stdout } = await node().cli('endpoint', 'list', '-o', 'json');
+		expect(stdout).not.toContain('fairlead-self-test');
 	});
 
 	it('tells the scheduler when pods can be attached, and leaves the taints of others', async () => {
