@@ -18,7 +18,8 @@ import type { AddressOwner, NamedPort } from './types.ts';
 export interface AddressEntry {
 	readonly address: Address;
 	readonly bits: Bits;
-	readonly pods: Set<string>;
+	/** Nearly always one; a list, since there is an entry for each of very many pods. */
+	pods: readonly string[];
 	/** Node that has it; the own node's addresses are also those of its interfaces. */
 	node: string | null;
 	identity: Identity | null;
@@ -43,6 +44,7 @@ export interface WantedCidr {
 	readonly spec: BaseSpec;
 }
 
+const NO_PODS: readonly string[] = [];
 /** From here on it is cheaper to look every address up than to compare it with each. */
 const MANY_PREFIXES = 8;
 const EVERY_IPV4: Cidr = '0.0.0.0/0';
@@ -70,7 +72,8 @@ export class AddressBook {
 	readonly #nodeName: string;
 	readonly #pods = new Map<string, Pod>();
 	readonly #nodes = new Map<string, Node>();
-	readonly #specs = new WeakMap<Pod, BaseSpec>();
+	/** By labels, which pods that are alike share. */
+	readonly #specs = new WeakMap<Pod['labels'], { readonly ports: Pod['namedPorts']; readonly spec: BaseSpec }>();
 	readonly #nodesByAddress = new MultiMap<string>();
 	#ownAddresses: ReadonlySet<Address> = new Set();
 	#peers: ReadonlyMap<Cidr, PeerRow> = new Map();
@@ -91,10 +94,17 @@ export class AddressBook {
 	setPod(key: string, pod: Pod | null): void {
 		const old = this.#pods.get(key);
 		if (old !== undefined && isAddressed(old))
-			for (const address of old.addresses) this.#touch(address).pods.delete(key);
+			for (const address of old.addresses) {
+				const entry = this.#touch(address);
+				entry.pods = entry.pods.filter((each) => each !== key);
+			}
 		if (pod === null) this.#pods.delete(key);
 		else this.#pods.set(key, pod);
-		if (pod !== null && isAddressed(pod)) for (const address of pod.addresses) this.#touch(address).pods.add(key);
+		if (pod === null || !isAddressed(pod)) return;
+		for (const address of pod.addresses) {
+			const entry = this.#touch(address);
+			if (!entry.pods.includes(key)) entry.pods = [...entry.pods, key];
+		}
 	}
 
 	setNode(name: string, node: Node | null): void {
@@ -211,13 +221,12 @@ export class AddressBook {
 	#podSpec(key: string): BaseSpec {
 		const pod = this.#pods.get(key);
 		if (pod === undefined) return UNKNOWN_POD;
-		let spec = this.#specs.get(pod);
-		if (spec === undefined) {
-			const ports: readonly NamedPort[] = pod.namedPorts ?? [];
-			const text = `pod ${pod.namespace} ${formatLabels(pod.labels)} ${ports.map(formatPort).sort().join()}`;
-			spec = { key: text, kind: 'pod', namespace: pod.namespace, labels: pod.labels, ports };
-			this.#specs.set(pod, spec);
-		}
+		const known = this.#specs.get(pod.labels);
+		if (known?.spec.namespace === pod.namespace && known.ports === pod.namedPorts) return known.spec;
+		const ports: readonly NamedPort[] = pod.namedPorts ?? [];
+		const text = `pod ${pod.namespace} ${formatLabels(pod.labels)} ${ports.map(formatPort).sort().join()}`;
+		const spec: BaseSpec = { key: text, kind: 'pod', namespace: pod.namespace, labels: pod.labels, ports };
+		this.#specs.set(pod.labels, { ports: pod.namedPorts, spec });
 		return spec;
 	}
 
@@ -230,7 +239,7 @@ export class AddressBook {
 	#touch(address: Address): AddressEntry {
 		let entry = this.entries.get(address);
 		if (entry === undefined) {
-			entry = { address, bits: addressBits(address), pods: new Set(), node: null, identity: null, owner: null };
+			entry = { address, bits: addressBits(address), pods: NO_PODS, node: null, identity: null, owner: null };
 			this.entries.set(address, entry);
 		}
 		this.dirty.add(entry);

@@ -23,7 +23,7 @@ export class PodLayers {
 			(key) => this.#deleteOwn(key),
 		);
 		this.others = sink(
-			(key, pod) => (this.#isOwn(key) ? this.#hide(key, pod) : store.set('Pod', key, pod)),
+			(key, pod) => this.#setOther(key, { ...pod, uid: '' }),
 			(key) => this.#hidden.delete(key) || (!this.#isOwn(key) && store.delete('Pod', key)),
 		);
 	}
@@ -51,7 +51,9 @@ export class PodLayers {
 		return this.#store.set('Pod', key, other);
 	}
 
-	#hide(key: string, pod: Pod): boolean {
+	/** Without its uid, which only attachments are held against: there are very many. */
+	#setOther(key: string, pod: Pod): boolean {
+		if (!this.#isOwn(key)) return this.#store.set('Pod', key, pod);
 		this.#hidden.set(key, pod);
 		return false;
 	}
