@@ -38,6 +38,7 @@ export const UNKNOWN_POD: EndpointIdentity = {
 	identity6: Identity.UNKNOWN_POD,
 	policySet: 0,
 	isolated: false,
+	domains: false,
 };
 
 const NO_ADDRESS = new Uint8Array(16);
