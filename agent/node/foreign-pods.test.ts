@@ -10,6 +10,7 @@ function start() {
 		nodeName: 'n1',
 		pods: store.pods,
 		attached: () => state.attached,
+		former: ['uid-before'],
 		onFound: ({ name }) => state.found.push(name),
 		now: () => state.now,
 	});
@@ -64,6 +65,12 @@ describe('ForeignPods', () => {
 		state.attached = [{ pod: { uid: 'uid-ours' }, addresses: ['10.1.0.2'] }];
 		expect(names()).toEqual([]);
 		state.attached = [];
+		expect(names()).toEqual([]);
+	});
+
+	it('does not take a pod for foreign that was ours before a reboot and does not run again yet', () => {
+		const { put, names } = start();
+		put('before', '10.1.0.2');
 		expect(names()).toEqual([]);
 	});
 

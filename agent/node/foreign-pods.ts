@@ -17,6 +17,8 @@ export interface ForeignPodsOptions {
 	readonly nodeName: string;
 	readonly pods: ClusterView['pods'];
 	readonly attached: () => Iterable<Attached>;
+	/** uids of pods that were ours before a reboot: the API tells their old addresses until they run again. */
+	readonly former: readonly string[];
 	/** Once for each pod. */
 	readonly onFound: (pod: Pod) => void;
 	readonly now?: () => number;
@@ -28,7 +30,7 @@ const DOUBT_MS = 15_000;
 export class ForeignPods {
 	readonly #options: ForeignPodsOptions;
 	/** Pods that have been ours: their address stays in the API for a while after DEL. */
-	readonly #ours = new Set<string>();
+	readonly #ours: Set<string>;
 	/** Since when, by identity. */
 	#since = new Map<string, number>();
 	readonly #told = new Set<string>();
@@ -36,6 +38,7 @@ export class ForeignPods {
 
 	constructor(options: ForeignPodsOptions) {
 		this.#options = options;
+		this.#ours = new Set(options.former);
 	}
 
 	/** As of the last look, sorted by namespace and name. */

@@ -16,9 +16,8 @@ import { FlowObserver } from '../flows/observer.ts';
 import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
 import { RuleLedger } from '../flows/rule-ledger.ts';
 import { PressureWatch } from '../health/map-pressure.ts';
-import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
-import { type JiffiesClock, jiffiesClock } from '../kernel/jiffies.ts';
+import { jiffiesClock } from '../kernel/jiffies.ts';
 import { kernelHz } from '../kernel/kernel-hz.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -29,7 +28,6 @@ import { RuleNames } from '../plan/policy/rule-names.ts';
 import { ReconcileLoop } from '../reconcile/loop.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import { ClusterStore } from '../sources/store.ts';
-import { FlowCollector } from './collector.ts';
 import { Dataplane, mapSizesOf } from './dataplane.ts';
 import { Domains } from './domains.ts';
 import { tidyMemory } from './memory.ts';
@@ -39,14 +37,14 @@ import { NameKeeper, nodeIdentity } from './name-keeper.ts';
 import { collectNodeFacts } from './node-facts.ts';
 import { NodeHealth } from './node-health.ts';
 import { NodeLife } from './node-life.ts';
-import { NodeWatch } from './node-watch.ts';
 import { awaitOwnNode } from './own-node.ts';
+import { type Common, makeCollector, makePlanner, makePolicies, makeWatch, openSockets } from './parts.ts';
 import { Pods } from './pods.ts';
-import { failuresOf, Policies } from './policies.ts';
+import { failuresOf, type Policies } from './policies.ts';
 import { resolveConfig } from './resolve-config.ts';
 import { testNode } from './self-test.ts';
-import { ServicePlanner } from './services.ts';
-import { SocketEnder } from './socket-ender.ts';
+import type { ServicePlanner } from './services.ts';
+import type { SocketEnder } from './socket-ender.ts';
 import { createSource, type Source } from './source.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 import { statusFacts } from './status-facts.ts';
@@ -129,6 +127,7 @@ export class Agent {
 
 	/** Comes up; resolves when pods can be attached. @throws what makes the node unusable, such as PROGRAM_LOAD */
 	async start(): Promise<void> {
+		await this.#life.begin();
 		await this.#serve();
 		const synced = this.#startSource();
 		synced.catch(() => undefined); // it is awaited later
@@ -268,13 +267,28 @@ export class Agent {
 		});
 		const adoption = await pods.adopt();
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
-		this.#sockets = await this.#openSockets(dataplane, pods);
-		const services = this.#planner(dataplane, pods);
+		const { metrics, life, log } = { metrics: this.#metrics, life: this.#life, log: this.#log };
+		const common: Common = { config: values, store: this.#store, dataplane, pods, metrics, life, log };
+		this.#sockets = await openSockets(common);
+		const services = makePlanner(common, {
+			onBackendsGone: (gone) => this.#sockets?.add(gone),
+			onReport: (report) => {
+				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
+				this.#health.onSync(report);
+				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
+			},
+			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
+		});
 		this.#domains = new Domains({
 			...{ config: values, view: this.#store, dataplane, clock, pods, log: this.#log },
 			learn: (names) => policies.learn(names),
 		});
-		const policies = this.#policies(dataplane, pods);
+		const policies = makePolicies(common, {
+			isolateUnknown: this.#source?.api !== undefined && values.unknownPods === 'isolate',
+			domains: () => this.#domains?.all() ?? new Map(),
+			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
+			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
+		});
 		dataplane.policy = policies;
 		this.#nodeTally.record(dataplane.reconcilePeers());
 		this.#health.start(dataplane.facts);
@@ -283,7 +297,10 @@ export class Agent {
 		this.#log.info({ ...report, adopted: adoption.adopted }, 'programs attached');
 		await this.#domains.start();
 		await dataplane.refreshXdp();
-		const collector = this.#collector(dataplane, clock);
+		const collector = makeCollector(common, clock, {
+			onReport: ({ IPv4, IPv6 }) => this.#rules.collected([IPv4.byRule, IPv6.byRule], new Date()),
+			onDone: () => this.#watchPressure(),
+		});
 		this.#running = {
 			dataplane,
 			services,
@@ -301,19 +318,8 @@ export class Agent {
 		const test = () => testNode({ config: values, dataplane, pods, services, useTcx: features.tcx });
 		if (!(await this.#life.prove(test, () => this.#closed))) return;
 		await pods.serve(() => this.#cniReadiness());
-		this.#life.up(this.#watch(dataplane, pods));
+		this.#life.up(makeWatch(common, { useTcx: features.tcx, repairDevices: () => this.#nodeLoop.request() }));
 		this.#log.info({ routing: values.routing, uplink: values.uplink, podMtu: dataplane.routing.plan.podMtu }, 'ready');
-	}
-
-	#watch(dataplane: Dataplane, pods: Pods): NodeWatch {
-		return new NodeWatch({
-			nodeName: this.#config.values.nodeName,
-			view: this.#store,
-			...{ dataplane, pods, log: this.#log, events: this.#life.events },
-			useTcx: this.#options.features.tcx,
-			warn: (reason, message) => this.#life.warn(reason, message),
-			repairDevices: () => this.#nodeLoop.request(),
-		});
 	}
 
 	async #openClock() {
@@ -322,62 +328,10 @@ export class Agent {
 		return jiffiesClock(this.#clockObject.program('clock_jiffies'), kernelHz());
 	}
 
-	#planner(dataplane: Dataplane, pods: Pods): ServicePlanner {
-		return new ServicePlanner({
-			view: this.#store,
-			kernel: dataplane.servicesKernel(),
-			config: this.#config.values,
-			facts: () => dataplane.facts,
-			hostPorts: () => pods.hostPorts(),
-			peers: dataplane.peers,
-			pods: () => pods.list(),
-			onBackendsGone: (gone) => this.#sockets?.add(gone),
-			onReport: (report) => {
-				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
-				this.#health.onSync(report);
-				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
-			},
-			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
-		});
-	}
-
-	#policies({ datapath: { kernel } }: Dataplane, pods: Pods): Policies {
-		const { nodeName, unknownPods, policyAuditMode } = this.#config.values;
-		return new Policies({
-			isolateUnknown: this.#source?.api !== undefined && unknownPods === 'isolate',
-			...{ view: this.#store, kernel, nodeName, audit: policyAuditMode, pods, events: this.#life.events },
-			domains: () => this.#domains?.all() ?? new Map(),
-			onReport: (report) => this.#onReconciled(this.#policyTally, failuresOf(report), report.tookMs),
-			onProblems: (problems, retryInMs) => this.#logProblems('policies', problems, retryInMs),
-		});
-	}
-
 	#onReconciled(tally: ReconcilerTally, problems: readonly string[], tookMs: number): void {
 		tally.record(problems);
 		this.#metrics.recordReconcile(tally.name, problems.length === 0 ? 'success' : 'failure', tookMs / 1000);
 		this.#watchPressure();
-	}
-
-	#openSockets({ datapath }: Dataplane, pods: Pods): Promise<SocketEnder> {
-		return SocketEnder.open({
-			request: netlinkRequest,
-			kernel: datapath.kernel,
-			namespaces: () => pods.list().map(({ netns }) => netns),
-			onEnded: (count) => this.#metrics.recordSocketsEnded(count),
-			log: this.#log,
-		});
-	}
-
-	#collector(dataplane: Dataplane, clock: JiffiesClock): FlowCollector {
-		return new FlowCollector({
-			dataplane,
-			clock,
-			timeouts: ctTimeoutsOf(this.#config.values.ctTimeouts),
-			onFamily: (family, { seconds, deleted }) => this.#metrics.proxy.onConntrack(family, seconds, deleted),
-			onReport: ({ IPv4, IPv6 }) => this.#rules.collected([IPv4.byRule, IPv6.byRule], new Date()),
-			onDone: () => this.#watchPressure(),
-			log: this.#log,
-		});
 	}
 
 	/** From here on changes are followed. */

@@ -2,6 +2,7 @@
  * The node as the cluster sees it: Events, the condition and taint of its Node object, and what others do to our part of it.
  */
 import type { Logger } from 'pino';
+import { uninstallCni } from '../../cni/install.ts';
 import type { Config } from '../config/schema.ts';
 import type { EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import type { NodeCounts } from '../metrics/node-metrics.ts';
@@ -9,6 +10,7 @@ import type { ClusterChange } from '../model/cluster-view.ts';
 import { FairleadError } from '../model/errors.ts';
 import { formatRef, nodeRef } from '../model/event.ts';
 import type { Pod } from '../model/pod.ts';
+import { noteBoot } from '../node/boot-record.ts';
 import { type EventSink, QueuedEventRecorder } from '../node/event-recorder.ts';
 import { NodeKeeper } from '../node/node-keeper.ts';
 import { ObjectFaults } from '../node/object-faults.ts';
@@ -18,6 +20,7 @@ import { EventWriter } from '../sources/kubernetes/event-writer.ts';
 import { NodeWriter } from '../sources/kubernetes/node-writer.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
+import { bootId } from './machine.ts';
 import { type NodeWatch, WATCH_MS } from './node-watch.ts';
 import { awaitSelfTest } from './self-test.ts';
 import type { Source } from './source.ts';
@@ -69,6 +72,20 @@ export class NodeLife {
 		});
 		const { nodeName } = config;
 		this.#faults = new ObjectFaults({ events: this.events, nodeName, nodes: () => store.nodes.keys() });
+	}
+
+	/**
+	 * Before everything else. After a reboot the CNI configuration of the boot before goes, so that the node is not taken for ready
+	 * before this agent is; it comes back after the self-test.
+	 */
+	async begin(): Promise<void> {
+		const { config, log } = this.#options;
+		if (noteBoot(config.stateDir, bootId()) !== 'rebooted') return;
+		await uninstallCni({ confDir: config.cniConfDir, confName: config.cniConfName });
+		log.info(
+			{},
+			'the machine was booted since the last start: CNI configuration removed until the self-test has passed',
+		);
 	}
 
 	/** The source is there. One of files has no API server. */

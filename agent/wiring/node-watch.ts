@@ -63,6 +63,7 @@ export class NodeWatch {
 			nodeName,
 			pods: view.pods,
 			attached: () => pods.list(),
+			former: pods.former,
 			onFound: ({ namespace, name, uid, addresses }) => {
 				const text = `${addresses.join(' ')} was not given by Fairlead: no policy holds for this pod; delete it to have it attached anew`;
 				events.event(podRef(`${namespace}/${name}`, uid), 'Warning', 'AttachedByOtherPlugin', text);

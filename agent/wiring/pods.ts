@@ -45,6 +45,7 @@ export class Pods {
 	readonly #options: PodsOptions;
 	readonly #manager: EndpointManager;
 	#server: CniServer | undefined;
+	#former: readonly string[] = [];
 
 	private constructor(options: PodsOptions, manager: EndpointManager) {
 		this.#options = options;
@@ -80,8 +81,15 @@ export class Pods {
 	}
 
 	/** Makes ledger, interfaces and maps agree. */
-	adopt(): Promise<AdoptReport> {
-		return this.#manager.start();
+	async adopt(): Promise<AdoptReport> {
+		const report = await this.#manager.start();
+		this.#former = report.dropped.flatMap(({ pod }) => (pod === null ? [] : [pod.uid]));
+		return report;
+	}
+
+	/** uids of pods whose attachments the start found gone, as after a reboot. */
+	get former(): readonly string[] {
+		return this.#former;
 	}
 
 	/** Replays deletions that came while no agent ran. */
