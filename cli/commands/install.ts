@@ -69,7 +69,10 @@ function installerContext(context: Context, version: string): InstallerContext {
 		out: (text) => context.out(text),
 		say: (line) => context.warn(line),
 		now: () => context.now().getTime(),
-		sleep: (ms) => sleep(ms, undefined, { signal: context.interrupted }),
+		sleep: (ms) =>
+			sleep(ms, undefined, { signal: context.interrupted }).catch(() => {
+				throw new CliError(EXIT.FAILURE, 'interrupted; what was done so far stays, the same command goes on');
+			}),
 	};
 }
 
