@@ -85,6 +85,14 @@ const ALERTS: readonly Alert[] = [
 		description: 'Widen `snatPorts`, or see with `fairlead ct list` who opens so many connections to one destination.',
 	},
 	{
+		alert: 'FairleadPolicyNotEnforced',
+		expr: 'fairlead_policy_closed_sets > 0',
+		for: '5m',
+		severity: 'critical',
+		summary: 'Policies find no room, so the pods they select are closed.',
+		description: '`fairlead status` on the node names the map; raise its size.',
+	},
+	{
 		alert: 'FairleadCniFailures',
 		expr: 'increase(fairlead_cni_request_duration_seconds_count{result!="success"}[10m]) > 5',
 		for: '10m',
