@@ -270,15 +270,7 @@ export class Agent {
 		const { metrics, life, log } = { metrics: this.#metrics, life: this.#life, log: this.#log };
 		const common: Common = { config: values, store: this.#store, dataplane, pods, metrics, life, log };
 		this.#sockets = await openSockets(common);
-		const services = makePlanner(common, {
-			onBackendsGone: (gone) => this.#sockets?.add(gone),
-			onReport: (report) => {
-				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
-				this.#health.onSync(report);
-				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
-			},
-			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
-		});
+		const services = this.#planner(common);
 		this.#domains = new Domains({
 			...{ config: values, view: this.#store, dataplane, clock, pods, log: this.#log },
 			learn: (names) => policies.learn(names),
@@ -326,6 +318,18 @@ export class Agent {
 		this.#clockObject = BpfObject.open(join(this.#options.objectDir, 'clock.bpf.o'));
 		await this.#clockObject.load();
 		return jiffiesClock(this.#clockObject.program('clock_jiffies'), kernelHz());
+	}
+
+	#planner(common: Common): ServicePlanner {
+		return makePlanner(common, {
+			onBackendsGone: (gone) => this.#sockets?.add(gone),
+			onReport: (report) => {
+				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
+				this.#health.onSync(report);
+				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
+			},
+			onProblems: (problems, retryInMs) => this.#logProblems('services', problems, retryInMs),
+		});
 	}
 
 	#onReconciled(tally: ReconcilerTally, problems: readonly string[], tookMs: number): void {
