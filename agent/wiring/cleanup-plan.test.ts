@@ -54,7 +54,13 @@ describe('clean-up plan', () => {
 	it('takes away in an order in which an interrupted run can go on', () => {
 		const facts = {
 			paths: Object.values(PATHS),
-			links: [link(7, 'fl0123456789a'), link(8, 'fl_vxlan', 'vxlan'), link(9, 'fl_host'), link(10, 'fl_host_peer')],
+			links: [
+				link(7, 'fl0123456789a'),
+				link(8, 'fl_vxlan', 'vxlan'),
+				link(9, 'fl_host'),
+				link(10, 'fl_host_peer'),
+				link(11, 'fl_dns'),
+			],
 			attached: ['uplink_2_ingress'],
 		};
 		expect(plan(facts, true)).toEqual([
@@ -63,6 +69,7 @@ describe('clean-up plan', () => {
 			'detach program uplink_2_ingress',
 			'delete interface fl_vxlan (node)',
 			'delete interface fl_host (node)',
+			'delete interface fl_dns (node)',
 			'remove /sys/fs/bpf/fairlead',
 			'remove /opt/cni/bin/fairlead-cni',
 			'remove /run/fairlead',

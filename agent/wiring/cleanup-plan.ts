@@ -6,6 +6,8 @@
 import { HOST_IFNAME } from '../endpoints/attachment.ts';
 import { type LinkInfo, type NeighbourInfo, ROUTE_PROTOCOL_FAIRLEAD, type RouteInfo } from '../kernel/netlink.ts';
 import type { RememberedSetting } from '../kernel/sysctl-record.ts';
+import { DEVICE_NAMES } from '../routing/devices.ts';
+import { DNS_DEVICES } from '../routing/dns-device.ts';
 import type { FoundAttachment } from './cleanup-facts.ts';
 
 /** What is there. */
@@ -48,7 +50,7 @@ export interface CleanupPlan {
 }
 
 /** Devices of the node itself, by name. Of a pair one side is enough. */
-const DEVICES = ['fl_vxlan', 'fl_host', 'fl_dns'];
+const DEVICES: readonly string[] = [DEVICE_NAMES.overlay, DEVICE_NAMES.host, DNS_DEVICES.near];
 const UNREACHABLE = 7;
 
 /** @param withState  attachments, addresses in cool-down and all else in the state directory go too */
