@@ -2,7 +2,7 @@
  * Runs everything that must hold: checks of the sources, then all tests. Each check and each test counts as one.
  * The last line is `N passed, M failed, K skipped`; the exit code is not 0 when anything failed or nothing ran.
  *
- * Usage: node scripts/test.ts [--only PREFIX]...     PREFIX of the step names below, e.g. check, unit, kernel, cluster, native
+ * Usage: node scripts/test.ts [--only PREFIX]...     PREFIX of the step names below, e.g. check, unit, kernel, cluster, native, other
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
