@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { DnsMark, DnsState, L4Proto, ResolverKey } from '../../native/abi/generated.ts';
-import { PacketSocket, VIRTIO_HEADER_BYTES } from '../../native/index.ts';
+import { ifindexOf, PacketSocket, VIRTIO_HEADER_BYTES } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { DomainCache, type DomainCacheStats } from '../dns/domain-cache.ts';
 import { Interceptor, type InterceptorStats } from '../dns/interceptor.ts';
@@ -20,7 +20,7 @@ import { errorMessage } from '../model/errors.ts';
 import { parseResolver } from '../model/resolver.ts';
 import { patternsOf } from '../plan/policy/domain-names.ts';
 import { bytesKey } from '../reconcile/table.ts';
-import { ensureDnsDevices } from '../routing/dns-device.ts';
+import { DNS_DEVICES, ensureDnsDevices } from '../routing/dns-device.ts';
 import { flowTables } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
 
@@ -104,7 +104,10 @@ export class Domains {
 		this.#followResolvers();
 		if (this.#patterns.size > 0) await this.#listen();
 		else this.#write(0);
-		this.#timers.push(setInterval(() => void this.#sweep(), SWEEP_MS));
+		this.#timers.push(
+			setInterval(() => this.#beat(), ALIVE_MS),
+			setInterval(() => void this.#sweep(), SWEEP_MS),
+		);
 	}
 
 	onChange({ clusterNetworkPolicies, services }: ClusterChange): void {
@@ -141,10 +144,35 @@ export class Domains {
 		const { netlink } = this.#options.dataplane;
 		const { near, far } = await ensureDnsDevices({ netlink, sysctl: new Sysctl() });
 		if (this.#closed) return;
+		this.#socket?.close();
 		this.#socket = new PacketSocket({ ifindex: far, mark: DnsMark.SEEN }, (frames) => this.#interceptor.take(frames));
 		this.#write(near);
-		this.#timers.push(setInterval(() => this.#write(near), ALIVE_MS));
 		log.info({ patterns: this.#patterns.size }, 'listening to name servers');
+	}
+
+	/** Says that somebody listens. Without the device nobody does, and answers sent to it would be lost. */
+	#beat(): void {
+		if (this.#near === 0) return;
+		if (indexOf(DNS_DEVICES.near) === this.#near) {
+			this.#write(this.#near);
+			return;
+		}
+		this.#options.log.warn({ device: DNS_DEVICES.near }, 'device of name service is gone');
+		this.#write(0);
+		this.#starting = undefined;
+		void this.#listen();
+	}
+
+	/** Brings the devices up again if somebody has taken them down, and tries again what has failed. */
+	async #repair(): Promise<void> {
+		if (this.#near === 0) {
+			if (this.#patterns.size > 0) await this.#listen();
+			return;
+		}
+		const { near } = await ensureDnsDevices({ netlink: this.#options.dataplane.netlink, sysctl: new Sysctl() });
+		if (near === this.#near || this.#closed) return;
+		this.#starting = undefined;
+		await this.#listen();
 	}
 
 	#write(ifindex: number): void {
@@ -195,11 +223,12 @@ export class Domains {
 		}
 	}
 
-	/** Forgets what has run out, unless connections use it. Never throws. */
+	/** Repairs what is broken, and forgets what has run out, unless connections use it. Never throws. */
 	async #sweep(): Promise<void> {
 		if (this.#sweeping) return;
 		this.#sweeping = true;
 		try {
+			await this.#repair();
 			const questionable = this.#cache.questionable(Date.now());
 			if (questionable.size === 0) return;
 			const inUse = await addressesInUse(flowTables(this.#options.dataplane.datapath), questionable);
@@ -211,6 +240,15 @@ export class Domains {
 		} finally {
 			this.#sweeping = false;
 		}
+	}
+}
+
+/** undefined = there is no such interface. */
+function indexOf(name: string): number | undefined {
+	try {
+		return ifindexOf(name);
+	} catch {
+		return undefined;
 	}
 }
 

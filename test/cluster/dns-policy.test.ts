@@ -224,6 +224,26 @@ describe('egress to names', () => {
 		expect(before?.connected).toBe(true);
 	});
 
+	it('goes on when its devices were taken away or down', async () => {
+		for (const change of [
+			['del', 'fl_dns'],
+			['set', 'fl_dns_peer', 'down'],
+		]) {
+			await cluster()
+				.node(1)
+				.run(['ip', 'link', ...change]);
+			await eventually(
+				`names are learnt after ip link ${change.join(' ')}`,
+				async () => {
+					const name = `n${200 + Math.floor(Math.random() * 1000)}.alias.test`;
+					const results = await look(pods.client, { server: DNS.IPv4, names: [name], timeoutMs: 1000 });
+					expect(failures(results)).toEqual([]);
+				},
+				{ timeoutMs: 60_000 },
+			);
+		}
+	});
+
 	it('addresses go when their records have run out, but not under a connection', async () => {
 		const results = await look(pods.client, { server: DNS.IPv4, names: ['n80.short.test', 'n81.short.test'] });
 		expect(failures(results)).toEqual([]);
