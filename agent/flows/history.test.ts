@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { CtDirection, DropReason, EventType, Hook, JudgedSide, L4Proto } from '../../native/abi/generated.ts';
+import {
+	CtDirection,
+	DropReason,
+	EventType,
+	Hook,
+	JudgedSide,
+	L4Proto,
+	PolicyCookie,
+} from '../../native/abi/generated.ts';
 import { flowRecord, pod, RULES, resolverOf, service } from '../../test/lib/flow-records.ts';
 import type { PeerName } from './flow.ts';
 import { FlowHistory } from './history.ts';
@@ -43,6 +51,8 @@ describe('FlowHistory', () => {
 		history.push(flowRecord({ ...denied, direction: CtDirection.REPLY }), 0n);
 		history.push(flowRecord({ type: EventType.POLICY_AUDIT, audited: JudgedSide.EGRESS, rule: [21, 0] }), 0n);
 		history.push(flowRecord({ rule: [0, 0] }), 0n);
+		const isolated = { type: EventType.DROP, reason: DropReason.ISOLATED, denied: JudgedSide.EGRESS };
+		history.push(flowRecord({ ...isolated, rule: [PolicyCookie.CLOSED, 0] }), 0n);
 		expect(history.get(0)).toMatchObject({
 			verdict: 'dropped',
 			direction: 'ingress',
@@ -54,6 +64,7 @@ describe('FlowHistory', () => {
 			...{ kind: 'audit', verdict: 'audit', direction: 'egress', ingressRule: undefined },
 			egressRule: { verdict: 'audited', by: { policies: [{ kind: 'ClusterNetworkPolicy', name: 'guard' }] } },
 		});
+		expect(history.get(4)?.egressRule?.by.text).toBe('the pod is isolated until the cluster knows it');
 		expect(history.get(3)).toMatchObject({ egressRule: undefined, ingressRule: undefined, verdict: 'forwarded' });
 	});
 

@@ -2,7 +2,15 @@
  * The last N flow records. Kept as the raw bytes of the kernel plus references to shared names, about 150 bytes a
  * record, because objects would cost four times as much; a Flow is made when somebody reads it.
  */
-import { CtDirection, DropReason, EventType, FlowEvent, Hook, JudgedSide } from '../../native/abi/generated.ts';
+import {
+	CtDirection,
+	DropReason,
+	EventType,
+	FlowEvent,
+	Hook,
+	JudgedSide,
+	PolicyCookie,
+} from '../../native/abi/generated.ts';
 import { type Address, addressOfBytes } from '../model/address.ts';
 import type { RuleVerdict } from '../model/policy-rule.ts';
 import type { Flow, FlowKind, FlowPeer, FlowPolicy, FlowTotals, PeerName, TrafficDirection, Verdict } from './flow.ts';
@@ -52,6 +60,12 @@ export interface HistoryOptions {
 
 const UNNAMED: RuleResolver = {
 	verdict: () => ({ kind: 'gone', text: 'a rule', policies: [], rule: '', deny: false, match: 'none' }),
+};
+
+/** The pod's policies are not known, so there is nobody to name. */
+const ISOLATED: RuleVerdict = {
+	...{ kind: 'closed', policies: [], rule: '', deny: false, match: 'none' },
+	text: 'the pod is isolated until the cluster knows it',
 };
 
 /** A ring of records numbered from 0; the oldest is overwritten. */
@@ -165,6 +179,7 @@ export class FlowHistory {
 	#rule(event: FlowEvent, direction: 'egress' | 'ingress'): RuleVerdict | undefined {
 		const cookie = event.rule[SIDES[direction].index] ?? 0;
 		if (cookie === 0 && ((event.denied | event.audited) & SIDES[direction].bit) === 0) return undefined;
+		if (event.reason === DropReason.ISOLATED && cookie === PolicyCookie.CLOSED) return ISOLATED;
 		const initiator = event.direction === CtDirection.REPLY ? event.dst : event.src;
 		const responder = event.direction === CtDirection.REPLY ? event.src : event.dst;
 		return this.#rules.verdict(cookie, direction, addressOfBytes(direction === 'egress' ? initiator : responder));
