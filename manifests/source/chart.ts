@@ -5,6 +5,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { Document, type Pair, type Scalar, stringify, visit } from 'yaml';
 import * as z from 'zod';
+import { CONFIG_KEYS } from '../../agent/config/schema.ts';
 import { mapBytes } from '../../agent/kernel/map-memory.ts';
 import type { MapSpec } from '../../native/abi/codec.ts';
 import { type MapName, Maps } from '../../native/abi/generated.ts';
@@ -120,28 +121,16 @@ ${stringify(mounts, { lineWidth: 0, defaultStringType: 'PLAIN', defaultKeyType: 
 
 /** Entries of the maps that the configuration can change, as template expressions of a number. */
 const ENTRIES: Readonly<Partial<Record<MapName, string>>> = {
+	...Object.fromEntries(
+		(Object.keys(CONFIG_KEYS.maps.schema.shape) as MapName[]).map((map) => [
+			map,
+			`default ${Maps[map].maxEntries} $maps.${map}`,
+		]),
+	),
 	ct4: `default ${Maps.ct4.maxEntries} $config.ctMaxEntries`,
 	ct6: `default ${Maps.ct6.maxEntries} $config.ctMaxEntries`,
 	slots: `default (ternary ${DSR_SLOTS} ${Maps.slots.maxEntries} (eq "dsr" (default "snat" $config.northSouth))) $maps.slots`,
 	conns: `default (default ${Maps.conns.maxEntries} $maps.backends) $maps.conns`,
-	...Object.fromEntries(
-		(
-			[
-				'services',
-				'backends',
-				'sources',
-				'affinity',
-				'sock_rev',
-				'nat',
-				'frags',
-				'ipcache',
-				'cidrs',
-				'policy',
-				'ranges',
-				'events',
-			] as const
-		).map((map) => [map, `default ${Maps[map].maxEntries} $maps.${map}`]),
-	),
 };
 
 /** Bytes of a map are linear in its entries, but for the buckets of a hash map: a power of two. */

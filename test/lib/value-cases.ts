@@ -1,4 +1,6 @@
 /** Values of installations that tests render, each with the minor version of Kubernetes. */
+import { CONFIG_KEYS } from '../../agent/config/schema.ts';
+
 export interface ValueCase {
 	readonly values: Record<string, unknown>;
 	readonly minor: number;
@@ -36,6 +38,19 @@ export const VALUE_CASES: Readonly<Record<string, ValueCase>> = {
 				ctMaxEntries: 3_000_000,
 				northSouth: 'dsr',
 				maps: { services: 100_000, backends: 1_000_001, slots: 2_000_000, events: 8_388_608, sock_rev: 65_537 },
+			},
+		},
+		minor: 33,
+	},
+	'a size for every map that takes one': {
+		values: {
+			config: {
+				maps: Object.fromEntries(
+					Object.keys(CONFIG_KEYS.maps.schema.shape).map((map, at) => [
+						map,
+						map === 'events' ? 2_097_152 : 300_000 + at * 7919,
+					]),
+				),
 			},
 		},
 		minor: 33,
