@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ask as askApi } from '../apiserver/client.ts';
@@ -112,12 +112,21 @@ describe('the life of a node', () => {
 		await eventually('it is gone', async () => expect((await readNode()).spec.taints).toEqual(taints.slice(1)));
 	});
 
+	const podWith = (name: string, podIP: string, spec: object = {}) => ({
+		...{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' } },
+		spec: { nodeName: 'node1', containers: [{ name: 'main', image: 'local' }], ...spec },
+		status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }] },
+	});
+
 	describe('what somebody takes away', () => {
 		const pins = () => join(node().bpffsDir, 'links');
 		const route = () => `10.244.2.0/24`;
 
 		it('is put back: programs at every hook, devices, routes and the CNI configuration', async () => {
 			cluster().objects.apply(nodeObject('node2', 2, 0, ['IPv4']));
+			// for the next test: it takes a while until they are believed to be what they look like
+			cluster().objects.apply(podWith('legacy', '10.9.0.7'));
+			cluster().objects.apply(podWith('on-host', node().addresses.v4, { hostNetwork: true }));
 			const pod = await cluster().createPod({ node: node(), name: 'steady' });
 			await eventually('a route to the other node', async () =>
 				expect((await node().run(['ip', 'route'])).stdout).toContain(route()),
@@ -164,19 +173,9 @@ describe('the life of a node', () => {
 				const { warnings } = await status();
 				expect(warnings.join()).toMatch(/foreign filter bpf.*after ours.*00-other.conf comes before ours/);
 			});
-			await node().run(['tc', 'filter', 'del', 'dev', 'eth0', 'ingress', 'prio', '7']);
-			rmSync(join(node().confDir, '00-other.conf'));
-			await eventually('no warnings', async () => expect((await status()).warnings).toEqual([]));
 		});
 
 		it('is told: pods that another plugin has attached', async () => {
-			const pod = (name: string, podIP: string, spec: object = {}) => ({
-				...{ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' } },
-				spec: { nodeName: 'node1', containers: [{ name: 'main', image: 'local' }], ...spec },
-				status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }] },
-			});
-			cluster().objects.apply(pod('legacy', '10.9.0.7'));
-			cluster().objects.apply(pod('on-host', node().addresses.v4, { hostNetwork: true }));
 			await eventually(
 				'it is listed',
 				async () => {
@@ -191,8 +190,13 @@ describe('the life of a node', () => {
 				{ timeoutMs: 60_000 },
 			);
 			expect((await status()).warnings.join()).toContain('pods attached by another plugin: 1: default/legacy');
+		});
+
+		it('is forgotten when it is gone', async () => {
+			await node().run(['tc', 'filter', 'del', 'dev', 'eth0', 'ingress', 'prio', '7']);
+			rmSync(join(node().confDir, '00-other.conf'));
 			cluster().objects.remove('Pod', 'legacy');
-			await eventually('it is gone', async () => expect((await status()).warnings).toEqual([]), { timeoutMs: 60_000 });
+			await eventually('no warnings', async () => expect((await status()).warnings).toEqual([]), { timeoutMs: 60_000 });
 		});
 	});
 
@@ -235,8 +239,8 @@ describe('the life of a node', () => {
 			await cluster().api.call('cutWatches', {});
 		});
 
-		it('is served for a pod that appears while it waits', async () => {
-			node().configure({ podWaitMs: 30_000 });
+		it('is served as usual for a pod that appears while it waits', async () => {
+			node().configure({ podWaitMs: 3000, unknownPods: 'isolate' });
 			await node().stopAgent();
 			node().startAgent();
 			await node().waitReady();
@@ -244,13 +248,10 @@ describe('the life of a node', () => {
 			await sleep(500);
 			cluster().objects.apply(podObject('late', 'u-late'));
 			await adding;
+			expect(node().agentLogTail(50)).not.toContain('unknown pod isolated');
 		});
 
 		it('isolates an unknown pod if so configured, until it is known', async () => {
-			node().configure({ podWaitMs: 100, unknownPods: 'isolate' });
-			await node().stopAgent();
-			node().startAgent();
-			await node().waitReady();
 			const known = await cluster().createPod({ node: node(), name: 'known' });
 			const { netns, address } = await addStranger('isolated', 'u-isolated');
 			const ping = async (from: string, to: string) =>
@@ -261,5 +262,32 @@ describe('the life of a node', () => {
 			cluster().objects.apply(podObject('isolated', 'u-isolated'));
 			await eventually('a pod reaches it', async () => expect(await ping(known.netns, address)).toBe(0));
 		});
+	});
+
+	it('starts clean after a reboot, and is not taken for ready before', async () => {
+		const pod = await cluster().createPod({ node: node(), name: 'before' });
+		await node().killAgent();
+		// what a reboot leaves: the disk, with another boot's words on it
+		const attachments = join(node().stateDir, 'attachments');
+		for (const file of readdirSync(attachments)) {
+			const record = JSON.parse(readFileSync(join(attachments, file), 'utf8')) as object;
+			writeFileSync(join(attachments, file), JSON.stringify({ ...record, bootId: 'former' }));
+		}
+		writeFileSync(join(node().stateDir, 'boot-id'), 'former\n');
+		rmSync(node().bpffsDir, { recursive: true });
+		mkdirSync(node().bpffsDir, { mode: 0o700 });
+		await run(['ip', 'netns', 'del', pod.netns]);
+		await node().run(['sh', '-c', 'ip link del fl_vxlan; ip link del fl_host']);
+		await cluster().api.kill();
+		node().startAgent();
+		await eventually('the configuration of the former boot is gone', () => {
+			expect(readdirSync(node().confDir)).toEqual([]);
+		});
+		await cluster().api.start();
+		await node().waitReady();
+		expect(JSON.parse((await node().cli('endpoint', 'list', '-o', 'json')).stdout)).toEqual({ endpoints: [] });
+		expect(readdirSync(attachments).filter((file) => !file.includes('.released'))).toEqual([]);
+		const again = await cluster().createPod({ node: node(), name: 'after' });
+		await run(['ip', 'netns', 'exec', again.netns, 'ping', '-c1', '-W2', node().addresses.v4]);
 	});
 });
