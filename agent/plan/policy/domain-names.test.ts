@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CompiledWorld } from '../../../test/lib/policy-compiled.ts';
+import { CompiledWorld, peerCidrs } from '../../../test/lib/policy-compiled.ts';
 import { simulateFlow } from '../../../test/lib/policy-simulator.ts';
 import { type MutableWorld, PROTOCOLS, setClusterPolicy, usualWorld } from '../../../test/lib/policy-world.ts';
 import { patternsOf } from './domain-names.ts';
@@ -170,6 +170,33 @@ describe('addresses of names', () => {
 		expect(pair.compiled.compiler.endpointOf('y/a')?.domains).toBe(false);
 		pair.setPolicy('p', policy('x', DENY_REST));
 		expect(pair.compiled.compiler.endpointOf('x/a')?.domains).toBe(false);
+	});
+
+	it('keep their numbers over a restart, but not those that others had as well who are told apart now', () => {
+		const numbersOf = (compiled: CompiledWorld) =>
+			new Map([...compiled.compiler.identities.cidrs].map(([cidr, { row }]) => [cidr, row.identity]));
+		const first = new Pair();
+		first.setPolicy('p', policy('x', accept('*.example.com'), accept('example.org'), DENY_REST));
+		first.learn('203.0.113.1', 'www.example.com');
+		first.learn('203.0.113.2', 'www.example.com');
+		const hints = {
+			addresses: new Map<string, number>(),
+			cidrs: numbersOf(first.compiled),
+			sets: new Map<string, number>(),
+		};
+		const again = (names: Record<string, string>) => {
+			const compiled = new CompiledWorld('node-1', hints);
+			const domains = new Map(Object.entries(names).map(([address, name]) => [address, new Set([name])]));
+			const { pods, namespaces, nodes, clusterNetworkPolicies } = first.world;
+			const cidrs = peerCidrs(first.world.clusterCidrs);
+			compiled.compiler.apply({ pods, namespaces, nodes, clusterNetworkPolicies, peerCidrs: cidrs, domains });
+			return numbersOf(compiled);
+		};
+		expect(again({ '203.0.113.1': 'www.example.com', '203.0.113.2': 'www.example.com' })).toEqual(hints.cidrs);
+		const apart = again({ '203.0.113.1': 'www.example.com', '203.0.113.2': 'example.org' });
+		const before = hints.cidrs.get('203.0.113.1/32');
+		expect([apart.get('203.0.113.1/32'), apart.get('203.0.113.2/32')]).not.toContain(before);
+		expect(apart.get('203.0.113.1/32')).not.toBe(apart.get('203.0.113.2/32'));
 	});
 
 	it('are judged as their networks would be, in whatever order names and policies come and go', () => {

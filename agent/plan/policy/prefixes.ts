@@ -93,7 +93,7 @@ export class PrefixTable {
 		const old = this.#hosts.get(bits);
 		if (old === undefined && domains.size === 0) return false;
 		if (domains.size === 0) this.#hosts.delete(bits);
-		else this.#hosts.set(bits, { address, domains, group: this.#join(this.#longest(bits), bits, domains) });
+		else this.#hosts.set(bits, { address, domains, group: this.#join(this.#longest(bits), domains) });
 		if (old !== undefined) this.#leave(old.group);
 		return this.#hosts.get(bits)?.group !== old?.group;
 	}
@@ -103,13 +103,12 @@ export class PrefixTable {
 		for (const { address, domains } of [...this.#hosts.values()]) this.setHost(address, domains);
 	}
 
-	#join(outer: Prefix | null, host: Bits, domains: ReadonlySet<DomainMatcher>): Prefix {
+	#join(outer: Prefix | null, domains: ReadonlySet<DomainMatcher>): Prefix {
 		const names = [...domains].map(({ pattern }) => pattern).sort();
-		const text = `${names.join(' ')} in ${outer?.cidr ?? `::/${host[0]}`}`;
+		const text = outer === null ? names.join(' ') : `${names.join(' ')} in ${outer.cidr}`;
 		let group = this.#groups.get(text);
 		if (group === undefined) {
-			const bits = outer?.bits ?? host.slice(0, 1);
-			group = { cidr: text, bits, matchers: new Set(), identities: new Set(), refs: 0 };
+			group = { cidr: text, bits: outer?.bits ?? '', matchers: new Set(), identities: new Set(), refs: 0 };
 			for (const matcher of [...(outer?.matchers ?? []), ...domains]) link(group, matcher);
 			this.#groups.set(text, group);
 		}
