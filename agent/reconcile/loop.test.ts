@@ -110,4 +110,27 @@ describe('ReconcileLoop', () => {
 		await loop.idle();
 		expect(runs).toBe(0);
 	});
+
+	it('rests between two runs, and no longer than until it is closed', async () => {
+		let runs = 0;
+		const { clock, tasks } = manualClock();
+		const loop: ReconcileLoop = new ReconcileLoop({
+			run: async () => {
+				runs++;
+				return [];
+			},
+			restFactor: 4,
+			clock,
+		});
+		loop.request();
+		await new Promise((resolve) => setImmediate(resolve));
+		loop.request();
+		expect([runs, tasks.length]).toEqual([1, 1]);
+		tasks.shift()?.task();
+		await new Promise((resolve) => setImmediate(resolve));
+		expect([runs, tasks.length]).toEqual([2, 1]);
+		loop.request();
+		await loop.close();
+		expect([runs, tasks.length]).toEqual([2, 0]);
+	});
 });

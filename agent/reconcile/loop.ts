@@ -24,6 +24,8 @@ export interface LoopOptions {
 	readonly run: (retry: boolean) => Promise<readonly string[]>;
 	/** Called after each run that failed, and once when a run succeeds again (with an empty list). */
 	readonly onProblems?: (problems: readonly string[], retryInMs: number) => void;
+	/** Pause after a run before the next one begins, as a multiple of what it took. */
+	readonly restFactor?: number;
 	readonly minBackoffMs?: number;
 	readonly maxBackoffMs?: number;
 	readonly clock?: LoopClock;
@@ -35,10 +37,11 @@ export class ReconcileLoop {
 	#failures = 0;
 	#running: Promise<void> | undefined;
 	#cancelRetry: (() => void) | undefined;
+	#endRest: (() => void) | undefined;
 	#closed = false;
 
 	constructor(options: LoopOptions) {
-		this.#options = { minBackoffMs: 200, maxBackoffMs: 30_000, clock: systemClock, ...options };
+		this.#options = { restFactor: 0, minBackoffMs: 200, maxBackoffMs: 30_000, clock: systemClock, ...options };
 	}
 
 	/** Runs in a row that failed. */
@@ -61,6 +64,7 @@ export class ReconcileLoop {
 	async close(): Promise<void> {
 		this.#closed = true;
 		this.#cancelRetry?.();
+		this.#endRest?.();
 		await this.idle();
 	}
 
@@ -69,9 +73,23 @@ export class ReconcileLoop {
 		while (this.#wanted && !this.#closed) {
 			this.#wanted = false;
 			this.#cancelRetry?.();
+			const start = performance.now();
 			this.#settle(await this.#runOnce());
+			await this.#rest((performance.now() - start) * this.#options.restFactor);
 		}
 		this.#running = undefined;
+	}
+
+	async #rest(ms: number): Promise<void> {
+		if (this.#options.restFactor === 0 || this.#closed) return;
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const cancel = this.#options.clock.schedule(resolve, Math.ceil(ms));
+		this.#endRest = () => {
+			cancel();
+			resolve();
+		};
+		await promise;
+		this.#endRest = undefined;
 	}
 
 	async #runOnce(): Promise<readonly string[]> {

@@ -7,7 +7,7 @@ import type { Node as NodeObject } from '../model/node.ts';
 import { planPeers } from '../plan/peers.ts';
 import type { RoutingMode } from '../plan/routing.ts';
 import { planRouting } from '../plan/routing.ts';
-import { reconcilePeers } from './nodes.ts';
+import { PeerMemory, reconcilePeers } from './nodes.ts';
 
 const DEVICES = { uplinkIfindex: 2, overlayIfindex: 9 };
 const NO_CIDRS = { clusterCidrs: [], serviceCidrs: [], nonMasqueradeCidrs: [] };
@@ -114,5 +114,34 @@ describe('reconcilePeers', () => {
 		const report = reconcilePeers(peers([]), DEVICES, kernel);
 		expect(report.problems.join()).toContain('EPERM');
 		expect(nodeRow(kernel, index).ifindex).toBe(9);
+	});
+
+	it('compares with what it wrote, and with the tables when told so or after a failure', () => {
+		const kernel = new FakeKernel();
+		const memory = new PeerMemory();
+		const run = (nodes: NodeObject[]) => reconcilePeers(peers(nodes), DEVICES, kernel, undefined, memory);
+		run([node('node-b', 2)]);
+		const key = IpcacheKey.encode({ addr: addressBytes('192.168.0.2') });
+		kernel.mapDelete('ipcache', key);
+		expect(run([node('node-b', 2)]).ops).toBe(0);
+		expect(run([node('node-b', 2), node('node-c', 3)]).ops).toBe(3);
+		memory.forget();
+		expect(run([node('node-b', 2), node('node-c', 3)]).ops).toBe(1);
+		kernel.fault = ({ call }) => (call === 'delete' ? 'EPERM' : undefined);
+		expect(run([node('node-b', 2)]).problems).not.toEqual([]);
+		kernel.fault = undefined;
+		run([node('node-b', 2)]);
+		expect(kernel.mapGet('ipcache', IpcacheKey.encode({ addr: addressBytes('192.168.0.3') }))).toBeUndefined();
+	});
+
+	it('deletes no entry that a pod has been given since', () => {
+		const kernel = new FakeKernel();
+		const memory = new PeerMemory();
+		reconcilePeers(peers([node('node-b', 2)]), DEVICES, kernel, undefined, memory);
+		const key = IpcacheKey.encode({ addr: addressBytes('192.168.0.2') });
+		const pod = { peer: { index: 5, gen: 1, kind: PeerKind.LOCAL_POD }, identity: 256 };
+		kernel.mapSet('ipcache', key, IpcacheEntry.encode(pod));
+		reconcilePeers(peers([]), DEVICES, kernel, undefined, memory);
+		expect(IpcacheEntry.decode(kernel.mapGet('ipcache', key)!)).toEqual(pod);
 	});
 });

@@ -157,6 +157,8 @@ function isOursInIpcache(value: Uint8Array, policy: PeerPolicy | undefined): boo
 	return kind !== PeerKind.LOCAL_POD && !(kind === PeerKind.REMOTE_POD && policy !== undefined);
 }
 
+const NOBODYS = new Uint8Array(IpcacheEntry.size);
+
 /** The last byte of the reference that an entry begins with. */
 const KIND_AT = PeerRef.size - 1;
 
@@ -191,7 +193,31 @@ export interface PeersReport extends TableReport {
 }
 
 /**
- * Makes `nodes`, `ipcache` (but for local pods) and `cidrs` equal to the plan, compared with a fresh read.
+ * What was written last, so that most comparisons need not read 100,000 entries. Others change these tables too, but only entries of
+ * their own and identities that they give in the plan as well.
+ */
+export class PeerMemory {
+	#rows: { readonly ipcache: Rows; readonly cidrs: Rows } | undefined;
+
+	/** The next comparison reads the tables. */
+	forget(): void {
+		this.#rows = undefined;
+	}
+
+	keep(ipcache: Rows, cidrs: Rows): void {
+		this.#rows = { ipcache, cidrs };
+	}
+
+	entries(map: 'ipcache' | 'cidrs', kernel: Kernel): Iterable<readonly [Uint8Array, Uint8Array]> {
+		const rows = this.#rows?.[map];
+		return rows === undefined ? kernel.mapEntries(map) : [...rows.values()].map(({ key, value }) => [key, value]);
+	}
+}
+
+type Rows = ReadonlyMap<string, TableRow>;
+
+/**
+ * Makes `nodes`, `ipcache` (but for local pods) and `cidrs` equal to the plan, compared with a fresh read or with what is remembered.
  * Never throws for a refused entry: everything else is done and the report says what is missing.
  */
 export function reconcilePeers(
@@ -199,6 +225,7 @@ export function reconcilePeers(
 	devices: NodeDevices,
 	kernel: Kernel,
 	policy?: PeerPolicy,
+	memory = new PeerMemory(),
 ): PeersReport {
 	const found: FoundRow[] = [];
 	for (const [key, value] of kernel.mapEntries('nodes')) {
@@ -213,15 +240,20 @@ export function reconcilePeers(
 	}
 	const policyProblems = policy?.follow(plan, nodes.assignments) ?? [];
 	const addresses = policy === undefined ? plan.addresses : withIdentities(plan.addresses, policy);
-	const addressOps = diffTable(ipcacheRows(addresses, nodes.assignments), kernel.mapEntries('ipcache'), (value) =>
-		isOursInIpcache(value, policy),
+	const wantedAddresses = ipcacheRows(addresses, nodes.assignments);
+	const isOurs = (value: Uint8Array): boolean => isOursInIpcache(value, policy);
+	const addressOps = diffTable(wantedAddresses, memory.entries('ipcache', kernel), isOurs).filter(
+		// What is remembered may have become the entry of a pod.
+		({ kind, key }) => kind === 'set' || isOurs(kernel.mapGet('ipcache', key) ?? NOBODYS),
 	);
-	const cidrs = policy?.cidrs() ?? plan.cidrs;
-	const cidrOps = diffTable(cidrRows(cidrs, nodes.assignments), kernel.mapEntries('cidrs'), () => true);
+	const wantedCidrs = cidrRows(policy?.cidrs() ?? plan.cidrs, nodes.assignments);
+	const cidrOps = diffTable(wantedCidrs, memory.entries('cidrs', kernel), () => true);
 	const reports = [applyTableOps(addressOps, 'ipcache', kernel), applyTableOps(cidrOps, 'cidrs', kernel)];
 	if (reports.some((report) => report.ops > 0)) policy?.changed();
 	const problems = [...nodes.problems, ...policyProblems, ...reports.flatMap((report) => report.problems)];
 	// An entry that could not be moved may still name an old row.
+	if (reports.some((report) => report.problems.length > 0)) memory.forget();
+	else memory.keep(wantedAddresses, wantedCidrs);
 	const moved = policyProblems.length === 0 && reports.every((report) => report.problems.length === 0);
 	if (nodes.after.length > 0 && moved) {
 		// A freed row is written as soon as another node comes, and a program may still be reading it.

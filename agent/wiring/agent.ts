@@ -121,6 +121,7 @@ export class Agent {
 		});
 		this.#nodeLoop = new ReconcileLoop({
 			run: () => this.#refresh(),
+			restFactor: 4,
 			onProblems: (problems, retryInMs) => this.#logProblems('node', problems, retryInMs),
 		});
 	}
@@ -360,6 +361,7 @@ export class Agent {
 		this.#every(RESYNC_MS, () => {
 			services.resync();
 			policies.resync();
+			dataplane.resyncPeers();
 			this.#tidySoon();
 		});
 		this.#tidySoon();

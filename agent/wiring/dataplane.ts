@@ -27,7 +27,7 @@ import { allServiceCidrs } from '../model/service-cidr.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
-import { type PeerPolicy, reconcilePeers } from '../reconcile/nodes.ts';
+import { PeerMemory, type PeerPolicy, reconcilePeers } from '../reconcile/nodes.ts';
 import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { bytesKey } from '../reconcile/table.ts';
@@ -138,6 +138,7 @@ export class Dataplane {
 	#devices: Devices;
 	#settings: DatapathSettings;
 	#endpoints: () => readonly EndpointAttachment[] = () => [];
+	readonly #peerMemory = new PeerMemory();
 	#xdp: Xdp | undefined;
 
 	private constructor(
@@ -225,13 +226,24 @@ export class Dataplane {
 		await this.#prepare();
 	}
 
+	/** The next reconcilePeers() reads the tables: somebody else may have changed them. */
+	resyncPeers(): void {
+		this.#peerMemory.forget();
+	}
+
 	/** Writes the peer tables. @returns problems */
 	reconcilePeers(): readonly string[] {
 		const { config, view } = this.#options;
 		const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs });
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
-		const { problems, assignments } = reconcilePeers(plan, devices, this.datapath.kernel, this.policy);
+		const { problems, assignments } = reconcilePeers(
+			plan,
+			devices,
+			this.datapath.kernel,
+			this.policy,
+			this.#peerMemory,
+		);
 		this.onPeers(this.peers.setNodes(plan, assignments));
 		this.#xdp?.onNodes();
 		return problems;
