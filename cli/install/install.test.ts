@@ -274,7 +274,9 @@ describe('fairlead upgrade', () => {
 
 describe('fairlead uninstall', () => {
 	it('ends the agents, cleans the nodes, then removes every object and the namespace', async () => {
-		await runInstall({ layers: [layer({ monitoring: { podMonitor: true, rules: true } })] });
+		await runInstall({
+			layers: [layer({ restrictToOwnNode: true, monitoring: { podMonitor: true, rules: true } })],
+		});
 		const order: string[] = [];
 		server.storage.onEvent(({ type, info, version }) => {
 			const { name } = version.object.metadata;
@@ -288,6 +290,8 @@ describe('fairlead uninstall', () => {
 			'DELETED DaemonSet fairlead-cleanup',
 			'DELETED PrometheusRule fairlead-agent',
 			'DELETED PodMonitor fairlead-agent',
+			'DELETED ValidatingAdmissionPolicyBinding fairlead-agent',
+			'DELETED ValidatingAdmissionPolicy fairlead-agent',
 			'DELETED ConfigMap fairlead-agent',
 			'DELETED ClusterRoleBinding fairlead-agent',
 			'DELETED ClusterRole fairlead-agent',

@@ -70,6 +70,11 @@ function remainingRefs(namespace: string): ObjectRef[] {
 	return [
 		{ apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule', metadata: here },
 		{ apiVersion: 'monitoring.coreos.com/v1', kind: 'PodMonitor', metadata: here },
+		...['ValidatingAdmissionPolicyBinding', 'ValidatingAdmissionPolicy'].map((kind) => ({
+			apiVersion: 'admissionregistration.k8s.io/v1',
+			kind,
+			metadata: { name: AGENT },
+		})),
 		{ apiVersion: 'v1', kind: 'ConfigMap', metadata: here },
 		{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding', metadata: { name: AGENT } },
 		{ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: AGENT } },

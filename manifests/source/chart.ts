@@ -13,6 +13,7 @@ import { CAPABILITIES } from './daemon-set.ts';
 import { ASSUMED_CPUS, DSR_SLOTS, STEP_MI } from './memory.ts';
 import { prometheusRule } from './monitoring.ts';
 import type { Installation } from './names.ts';
+import { ownNodePolicy, ownNodePolicyBinding } from './own-node.ts';
 import { clusterRole, clusterRoleBinding, serviceAccount } from './rbac.ts';
 import { DEFAULT_VALUES, valuesSchema } from './values.ts';
 import { nodeMounts } from './volumes.ts';
@@ -85,6 +86,10 @@ export function madeTemplates(): Readonly<Record<string, string>> {
 	const i: Installation = { values: DEFAULT_VALUES, namespace: NAMESPACE, version: VERSION, kubernetesMinor: 30 };
 	return {
 		'rbac.yaml': template('', [serviceAccount(i), clusterRole(i), clusterRoleBinding(i)]),
+		'own-node.yaml': template(
+			'and .Values.restrictToOwnNode (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version)',
+			[ownNodePolicy(i), ownNodePolicyBinding(i)],
+		),
 		'prometheus-rule.yaml': template('.Values.monitoring.rules', [prometheusRule(i)]).replace(
 			'  labels:\n',
 			'  labels:\n    {{- with .Values.monitoring.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n',

@@ -4,6 +4,7 @@ import { configMap } from './config-map.ts';
 import { daemonSet } from './daemon-set.ts';
 import { podMonitor, prometheusRule } from './monitoring.ts';
 import { type Installation, labels } from './names.ts';
+import { ownNodePolicy, ownNodePolicyBinding } from './own-node.ts';
 import { clusterRole, clusterRoleBinding, serviceAccount } from './rbac.ts';
 
 /** The agent uses the node's network and file systems: a namespace that forbids that would refuse its pods. */
@@ -26,6 +27,7 @@ export function renderObjects(i: Installation): readonly KubernetesObject[] {
 		serviceAccount(i),
 		clusterRole(i),
 		clusterRoleBinding(i),
+		...(values.restrictToOwnNode && i.kubernetesMinor >= 30 ? [ownNodePolicy(i), ownNodePolicyBinding(i)] : []),
 		configMap(i),
 		daemonSet(i),
 		...(values.monitoring.podMonitor ? [podMonitor(i)] : []),

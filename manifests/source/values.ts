@@ -100,6 +100,11 @@ export const valuesSchema = z.strictObject({
 	affinity: z.looseObject({}).describe('as in a pod'),
 	podAnnotations: names,
 	podLabels: names,
+	restrictToOwnNode: z
+		.boolean()
+		.describe(
+			'Kubernetes 1.30 or later: an admission policy that lets an agent change no Node but its own, which RBAC cannot say',
+		),
 	updateStrategy: z.strictObject({
 		maxUnavailable: countOrShare.describe('nodes whose agent is replaced at the same time; traffic goes on meanwhile'),
 	}),
@@ -133,6 +138,7 @@ export const DEFAULT_VALUES: Values = {
 	affinity: {},
 	podAnnotations: {},
 	podLabels: {},
+	restrictToOwnNode: false,
 	updateStrategy: { maxUnavailable: '10%' },
 	terminationGracePeriodSeconds: 45,
 	monitoring: { podMonitor: false, rules: false, labels: {}, interval: '30s' },

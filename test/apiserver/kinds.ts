@@ -79,6 +79,13 @@ export const KINDS: readonly KindInfo[] = [
 		namespaced: false,
 		status: true,
 	}),
+	kind('admissionregistration.k8s.io', 'v1', 'ValidatingAdmissionPolicy', 'validatingadmissionpolicies', {
+		namespaced: false,
+		status: true,
+	}),
+	kind('admissionregistration.k8s.io', 'v1', 'ValidatingAdmissionPolicyBinding', 'validatingadmissionpolicybindings', {
+		namespaced: false,
+	}),
 	kind('monitoring.coreos.com', 'v1', 'PodMonitor', 'podmonitors'),
 	kind('monitoring.coreos.com', 'v1', 'PrometheusRule', 'prometheusrules'),
 ];

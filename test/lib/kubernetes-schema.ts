@@ -5,6 +5,10 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import * as client from '@kubernetes/client-node';
 import { PodMonitor, PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import {
+	ValidatingAdmissionPolicy,
+	ValidatingAdmissionPolicyBinding,
+} from 'kubernetes-models/admissionregistration.k8s.io/v1';
 import { DaemonSet } from 'kubernetes-models/apps/v1';
 import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ConfigMap, Namespace, ServiceAccount } from 'kubernetes-models/v1';
@@ -19,6 +23,11 @@ const KINDS: Readonly<Record<string, { readonly model: new (data: never) => Mode
 	ServiceAccount: { model: ServiceAccount, type: 'V1ServiceAccount' },
 	ClusterRole: { model: ClusterRole, type: 'V1ClusterRole' },
 	ClusterRoleBinding: { model: ClusterRoleBinding, type: 'V1ClusterRoleBinding' },
+	ValidatingAdmissionPolicy: { model: ValidatingAdmissionPolicy, type: 'V1ValidatingAdmissionPolicy' },
+	ValidatingAdmissionPolicyBinding: {
+		model: ValidatingAdmissionPolicyBinding,
+		type: 'V1ValidatingAdmissionPolicyBinding',
+	},
 	ConfigMap: { model: ConfigMap, type: 'V1ConfigMap' },
 	DaemonSet: { model: DaemonSet, type: 'V1DaemonSet' },
 	PodMonitor: { model: PodMonitor },

@@ -97,6 +97,8 @@ export const VALUE_CASES: Readonly<Record<string, ValueCase>> = {
 		minor: 29,
 	},
 	'no tolerations, no selector': { values: { tolerations: [], nodeSelector: { 'kubernetes.io/os': null } }, minor: 33 },
+	'its own Node only': { values: { restrictToOwnNode: true }, minor: 30 },
+	'its own Node only, where that cannot be said': { values: { restrictToOwnNode: true }, minor: 29 },
 	monitoring: {
 		values: { monitoring: { podMonitor: true, rules: true, labels: { release: 'prometheus' }, interval: '1m' } },
 		minor: 33,
