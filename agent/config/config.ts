@@ -9,6 +9,7 @@ import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import { describeValue, parseWith } from '../model/fields.ts';
 import type { Config, ConfigName } from './schema.ts';
 import { CONFIG_KEYS, CONFIG_NAMES, environmentName, flagName } from './schema.ts';
+import { withStandalone } from './standalone.ts';
 
 export interface Origin {
 	/** 'flag --vni', 'environment FAIRLEAD_VNI', 'file /etc/fairlead/agent.yaml', 'default' or 'automatic'. */
@@ -50,7 +51,7 @@ interface Given {
  * Reads and checks everything.
  * @returns what to print when the command line asked for help or the version
  * @throws CONFIG_INVALID naming every wrong key with its source, what was expected and what was found;
- *         CONFIG_UNREADABLE when the file cannot be read
+ *         CONFIG_UNREADABLE when the file cannot be read; CONFIG_CONFLICT naming keys that contradict standalone mode
  */
 export function loadConfig(sources: ConfigSources): EffectiveConfig | ConfigExit {
 	const parsed = parseFlags(sources);
@@ -79,7 +80,7 @@ export function loadConfig(sources: ConfigSources): EffectiveConfig | ConfigExit
 		file: path,
 		checkOnly: parsed.checkOnly,
 	};
-	return withNodeName(config, sources.hostName ?? hostname);
+	return withStandalone(withNodeName(config, sources.hostName ?? hostname));
 }
 
 function formatIssue(source: string, name: string, path: string, message: string): string {

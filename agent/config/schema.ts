@@ -81,6 +81,12 @@ function key<S extends z.ZodType>(
 export const CONFIG_KEYS = {
 	nodeName: key('text', z.string().max(253), '', "name of this node's Node object; empty = the host name"),
 	source: key('text', z.enum(['files', 'kubernetes']), 'files', 'where desired state comes from'),
+	standalone: key(
+		'value',
+		z.boolean(),
+		false,
+		'a plain load balancer: Services and EndpointSlices of source files, no cluster, no pods, no CNI plugin',
+	),
 	filesDir: key('text', path, '/etc/fairlead/objects', 'directory of Kubernetes YAML for source files'),
 	kubeconfig: key(
 		'text',

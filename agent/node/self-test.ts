@@ -20,7 +20,7 @@ export interface SelfTestParts {
 	readonly roles: readonly string[];
 	/** What the tables lack that every node needs; a service that finds no room is not among it. */
 	readonly missing: () => readonly string[];
-	/** @returns why none can be made although nothing is broken: no address is free */
+	/** @returns why none can be made although nothing is broken: no address is free; '' = there never are pods */
 	readonly probe: () => Promise<Probe | string>;
 	/** Connects to a port where nobody listens. @returns '' when the other side refused it, else what happened */
 	readonly knock: (address: string) => Promise<string>;

@@ -88,6 +88,8 @@ export interface ServicesContext {
 	readonly externalIps?: boolean;
 	/** For services without an annotation; default random. */
 	readonly lbAlgorithm?: LbAlgorithm;
+	/** There is no cluster: services need no ClusterIP and have only the families that the node has. */
+	readonly standalone?: boolean;
 	/** Clients outside are answered by the backend's node: their services need Maglev tables, and transitions of them. */
 	readonly dsr?: boolean;
 }
@@ -127,11 +129,11 @@ export function replanServices(
 	return plans;
 }
 
-/** True when this proxy has nothing to do for it: headless, ExternalName, or another proxy's. */
-export function isSkipped(service: Service, proxyName = ''): boolean {
+/** True when this proxy has nothing to do for it: headless, ExternalName, or another proxy's. Without a cluster none is headless. */
+export function isSkipped(service: Service, proxyName = '', standalone = false): boolean {
 	return (
 		service.type === 'ExternalName' ||
-		service.clusterIps.length === 0 ||
+		(service.clusterIps.length === 0 && !standalone) ||
 		(service.proxyName ?? '') !== proxyName ||
 		(service.proxyName !== null && proxyName === '') ||
 		service.headlessLabel
@@ -140,12 +142,13 @@ export function isSkipped(service: Service, proxyName = ''): boolean {
 
 /** Desired state of one service. */
 export function planService(service: Service, slices: readonly EndpointSlice[], context: ServicesContext): OwnerPlan {
-	if (isSkipped(service, context.proxyName)) return EMPTY;
+	if (isSkipped(service, context.proxyName, context.standalone)) return EMPTY;
 	const usable = slices.filter((slice) => !slice.headlessLabel);
 	const ports: DesiredPort[] = [];
 	for (const family of [4, 6] as const) {
 		const addresses = addressesOf(service, family, context);
-		if (addresses.cluster.length === 0) continue;
+		const ofFamily = context.standalone === true ? context.node.addresses.filter(isOf(family)) : addresses.cluster;
+		if (ofFamily.length === 0) continue;
 		for (const port of service.ports) ports.push(planPort(service, port, family, addresses, usable, context));
 		if (service.ports.length > 0) ports.push(...addresses.cluster.map((a) => addressOnly(service, a)));
 	}
@@ -177,12 +180,17 @@ interface FamilyAddresses {
 	readonly sources: SourceSet;
 }
 
+const isOf =
+	(family: Family) =>
+	(address: Address): boolean =>
+		familyOf(address) === family;
+
 const NO_ADDRESSES: readonly Address[] = [];
 const NO_VIPS: ReadonlySet<Address> = new Set();
 
 function addressesOf(service: Service, family: Family, context: ServicesContext): FamilyAddresses {
 	const ofFamily = (list: readonly Address[]): readonly Address[] =>
-		list.length === 0 ? list : list.filter((a) => familyOf(a) === family);
+		list.length === 0 ? list : list.filter(isOf(family));
 	const vips = ofFamily(service.loadBalancerIps);
 	const externalIps = context.externalIps === false ? NO_ADDRESSES : ofFamily(service.externalIps);
 	return {

@@ -46,6 +46,7 @@ import { testNode } from './self-test.ts';
 import type { ServicePlanner } from './services.ts';
 import type { SocketEnder } from './socket-ender.ts';
 import { createSource, type Source } from './source.ts';
+import { standaloneProblems } from './standalone.ts';
 import { mapReports, NodeState, ReconcilerTally, type RunningParts, reader } from './state.ts';
 import { statusFacts } from './status-facts.ts';
 import { XDP_REFRESH_MS } from './xdp.ts';
@@ -412,7 +413,9 @@ export class Agent {
 		if (this.#running === undefined) return [`waiting for ${this.#waitingFor}`];
 		const tallies = [this.#serviceTally, this.#policyTally, this.#nodeTally];
 		const behind = tallies.filter(({ lastError }) => lastError !== '');
-		return [...this.#life.problems(), ...behind.map(({ name, lastError }) => `${name}: ${lastError}`)];
+		const { plans } = this.#running.services;
+		const unserved = standaloneProblems({ config: this.#config.values, view: this.#store, plans });
+		return [...this.#life.problems(), ...behind.map(({ name, lastError }) => `${name}: ${lastError}`), ...unserved];
 	}
 
 	#cniReadiness(): Readiness {

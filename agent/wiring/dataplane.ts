@@ -357,7 +357,7 @@ const DSR_SLOTS = 262_144;
 
 /** Sizes of maps that differ from the compiled ones; what is configured by name wins. */
 export function mapSizesOf(config: Config, podCidrs: readonly string[]): Record<string, number> {
-	const usesIpv6 = podCidrs.some((cidr) => familyOf(cidr) === 6);
+	const usesIpv6 = config.standalone || podCidrs.some((cidr) => familyOf(cidr) === 6);
 	const { backends } = config.maps;
 	const defined = Object.entries(config.maps).filter((entry): entry is [string, number] => entry[1] !== undefined);
 	return {

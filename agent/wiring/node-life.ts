@@ -186,7 +186,9 @@ export class NodeLife {
 		void watch.look();
 		this.#watchTimer = setInterval(() => void watch.look(), WATCH_MS);
 		this.#keeper?.start();
-		this.events.event(nodeRef(this.#options.config.nodeName), 'Normal', 'FairleadIsUp', 'pods can be attached');
+		const { nodeName, standalone } = this.#options.config;
+		const text = standalone ? 'services are balanced' : 'pods can be attached';
+		this.events.event(nodeRef(nodeName), 'Normal', 'FairleadIsUp', text);
 	}
 
 	/** A warning about this node. */

@@ -15,7 +15,7 @@ function setUp(over: Partial<OwnNodeOptions> = {}) {
 	const synced = Promise.withResolvers<void>();
 	const found = awaitOwnNode({
 		store,
-		config: { nodeName: 'n1', podCidrs: [] },
+		config: { nodeName: 'n1', podCidrs: [], standalone: false },
 		synced: synced.promise,
 		closed: () => false,
 		onWaiting: (what) => waiting.push(what),
@@ -44,7 +44,13 @@ describe('awaitOwnNode', () => {
 	});
 
 	it('needs no CIDRs from the object when they are configured', async () => {
-		const { store, found } = setUp({ config: { nodeName: 'n1', podCidrs: ['10.9.0.0/24'] } });
+		const { store, found } = setUp({ config: { nodeName: 'n1', podCidrs: ['10.9.0.0/24'], standalone: false } });
+		store.set('Node', 'n1', node([]));
+		expect(await found).toBeDefined();
+	});
+
+	it('needs no CIDRs where there are no pods', async () => {
+		const { store, found } = setUp({ config: { nodeName: 'n1', podCidrs: [], standalone: true } });
 		store.set('Node', 'n1', node([]));
 		expect(await found).toBeDefined();
 	});

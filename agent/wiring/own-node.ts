@@ -8,7 +8,7 @@ import type { ClusterStore } from '../sources/store.ts';
 
 export interface OwnNodeOptions {
 	readonly store: Pick<ClusterStore, 'nodes' | 'synced'>;
-	readonly config: Pick<Config, 'nodeName' | 'podCidrs'>;
+	readonly config: Pick<Config, 'nodeName' | 'podCidrs' | 'standalone'>;
 	/** Resolves when the source has delivered everything. */
 	readonly synced: Promise<void>;
 	readonly closed: () => boolean;
@@ -27,12 +27,12 @@ const FIRST_POLL_MS = 10;
  */
 export async function awaitOwnNode(options: OwnNodeOptions): Promise<Node | undefined> {
 	const { store, synced, closed, onWaiting } = options;
-	const { nodeName, podCidrs } = options.config;
+	const { nodeName, podCidrs, standalone } = options.config;
 	let said = '';
 	while (!closed()) {
 		const complete = store.synced;
 		const node = store.nodes.get(nodeName);
-		if (node !== undefined && (node.podCidrs.length > 0 || podCidrs.length > 0)) return node;
+		if (node !== undefined && (standalone || node.podCidrs.length > 0 || podCidrs.length > 0)) return node;
 		if (!complete) {
 			await Promise.race([synced, sleep(FIRST_POLL_MS)]);
 			continue;

@@ -102,9 +102,10 @@ export class Pods {
 		for (const problem of report.problems) log.warn({ problem }, 'spooled deletion failed');
 	}
 
-	/** Answers the CNI executable from now on, and installs it. */
+	/** Answers the CNI executable from now on, and installs it; nothing without pods. */
 	async serve(readiness: () => Readiness): Promise<void> {
 		const { config, log } = this.#options;
+		if (config.standalone) return;
 		this.#server = await createCniServer({
 			socketPath: join(config.runDir, 'cni.sock'),
 			endpoints: this.#manager,
@@ -125,14 +126,14 @@ export class Pods {
 	}
 
 	/** Puts the CNI executable and its configuration where they belong. @returns what was missing or different */
-	install(): Promise<string[]> {
-		return installCni(this.#installOptions());
+	async install(): Promise<string[]> {
+		return this.#options.config.standalone ? [] : installCni(this.#installOptions());
 	}
 
 	/** Path of another plugin's configuration that runtimes use instead of ours; undefined = they use ours. */
-	shadowedBy(): Promise<string | undefined> {
-		const { cniConfDir, cniConfName } = this.#options.config;
-		return firstBefore(cniConfDir, cniConfName);
+	async shadowedBy(): Promise<string | undefined> {
+		const { standalone, cniConfDir, cniConfName } = this.#options.config;
+		return standalone ? undefined : firstBefore(cniConfDir, cniConfName);
 	}
 
 	/** As CNI ADD does, for the agent's own use. */

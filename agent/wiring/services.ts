@@ -163,6 +163,7 @@ export class ServicePlanner {
 			externalIps: config.externalIps,
 			lbAlgorithm: config.lbAlgorithm,
 			dsr: config.northSouth === 'dsr',
+			standalone: config.standalone,
 		};
 		const text = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);
 		this.#context = { facts, text, value };

@@ -11,6 +11,7 @@ import type { WriteApi } from '../sources/kubernetes/event-writer.ts';
 import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.ts';
 import type { SourceProblem } from '../sources/problem.ts';
 import type { ClusterStore } from '../sources/store.ts';
+import { StandaloneObjects } from './standalone.ts';
 
 export interface Source {
 	/** Resolves when the store has everything that there was. @throws what makes the source unusable as configured */
@@ -36,9 +37,10 @@ export function createSource(options: SourceOptions): Source {
 }
 
 function filesSource({ config, store, log, onProblems }: SourceOptions): Source {
+	const onLeftOut = (object: string) => log.warn({ object }, 'object left out: there is no cluster in standalone mode');
 	return new FilesSource({
 		directory: config.filesDir,
-		store,
+		store: config.standalone ? new StandaloneObjects({ store, nodeName: config.nodeName, onLeftOut }) : store,
 		onProblems: (problems) => {
 			onProblems(problems.map(ofFile));
 			for (const problem of problems) log.warn({ problem: formatFileProblem(problem) }, 'object refused');

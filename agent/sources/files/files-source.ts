@@ -16,7 +16,7 @@ import { keepFile, loadFile } from './load.ts';
 
 export interface FilesSourceOptions {
 	readonly directory: string;
-	readonly store: ClusterStore;
+	readonly store: Pick<ClusterStore, 'set' | 'delete' | 'markSynced'>;
 	/** All current problems, called whenever they changed. */
 	readonly onProblems?: (problems: readonly FileProblem[]) => void;
 	/** Kinds that were ignored, for the debug log; called when the list changed. */
