@@ -9,7 +9,15 @@ import { errorMessage, FairleadError } from '../../agent/model/errors.ts';
 import { type FieldIssue, parseWith } from '../../agent/model/fields.ts';
 
 /** Keys of the agent's configuration that the manifests set themselves. */
-export const FIXED_KEYS = ['nodeName', 'source', 'filesDir', 'kubeconfig', 'cgroupRoot', 'podCidrs'] as const;
+export const FIXED_KEYS = [
+	'nodeName',
+	'source',
+	'standalone',
+	'filesDir',
+	'kubeconfig',
+	'cgroupRoot',
+	'podCidrs',
+] as const;
 export type FixedKey = (typeof FIXED_KEYS)[number];
 
 /** The probes of the DaemonSet need the port. */
