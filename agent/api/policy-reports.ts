@@ -1,7 +1,6 @@
 /**
  * Policies as messages of agent.proto. Pure.
  */
-import { PolicyCookie } from '../../native/abi/generated.ts';
 import type { GetPolicyRequest__Output } from '../../proto/generated/fairlead/v1/GetPolicyRequest.ts';
 import type { GetPolicyResponse } from '../../proto/generated/fairlead/v1/GetPolicyResponse.ts';
 import type { ListPoliciesResponse } from '../../proto/generated/fairlead/v1/ListPoliciesResponse.ts';
@@ -17,7 +16,7 @@ import type { PolicySummary, RuleReport } from '../plan/policy/report.ts';
 import { getPolicy, listPolicies } from '../plan/policy/report.ts';
 import { timestampOfDate } from './messages.ts';
 import { endsOf, protocolOf } from './policy-ends.ts';
-import type { PolicySources } from './policy-sources.ts';
+import type { PolicySources, RuleCounters } from './policy-sources.ts';
 import { addCounts, NO_COUNTS } from './policy-sources.ts';
 
 /** @param namespace  '' = all, cluster policies too */
@@ -26,7 +25,7 @@ export function policyList(sources: PolicySources, namespace: string): ListPolic
 	const policies = listPolicies(compiler, closed).filter(({ ref }) => namespace === '' || ref.namespace === namespace);
 	return {
 		policies: policies.map((policy) => policyMessage(policy, sources)),
-		isolated: countersMessage(counters.of(PolicyCookie.NOT_ALLOWED)),
+		isolated: countersMessage(isolatedCounts(policies, counters)),
 		counted: counters.counted === undefined ? null : timestampOfDate(counters.counted),
 	};
 }
@@ -50,6 +49,8 @@ export function policyDetails(
 
 function policyMessage(policy: PolicySummary, { counters }: PolicySources): Policy {
 	const { ref, tier, subject, directions, pods, state, problems, sets, cookies } = policy;
+	const isolated = isolatedCounts([policy], counters);
+	const rules = cookies.map((cookie) => counters.of(cookie)).reduce(addCounts, NO_COUNTS);
 	return {
 		...ref,
 		tier,
@@ -59,8 +60,15 @@ function policyMessage(policy: PolicySummary, { counters }: PolicySources): Poli
 		state,
 		problems: [...problems],
 		sets: [...sets],
-		counters: countersMessage(cookies.map((cookie) => counters.of(cookie)).reduce(addCounts, NO_COUNTS)),
+		counters: countersMessage(addCounts(rules, isolated)),
+		isolated: countersMessage(isolated),
 	};
+}
+
+/** Each number once: policies that isolate the same pods share it. */
+function isolatedCounts(policies: readonly Pick<PolicySummary, 'isolations'>[], counters: RuleCounters): RuleCounts {
+	const cookies = new Set(policies.flatMap(({ isolations }) => isolations.map(({ cookie }) => cookie)));
+	return [...cookies].map((cookie) => counters.of(cookie)).reduce(addCounts, NO_COUNTS);
 }
 
 function ruleMessage(rule: RuleReport, counts: RuleCounts) {

@@ -11,7 +11,7 @@ export interface CountedRule {
 	/** '' for cluster policies. */
 	readonly namespace: string;
 	readonly policy: string;
-	/** 'ingress rule 0' */
+	/** 'ingress rule 0'; 'isolation' = no rule allowed it, which counts for each policy that isolates. */
 	readonly rule: string;
 	readonly audit: boolean;
 	readonly counts: RuleCounts;
@@ -58,6 +58,7 @@ export function addPolicyMetrics(
 	] as const;
 	for (const [unit, help] of counters) {
 		const grown = new Map<string, number>();
+		let isolatedSoFar = 0;
 		addCounter(registry, `fairlead_policy_${unit}_total`, help, LABELS, () =>
 			neverLess(grown, seriesOf(look()?.rules ?? [], detail()), unit),
 		);
@@ -69,7 +70,8 @@ export function addPolicyMetrics(
 			() => {
 				const isolated = look()?.isolated;
 				const value = unit === 'packets' ? isolated?.deniedPackets : isolated?.deniedBytes;
-				return [[{}, Number(value ?? 0n)]];
+				isolatedSoFar = Math.max(isolatedSoFar, Number(value ?? 0n));
+				return [[{}, isolatedSoFar]];
 			},
 		);
 	}

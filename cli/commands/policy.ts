@@ -148,6 +148,7 @@ export function formatPolicy(policy: Policy__Output, counted: GetPolicyResponse_
 		['State', policy.state],
 		['Pods here', orDash(policy.pods.join(', '))],
 		['Policy sets', orDash(policy.sets.join(', '))],
+		['No rule allowed', deniedText(policy.isolated)],
 		['Allowed as of', counted === null ? 'not counted yet' : formatTimestamp(counted)],
 	]);
 	const problems = policy.problems.map((problem) => `Problem: ${problem}\n`).join('');

@@ -179,6 +179,7 @@ describe('why a flow is dropped', () => {
 			{ timeoutMs: 60_000, intervalMs: 1000 },
 		);
 		expect(counted).toMatchObject({ state: 'enforced', pods: ['x/server'] });
+		expect(counted.counters.deniedPackets).toBeGreaterThan(0);
 		expect(counted.rules[0]?.counters.allowedBytes).toBeGreaterThan(100);
 		const { isolated } = await json<{ isolated: { deniedPackets: number } }>(1, 'policy', 'list');
 		expect(isolated.deniedPackets).toBeGreaterThan(0);

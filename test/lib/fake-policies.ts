@@ -1,7 +1,6 @@
 /** Policies of an invented node, compiled as the agent does it: one NetworkPolicy in force, one in audit mode, one cluster policy. */
 import type { PolicySources } from '../../agent/api/policy-sources.ts';
 import type { ClusterView } from '../../agent/model/cluster-view.ts';
-import { PolicyCookie } from '../../native/abi/generated.ts';
 import { CompiledWorld } from './policy-compiled.ts';
 import { setClusterPolicy, setNetworkPolicy, usualWorld } from './policy-world.ts';
 
@@ -20,6 +19,7 @@ export function fakePolicies(): PolicySources {
 	});
 	const { compiler, ...compiled } = follow(world);
 	const web = compiled.cookieOf('NetworkPolicy x/web ingress rule 0');
+	const isolation = compiled.isolationOf('NetworkPolicy x/web');
 	return {
 		view: { ...world, services: new Map() } as unknown as ClusterView,
 		compiler,
@@ -30,8 +30,8 @@ export function fakePolicies(): PolicySources {
 				flows: cookie === web ? 2 : 0,
 				allowedPackets: cookie === web ? 12n : 0n,
 				allowedBytes: cookie === web ? 3000n : 0n,
-				deniedPackets: cookie === PolicyCookie.NOT_ALLOWED ? 7n : 0n,
-				deniedBytes: cookie === PolicyCookie.NOT_ALLOWED ? 420n : 0n,
+				deniedPackets: cookie === isolation ? 7n : 0n,
+				deniedBytes: cookie === isolation ? 420n : 0n,
 			}),
 		},
 	};
@@ -49,5 +49,9 @@ function follow(world: ReturnType<typeof usualWorld>) {
 		}
 		throw new Error(`no rule ${name}`);
 	};
-	return { compiler, cookieOf };
+	const isolationOf = (name: string): number | undefined =>
+		[...compiler.sets()]
+			.map(({ programs }) => programs.ingress.isolation.all)
+			.find(({ policies }) => policies.includes(name))?.cookie;
+	return { compiler, cookieOf, isolationOf };
 }

@@ -17,6 +17,13 @@ const FIXED: Readonly<Record<number, string>> = {
 	[PolicyCookie.CLOSED]: 'closed',
 };
 
+const ISOLATION = 'isolation ';
+
+/** Name for acquire() of the lack of a rule that allows. @param policies  that isolate, 'NetworkPolicy ns/name' */
+export function isolationName(direction: string, policies: readonly string[]): string {
+	return `${ISOLATION}${direction}|${policies.join('|')}`;
+}
+
 export class CookieTable {
 	readonly #byName = new Map<string, { cookie: number; refs: number }>();
 	readonly #byCookie = new Map<number, string>();
@@ -43,9 +50,16 @@ export class CookieTable {
 		this.#byCookie.delete(found.cookie);
 	}
 
-	/** 'NetworkPolicy ns/name ingress rule 0', or what a fixed number stands for; undefined = a rule that is gone. */
+	/** 'NetworkPolicy ns/name ingress rule 0', or what a number stands for that is no rule's; undefined = a rule that is gone. */
 	name(cookie: number): string | undefined {
-		return FIXED[cookie] ?? this.#byCookie.get(cookie);
+		const name = FIXED[cookie] ?? this.#byCookie.get(cookie);
+		return name?.startsWith(ISOLATION) ? FIXED[PolicyCookie.NOT_ALLOWED] : name;
+	}
+
+	/** Policies that isolate, if the number says that no rule allows; undefined = it says something else. */
+	isolators(cookie: number): readonly string[] | undefined {
+		const name = this.#byCookie.get(cookie);
+		return name?.startsWith(ISOLATION) ? name.split('|').slice(1) : undefined;
 	}
 }
 

@@ -8,7 +8,7 @@ import type { PolicyCompiler } from './compiler.ts';
 import type { Identity } from './identities.ts';
 import { addressBits } from './prefixes.ts';
 import type { Program, ProgramRule } from './programs.ts';
-import { concernedRules, isolatingPolicies, portsOf } from './programs.ts';
+import { concernedRules, portsOf } from './programs.ts';
 import type { Tier } from './rows.ts';
 import type { PolicySet } from './sets.ts';
 import type { Direction, Row } from './types.ts';
@@ -103,7 +103,7 @@ function traceDirection(compiler: PolicyCompiler, question: Question): Direction
 		allowed: (verdict & PolicyVerdictFlag.ALLOW) !== 0,
 		audited: (verdict & PolicyVerdictFlag.AUDIT) !== 0,
 		by: compiler.cookies.name(cookie) ?? 'a rule that is gone',
-		isolatedBy: cookie === PolicyCookie.NOT_ALLOWED ? isolatingPolicies(program) : [],
+		isolatedBy: compiler.cookies.isolators(cookie) ?? [],
 	};
 }
 

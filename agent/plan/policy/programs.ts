@@ -2,10 +2,11 @@
  * What a list of policies says about one direction: rules in order of precedence with their peers as matchers. A program
  * answers with a row for any identity; equal answers are found by the rules that concern the identity.
  */
+import { PolicyCookie } from '../../../native/abi/generated.ts';
 import type { ClusterNetworkPolicy, ClusterPeer, ClusterPort } from '../../model/cluster-network-policy.ts';
 import { PROTOCOL_NUMBER } from '../../model/fields.ts';
 import type { NetworkPolicy, NetworkPolicyPeer, PolicyPort } from '../../model/network-policy.ts';
-import type { CookieTable } from './cookies.ts';
+import { type CookieTable, isolationName } from './cookies.ts';
 import type { Identity } from './identities.ts';
 import type { Matcher, MatcherSpec, MatcherTable } from './matchers.ts';
 import type { Action, ApplicableRule, PortRange, Tier } from './rows.ts';
@@ -41,8 +42,8 @@ export interface Program {
 	readonly isolated: boolean;
 	/** By a policy that is not in audit mode. */
 	readonly isolatedInForce: boolean;
-	/** NetworkPolicies that isolate, 'NetworkPolicy ns/name'. */
-	readonly isolatedBy: readonly { readonly name: string; readonly audit: boolean }[];
+	/** What says that no rule allows: of all policies that isolate, and of those that are not in audit mode. */
+	readonly isolation: { readonly all: Isolation; readonly inForce: Isolation };
 	/** Restricts nothing. */
 	readonly open: boolean;
 	/** Some rule names domains. */
@@ -69,11 +70,6 @@ export interface ProgramInput {
 	readonly policies: readonly PolicyObject[];
 	/** Named ports of the subject, for ingress. */
 	readonly ports: readonly NamedPort[];
-}
-
-/** Policies that isolate from peers that no rule allows: those in force; if there are none, those in audit mode. */
-export function isolatingPolicies({ isolatedBy, isolatedInForce }: Program): readonly string[] {
-	return isolatedBy.filter(({ audit }) => !audit || !isolatedInForce).map(({ name }) => name);
 }
 
 /** 'NetworkPolicy ns/name ingress rule 0' */
@@ -114,7 +110,14 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 		rules,
 		isolated,
 		isolatedInForce: isolating.some(({ value }) => !value.audit),
-		isolatedBy: isolating.map(({ kind, key, value }) => ({ name: `${kind} ${key}`, audit: value.audit })),
+		isolation: {
+			all: isolationOf(isolating, input.direction, cookies),
+			inForce: isolationOf(
+				isolating.filter(({ value }) => !value.audit),
+				input.direction,
+				cookies,
+			),
+		},
 		open: !isolated && rules.length === 0,
 		clusterRules: rules.some(({ tier }) => tier !== 'network'),
 		domains: rules.some(({ matchers }) => matchers?.some(({ kind }) => kind === 'domain')),
@@ -127,8 +130,28 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 	};
 }
 
+/** Who isolates, and the number that verdicts have for it. */
+export interface Isolation {
+	/** PolicyCookie.NOT_ALLOWED if nobody does. */
+	readonly cookie: number;
+	/** 'NetworkPolicy ns/name' */
+	readonly policies: readonly string[];
+	/** Some of them only report. */
+	readonly audit: boolean;
+}
+
+function isolationOf(isolating: readonly PolicyObject[], direction: Direction, cookies: CookieTable): Isolation {
+	const policies = isolating.map(({ kind, key }) => `${kind} ${key}`).sort();
+	const audit = isolating.some(({ value }) => value.audit);
+	const cookie = policies.length === 0 ? PolicyCookie.NOT_ALLOWED : cookies.acquire(isolationName(direction, policies));
+	return { cookie, policies, audit };
+}
+
 /** Gives back what a program has taken. */
 export function releaseProgram(program: Program, matchers: MatcherTable, cookies: CookieTable): void {
+	for (const { policies } of Object.values(program.isolation)) {
+		if (policies.length > 0) cookies.release(isolationName(program.direction, policies));
+	}
 	for (const { name } of program.rules) cookies.release(name);
 	for (const matcher of program.taken) matchers.release(matcher);
 }
@@ -327,8 +350,9 @@ function answer(
 		const { tier, action, cookie, audit } = rule;
 		return { tier, action, cookie, audit, ranges: rangesOfRule(rule, relevant, unknown) };
 	});
-	const { isolated, isolatedInForce } = program;
-	const row = compileRow({ rules: applicable, isolated, isolatedInForce, self });
+	const { isolated, isolatedInForce, isolation } = program;
+	const numbers = { notAllowed: isolation.all.cookie, notAllowedInForce: isolation.inForce.cookie };
+	const row = compileRow({ rules: applicable, isolated, isolatedInForce, self, ...numbers });
 	program.memo.set(signature, row);
 	return row;
 }

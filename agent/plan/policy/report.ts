@@ -7,7 +7,7 @@ import type { LabelSelector } from '../../model/policy-selector.ts';
 import { formatSelector } from '../../model/policy-selector.ts';
 import type { PolicyCompiler } from './compiler.ts';
 import type { Matcher } from './matchers.ts';
-import type { PolicyObject, Program, ProgramRule } from './programs.ts';
+import type { Isolation, PolicyObject, Program, ProgramRule } from './programs.ts';
 import { ruleName } from './programs.ts';
 import type { PolicyEntry, PolicySet } from './sets.ts';
 import { policyName } from './sets.ts';
@@ -33,6 +33,8 @@ export interface PolicySummary {
 	readonly sets: readonly number[];
 	/** Numbers of its rules that are in force. */
 	readonly cookies: readonly number[];
+	/** Numbers of what is dropped because no rule allows it where the policy isolates; other policies may have the same ones. */
+	readonly isolations: readonly Isolation[];
 }
 
 export interface RuleReport {
@@ -82,29 +84,32 @@ export function getPolicy(
 	return { ...summarise(use, entry, closed), rules: rulesOf(entry, inForce) };
 }
 
-/** Rules that pods of this node need, by policy. */
-export function rulesInForce(compiler: PolicyCompiler): ReadonlyMap<string, readonly ProgramRule[]> {
-	return usesOf(compiler).rules;
-}
-
 /** What each policy is part of. */
-interface Uses {
+export interface Uses {
 	readonly sets: ReadonlyMap<string, readonly PolicySet[]>;
 	readonly rules: ReadonlyMap<string, readonly ProgramRule[]>;
+	readonly isolations: ReadonlyMap<string, readonly Isolation[]>;
 	/** Policies that are not in audit mode. */
 	readonly enforced: ReadonlySet<string>;
 }
 
 /** One look at all sets; equal rules of several programs are one. */
-function usesOf(compiler: PolicyCompiler): Uses {
+export function usesOf(compiler: PolicyCompiler): Uses {
 	const sets = new Map<string, PolicySet[]>();
 	const rules = new Map<string, Map<string, ProgramRule>>();
+	const isolations = new Map<string, Map<number, Isolation>>();
 	const seen = new Set<Program>();
 	for (const set of compiler.sets()) {
 		for (const name of set.policies) sets.set(name, [...(sets.get(name) ?? []), set]);
 		for (const program of Object.values(set.programs)) {
 			if (seen.has(program)) continue;
 			seen.add(program);
+			for (const isolation of Object.values(program.isolation)) {
+				for (const policy of isolation.policies) {
+					const own = isolations.get(policy) ?? new Map<number, Isolation>();
+					isolations.set(policy, own.set(isolation.cookie, isolation));
+				}
+			}
 			for (const rule of program.rules) {
 				const policy = rule.name.replace(/ (ingress|egress) rule \d+$/, '');
 				const own = rules.get(policy) ?? new Map<string, ProgramRule>();
@@ -115,7 +120,9 @@ function usesOf(compiler: PolicyCompiler): Uses {
 	const enforced = new Set(
 		[...compiler.policies.all()].filter(({ object }) => !object.value.audit).map(({ object }) => policyName(object)),
 	);
-	return { sets, enforced, rules: new Map([...rules].map(([name, own]) => [name, [...own.values()]])) };
+	const lists = <T>(maps: ReadonlyMap<string, ReadonlyMap<unknown, T>>): Map<string, readonly T[]> =>
+		new Map([...maps].map(([name, own]) => [name, [...own.values()]]));
+	return { sets, enforced, rules: lists(rules), isolations: lists(isolations) };
 }
 
 function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedReport[]): PolicySummary {
@@ -138,6 +145,7 @@ function summarise(use: Uses, { object }: PolicyEntry, closed: readonly ClosedRe
 		state: cut ? 'closed' : !used ? 'unused' : value.audit ? 'audit' : 'enforced',
 		sets: sets.map(({ number }) => number).sort((a, b) => a - b),
 		cookies: (use.rules.get(name) ?? []).map(({ cookie }) => cookie),
+		isolations: use.isolations.get(name) ?? [],
 		tier: object.kind === 'NetworkPolicy' ? '' : `${object.value.tier} ${object.value.priority}`,
 		subject:
 			object.kind === 'NetworkPolicy'

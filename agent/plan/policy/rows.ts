@@ -37,12 +37,14 @@ export interface RowQuestion {
 	readonly isolated: boolean;
 	/** One that is not in audit mode does; left out = as `isolated`. */
 	readonly isolatedInForce?: boolean;
+	/** Number that says that no rule allows, and the same of the policies that are not in audit mode. */
+	readonly notAllowed?: number;
+	readonly notAllowedInForce?: number;
 	/** The pod reaches itself: no NetworkPolicy keeps it from that. */
 	readonly self: boolean;
 }
 
 const NO_POLICY = verdictWord(true, PolicyCookie.NO_POLICY);
-const NOT_ALLOWED = verdictWord(false, PolicyCookie.NOT_ALLOWED);
 const SELF = verdictWord(true, PolicyCookie.SELF);
 
 export function rowOf(ranges: Uint32Array): Row {
@@ -56,7 +58,6 @@ export function uniformRow(verdict: number): Row {
 
 /** Nothing restricts the peer. */
 export const OPEN_ROW: Row = uniformRow(NO_POLICY);
-const NOT_ALLOWED_ROW: Row = uniformRow(NOT_ALLOWED);
 const SELF_ROW: Row = uniformRow(SELF);
 
 /** The cells between all places where some rule begins or ends, each decided once; a decided cell costs nothing again. */
@@ -134,10 +135,12 @@ class Cells {
 /** Compiles a row. Work: proportional to the rules and the places where they change, whatever their order. */
 export function compileRow(question: RowQuestion): Row {
 	const { rules, isolated, isolatedInForce = isolated, self } = question;
-	const all = compileTiers({ rules, isolated, self });
+	const { notAllowed = PolicyCookie.NOT_ALLOWED, notAllowedInForce = notAllowed } = question;
+	const all = compileTiers({ rules, isolated, self, notAllowed });
 	const inForce = rules.filter(({ audit }) => audit !== true);
 	if (inForce.length === rules.length && isolated === isolatedInForce) return all;
-	return auditRow(all.ranges, compileTiers({ rules: inForce, isolated: isolatedInForce, self }).ranges);
+	const enforced = compileTiers({ rules: inForce, isolated: isolatedInForce, self, notAllowed: notAllowedInForce });
+	return auditRow(all.ranges, enforced.ranges);
 }
 
 /** @param all  with every policy enforced. @param inForce  with those that are not in audit mode */
@@ -162,8 +165,11 @@ function auditVerdict(all: number, inForce: number): number {
 	return inForce === NO_POLICY ? all : inForce;
 }
 
-function compileTiers({ rules, isolated, self }: Omit<RowQuestion, 'isolatedInForce'>): Row {
-	if (rules.length === 0) return isolated ? (self ? SELF_ROW : NOT_ALLOWED_ROW) : OPEN_ROW;
+type TierQuestion = Pick<RowQuestion, 'rules' | 'isolated' | 'self'> & { readonly notAllowed: number };
+
+function compileTiers({ rules, isolated, self, notAllowed }: TierQuestion): Row {
+	const refused = verdictWord(false, notAllowed);
+	if (rules.length === 0) return isolated ? (self ? SELF_ROW : uniformRow(refused)) : OPEN_ROW;
 	const cells = new Cells(rules);
 	const tier = (name: Tier, onPass: number | undefined): void => {
 		for (const rule of rules) {
@@ -174,7 +180,7 @@ function compileTiers({ rules, isolated, self }: Omit<RowQuestion, 'isolatedInFo
 	tier('admin', undefined);
 	cells.reopen();
 	if (isolated && !self) tier('network', undefined);
-	if (isolated) cells.paint([ALL_PORTS], self ? SELF : NOT_ALLOWED);
+	if (isolated) cells.paint([ALL_PORTS], self ? SELF : refused);
 	else tier('baseline', NO_POLICY);
 	cells.paint([ALL_PORTS], NO_POLICY);
 	return cells.row();

@@ -48,10 +48,12 @@ describe('RuleNames', () => {
 	});
 
 	it('names the policies that isolate a pod when none of them allows', () => {
-		const { names } = compiled();
-		const none = names.verdict(PolicyCookie.NOT_ALLOWED, 'ingress', 'fd00:244:0:1::1');
+		const { built, names } = compiled();
+		const { cookie } = [...built.compiler.sets()][0]!.programs.ingress.isolation.all;
+		const none = names.verdict(cookie, 'ingress', 'fd00:244:0:1::1');
 		expect(none.text).toBe('no policy allows it (isolated by NetworkPolicy x/dns, NetworkPolicy x/web)');
-		expect(names.verdict(PolicyCookie.NOT_ALLOWED, 'ingress', '10.244.1.2')).toBe(none);
+		expect(names.verdict(cookie, 'ingress', '10.244.1.2')).toBe(none);
+		expect(built.compiler.cookies.name(cookie)).toBe('not allowed');
 		expect(names.verdict(PolicyCookie.NOT_ALLOWED, 'egress', '10.9.9.9').text).toBe('no policy allows it');
 	});
 

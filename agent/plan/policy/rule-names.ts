@@ -7,8 +7,7 @@ import type { Address } from '../../model/address.ts';
 import type { PolicyRef, RuleMatch, RuleVerdict } from '../../model/policy-rule.ts';
 import { formatPolicyRef, parsePolicyName } from '../../model/policy-rule.ts';
 import type { PolicyCompiler } from './compiler.ts';
-import type { PolicyObject, Program } from './programs.ts';
-import { isolatingPolicies } from './programs.ts';
+import type { PolicyObject } from './programs.ts';
 import type { PolicySet } from './sets.ts';
 import type { Direction } from './types.ts';
 
@@ -16,6 +15,7 @@ const NOBODY = { policies: [], rule: '', deny: false, match: 'none' } as const;
 const FIXED: Readonly<Record<number, RuleVerdict>> = {
 	[PolicyCookie.NO_POLICY]: { kind: 'no-policy', text: 'no policy', ...NOBODY },
 	[PolicyCookie.HOST]: { kind: 'own-node', text: 'own node', ...NOBODY },
+	[PolicyCookie.NOT_ALLOWED]: notAllowed([]),
 	[PolicyCookie.SELF]: { kind: 'self', text: 'self', ...NOBODY },
 };
 const GONE: RuleVerdict = { kind: 'gone', text: 'a rule that is gone', ...NOBODY };
@@ -25,8 +25,6 @@ export class RuleNames {
 	#compiler: PolicyCompiler | undefined;
 	readonly #rules = new Map<number, RuleVerdict>();
 	#revision = -1;
-	/** By what isolates; a program is made anew when one of its policies changes. */
-	#isolated = new WeakMap<Program, RuleVerdict>();
 	#closed = new WeakMap<PolicySet, RuleVerdict>();
 
 	/** @param compiler  asked each time: it may be replaced by another; undefined = no policy is known yet */
@@ -38,13 +36,12 @@ export class RuleNames {
 	 * @param cookie   of the verdict; programs keep 16 bits of it
 	 * @param subject  address of the pod that was judged
 	 */
-	verdict(cookie: number, direction: Direction, subject: Address): RuleVerdict {
+	verdict(cookie: number, _direction: Direction, subject: Address): RuleVerdict {
 		const fixed = FIXED[cookie];
 		if (fixed !== undefined) return fixed;
 		const compiler = this.#current();
 		if (compiler !== this.#compiler) this.#revision = -1;
 		this.#compiler = compiler;
-		if (cookie === PolicyCookie.NOT_ALLOWED) return this.#notAllowed(direction, subject);
 		if (cookie === PolicyCookie.CLOSED) return this.#closedSet(subject);
 		return this.#rule(cookie);
 	}
@@ -62,6 +59,8 @@ export class RuleNames {
 	}
 
 	#describe(cookie: number): RuleVerdict {
+		const isolators = this.#compiler?.cookies.isolators(cookie);
+		if (isolators !== undefined) return notAllowed(isolators.flatMap((name) => parsePolicyName(name) ?? []));
 		const name = this.#compiler?.cookies.name(cookie);
 		const parts = name === undefined ? null : /^(.+) (ingress|egress) rule (\d+)$/.exec(name);
 		if (name === undefined || parts === null) return GONE;
@@ -73,17 +72,6 @@ export class RuleNames {
 		const rule = `${direction} rule ${index}${about.name === '' ? '' : ` "${about.name}"`}`;
 		const { deny, match } = about;
 		return { kind: 'rule', text: `${policyName} ${rule}`, policies: [policy], rule, deny, match };
-	}
-
-	#notAllowed(direction: Direction, subject: Address): RuleVerdict {
-		const program = this.#setAt(subject)?.programs[direction];
-		if (program === undefined) return notAllowed([]);
-		let found = this.#isolated.get(program);
-		if (found === undefined) {
-			found = notAllowed(isolatingPolicies(program).flatMap((name) => parsePolicyName(name) ?? []));
-			this.#isolated.set(program, found);
-		}
-		return found;
 	}
 
 	#closedSet(subject: Address): RuleVerdict {

@@ -7,7 +7,7 @@ import type { Timestamp as _google_protobuf_Timestamp, Timestamp__Output as _goo
 export interface ListPoliciesResponse {
   'policies'?: (_fairlead_v1_Policy)[];
   /**
-   * What no rule allowed at isolated pods, of all policies together: packets are counted once, whoever isolates.
+   * What no rule allowed at isolated pods, of all policies together: each packet once, whoever isolates.
    */
   'isolated'?: (_fairlead_v1_PolicyCounters | null);
   /**
@@ -19,7 +19,7 @@ export interface ListPoliciesResponse {
 export interface ListPoliciesResponse__Output {
   'policies': (_fairlead_v1_Policy__Output)[];
   /**
-   * What no rule allowed at isolated pods, of all policies together: packets are counted once, whoever isolates.
+   * What no rule allowed at isolated pods, of all policies together: each packet once, whoever isolates.
    */
   'isolated': (_fairlead_v1_PolicyCounters__Output | null);
   /**

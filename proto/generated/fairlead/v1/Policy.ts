@@ -36,13 +36,17 @@ export interface Policy {
    */
   'sets'?: (number)[];
   /**
-   * Sum over its rules.
+   * Sum over its rules, and of what it isolates.
    */
   'counters'?: (_fairlead_v1_PolicyCounters | null);
   /**
    * GetPolicy only.
    */
   'rules'?: (_fairlead_v1_PolicyRule)[];
+  /**
+   * What no rule allowed at pods that it isolates; counts for each policy that isolates them.
+   */
+  'isolated'?: (_fairlead_v1_PolicyCounters | null);
 }
 
 export interface Policy__Output {
@@ -78,11 +82,15 @@ export interface Policy__Output {
    */
   'sets': (number)[];
   /**
-   * Sum over its rules.
+   * Sum over its rules, and of what it isolates.
    */
   'counters': (_fairlead_v1_PolicyCounters__Output | null);
   /**
    * GetPolicy only.
    */
   'rules': (_fairlead_v1_PolicyRule__Output)[];
+  /**
+   * What no rule allowed at pods that it isolates; counts for each policy that isolates them.
+   */
+  'isolated': (_fairlead_v1_PolicyCounters__Output | null);
 }
