@@ -9,6 +9,7 @@ import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.t
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
 import type { CarryReport } from './carry-over.ts';
 import type { ActivationReport } from './datapath.ts';
+import type { HookState } from './hook-state.ts';
 import type { OpenRequest } from './testdata/datapath-process.ts';
 
 const FLOWS = 1000;
@@ -251,6 +252,31 @@ describe('clsact, for kernels without tcx', () => {
 		await activate();
 		expect(links().join()).not.toMatch(/clsact/);
 		for (const where of ['ingress', 'egress']) expect(await agent.call('clsact', POD, where)).toBeUndefined();
+	});
+});
+
+describe('hooks', () => {
+	it.each(['auto', 'clsact'] as const)('are looked at and repaired (%s)', async (tc) => {
+		await agent.call('attachForeign', other, UPLINK, 'ingress');
+		await open({ tc });
+		await activate();
+		const look = (): Promise<HookState[]> => agent.call('inspect', tc === 'auto');
+		const uplink = async () => (await look()).find(({ name: each }) => each === `uplink_${UPLINK}_in`);
+		expect(new Set((await look()).map(({ state }) => state))).toEqual(new Set(['attached']));
+		const what = expect.stringMatching(/^program fill \(id \d+\)$/) as string;
+		expect((await uplink())?.foreign).toEqual([{ what, position: 'before' }]);
+		expect((await look()).filter(({ foreign }) => foreign.length > 0)).toHaveLength(1);
+		if (tc === 'auto') await agent.call('detachLink', join(linksDir, `uplink_${UPLINK}_in`));
+		else await agent.call('detachClsact', UPLINK, 'ingress');
+		expect(await uplink()).toMatchObject({ state: 'lost', foreign: [{ what, position: 'only' }] });
+		expect(await agent.call('repair', `uplink_${UPLINK}_in`)).toBe(true);
+		expect(await uplink()).toMatchObject({ state: 'attached', foreign: [{ position: 'before' }] });
+		expect(await agent.call('repair', 'uplink_99_in')).toBe(false);
+		await agent.call('ip', ['link', 'del', 'v4']);
+		expect((await look()).filter(({ state }) => state === 'gone').map(({ name: each }) => each)).toEqual([
+			'pod_a_out',
+			'pod_a_in',
+		]);
 	});
 });
 

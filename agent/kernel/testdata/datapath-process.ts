@@ -6,10 +6,13 @@ import fs, { readdirSync, readlinkSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { type Maps, RuntimeState } from '../../../native/abi/generated.ts';
-import { BpfLink, BpfMap, BpfObject, clsact, probe, type Where } from '../../../native/index.ts';
+import { BpfLink, BpfMap, BpfObject, clsact, netlinkRequest, probe, type Where } from '../../../native/index.ts';
 import { serve } from '../../../test/lib/netns-process.ts';
 import { type Attachments, type Datapath, type DatapathSettings, openDatapath } from '../datapath.ts';
 import { type GracePeriodOptions, GracePeriods } from '../grace-periods.ts';
+import { hookQueries, inspectHooks } from '../hook-state.ts';
+import { CLSACT_SLOT } from '../links.ts';
+import { Netlink } from '../netlink.ts';
 import type { MapSizes } from '../pinned-maps.ts';
 
 export interface OpenRequest {
@@ -59,6 +62,8 @@ const SMALL: MapSizes = Object.fromEntries(
 
 let datapath: Datapath | undefined;
 let pinned: BpfObject | undefined;
+let foreign: BpfObject | undefined;
+let foreignLink: BpfLink | undefined;
 let attachHeld = Promise.withResolvers<void>();
 const attachTcxAsync = BpfLink.attachTcxAsync;
 
@@ -102,6 +107,18 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 		withClosed(BpfMap.openPinned(path), (map) => map.set(key, value)),
 	mapId: (path: string) => withClosed(BpfMap.openPinned(path), (map) => map.info.id),
 	link: (path: string) => withClosed(BpfLink.openPinned(path), (link) => link.info),
+	/** What is at the hooks, as the agent sees it. */
+	inspect: (useTcx: boolean) =>
+		inspectHooks(datapath?.hooks() ?? [], hookQueries(new Netlink({ request: netlinkRequest })), useTcx),
+	repair: (name: string) => datapath?.repair(name),
+	/** Attaches a program of somebody else by tcx, until this process ends. */
+	async attachForeign(object: string, ifindex: number, where: Where) {
+		foreign = BpfObject.open(object);
+		await foreign.load();
+		foreignLink = BpfLink.attachTcx(foreign.program('fill'), ifindex, where);
+	},
+	detachLink: (path: string) => withClosed(BpfLink.openPinned(path), (link) => link.detach()),
+	detachClsact: (ifindex: number, where: Where) => clsact.detach(ifindex, where, CLSACT_SLOT),
 	clsact: (ifindex: number, where: Where) => clsact.programId(ifindex, where, { priority: 1, handle: 0xf1 }),
 	ip: (args: string[]) => execFileSync('ip', args, { encoding: 'utf8', timeout: 10_000 }),
 	openBpf: () =>
@@ -193,5 +210,7 @@ serve(
 	() => {
 		datapath?.close();
 		pinned?.close();
+		foreignLink?.close();
+		foreign?.close();
 	},
 );
