@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
+import { DEFAULT_NAMESPACE } from '../../manifests/source/names.ts';
 import type { Context } from '../context.ts';
 import { CliError, EXIT } from '../exit.ts';
 import type { InstallerContext } from '../install/install.ts';
@@ -9,7 +10,6 @@ import { collectWhole, parseMinorVersion, parseWaiting } from '../parse.ts';
 
 type Installer = typeof import('../install/main.ts');
 
-const NAMESPACE = 'fairlead-system';
 const WAIT_MS = 600_000;
 
 interface AccessOptions {
@@ -42,7 +42,7 @@ async function loadInstaller(): Promise<Installer> {
 
 function withAccess(command: Command): Command {
 	return command
-		.option('-n, --namespace <name>', 'namespace of the agents', NAMESPACE)
+		.option('-n, --namespace <name>', 'namespace of the agents', DEFAULT_NAMESPACE)
 		.addOption(new Option('--kubeconfig <file>', 'as kubectl has it').default('', 'KUBECONFIG, ~/.kube/config'))
 		.addOption(new Option('--context <name>', 'of the kubeconfig').default('', 'the current one'))
 		.option('--dry-run', 'print what would be done, change nothing')

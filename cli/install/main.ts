@@ -3,7 +3,6 @@
  * client of the API nor the schemas.
  */
 
-export { DEFAULT_NAMESPACE } from '../../manifests/source/names.ts';
 export { assignmentLayer, parseLayer } from '../../manifests/source/values.ts';
 export { install } from './install.ts';
 export { uninstall } from './uninstall.ts';
