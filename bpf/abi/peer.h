@@ -54,7 +54,7 @@ enum identity {
 enum endpoint_flags {
 	ENDPOINT_FLAG_READY = 1,    /* attached and addressed; packets are dropped before */
 	ENDPOINT_FLAG_ISOLATED = 2, /* nothing but the node may talk to it */
-	ENDPOINT_FLAG_DNS = 4,      /* its policies name domains: the agent sees its queries, and answers before it does */
+	ENDPOINT_FLAG_DNS = 4, /* its policies name domains: the agent sees its queries, and answers before it does */
 };
 
 /*

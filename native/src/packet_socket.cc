@@ -178,8 +178,8 @@ Napi::Value Send(const Napi::CallbackInfo &info)
 	int ifindex = IfindexArg(info, 1);
 	std::span<uint8_t> frame = BytesArg(info, 2, "frame");
 	if (frame.size() < kVirtioHeader + ETH_HLEN)
-		throw ArgError("frame: expected at least " + std::to_string(kVirtioHeader + ETH_HLEN) +
-			       " bytes, got " + std::to_string(frame.size()));
+		throw ArgError("frame: expected at least " + std::to_string(kVirtioHeader + ETH_HLEN) + " bytes, got " +
+			       std::to_string(frame.size()));
 	socket.Send(ifindex, frame);
 	return info.Env().Undefined();
 }
