@@ -17,7 +17,7 @@ export const CAPABILITIES = ['NET_ADMIN', 'NET_RAW', 'SYS_ADMIN', 'SYS_RESOURCE'
 
 const DEFAULT_HEALTHZ = '[::]:10256';
 
-/** Seconds in which a new agent must have brought the node up; old programs carry the traffic meanwhile. */
+/** Five minutes until the process answers at all. Waiting for an API server is no reason to start it anew: /livez answers meanwhile. */
 const STARTUP = { periodSeconds: 2, failureThreshold: 150 } as const;
 
 function healthzOf({ config }: Values): { host: string; port: number } {
@@ -83,7 +83,6 @@ function agentContainer(i: Installation): V1Container {
 		command: ['/opt/fairlead/bin/fairlead-agent'],
 		args: ['--config', CONFIG_FILE],
 		resources: resources(values),
-		// all kinds listed, all programs attached: a start over many objects takes seconds, an API server that is away longer
 		startupProbe: probe(values, '/livez', STARTUP),
 		// a restart costs no traffic, but it heals nothing that is slow: only what is stuck for long is started anew
 		livenessProbe: probe(values, '/livez', { periodSeconds: 10, failureThreshold: 12 }),
