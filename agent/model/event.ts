@@ -27,6 +27,7 @@ export const EVENT_REASONS = {
 	SelfTestFailed: 'the dataplane is not as it has to be, so no pods are taken',
 	NodeWriteFailed: 'a condition or taint of the own Node cannot be changed',
 	MapPressure: 'a BPF map is 70 % full',
+	MapFull: 'Services find no room in a BPF map and are not served on this node',
 	LinkRepaired: 'a program of ours was no longer attached and is again',
 	DeviceRepaired: 'a device or a route of ours was gone and is there again',
 	ForeignProgram: 'a program of somebody else runs on a hook of ours',

@@ -12,7 +12,7 @@ import { SteadyServer } from '../health/steady-server.ts';
 import { type SyncReport, SyncTracker } from '../health/sync-tracker.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { familyOf } from '../model/address.ts';
-import type { EventRecorder } from '../model/event.ts';
+import { type EventRecorder, nodeRef } from '../model/event.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import { selectNodePortAddresses } from '../plan/services.ts';
 import type { ClusterStore } from '../sources/store.ts';
@@ -92,8 +92,18 @@ export class NodeHealth {
 
 	/** A run of the services reconciler has ended. */
 	onSync(report: SyncReport): void {
+		this.#tellRefused(report.refused);
 		this.#refused = new Set(report.refused);
 		this.tracker.finished(report);
+	}
+
+	/** About the node, not about each Service: every node may be as full. */
+	#tellRefused(refused: readonly string[]): void {
+		const [first] = refused.filter((name) => !this.#refused.has(name)).sort();
+		if (first === undefined) return;
+		const { events, config } = this.#options;
+		const text = `${refused.length} Services find no room in the maps and are not served here, ${first} among them`;
+		events.event(nodeRef(config().values.nodeName), 'Warning', 'MapFull', text);
 	}
 
 	/** What people should know although pods are served. */

@@ -32,6 +32,8 @@ export interface NodeLifeOptions {
 	/** How long a Node may lack pod CIDRs before that is an Event, and how often it is told again. */
 	readonly patienceMs?: number;
 	readonly repeatMs?: number;
+	/** Between attempts at the self-test. */
+	readonly sleep?: (ms: number) => Promise<unknown>;
 }
 
 type Identify = NonNullable<EndpointDeps['identify']>;
@@ -158,8 +160,9 @@ export class NodeLife {
 	 * @returns whether pods can be attached
 	 */
 	async prove(test: () => Promise<SelfTestResult>, closed: () => boolean): Promise<boolean> {
-		const { log } = this.#options;
+		const { log, sleep } = this.#options;
 		const result = await awaitSelfTest({
+			...(sleep && { sleep }),
 			test,
 			closed,
 			onFailed: (failures) => {
