@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesObject, V1ConfigMap, V1DaemonSet } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { daemonSet } from '../../manifests/source/daemon-set.ts';
+import { baseInstallation } from '../../manifests/source/generate.ts';
 import { KINDS } from '../../test/apiserver/kinds.ts';
 import { put } from '../../test/apiserver/main.ts';
 import { TestApiServer } from '../../test/apiserver/server.ts';
@@ -319,6 +321,11 @@ describe('fairlead uninstall', () => {
 		);
 		expect(pod?.tolerations).toEqual([{ operator: 'Exists' }]);
 		expect(cleanupDaemonSet(agents, true).spec?.template.spec?.initContainers?.[0]?.args).toEqual(['cleanup', '--yes']);
+		const old = daemonSet({ ...baseInstallation(), kubernetesMinor: 29 });
+		expect(cleanupDaemonSet(old, true).spec?.template.metadata?.annotations).toEqual({
+			'container.apparmor.security.beta.kubernetes.io/cleanup': 'unconfined',
+			'container.apparmor.security.beta.kubernetes.io/done': 'unconfined',
+		});
 		// a DaemonSet takes over pods that its selector finds
 		expect(made.spec?.selector.matchLabels).not.toEqual(agents.spec?.selector.matchLabels);
 		expect(made.spec?.template.metadata?.labels).toMatchObject(made.spec?.selector.matchLabels ?? {});

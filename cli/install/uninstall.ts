@@ -3,6 +3,7 @@
  * dataplane stays on the nodes and goes on without agents, until `fairlead cleanup` or a reboot.
  */
 import type { KubernetesObject, V1Container, V1DaemonSet, V1Namespace } from '@kubernetes/client-node';
+import { APP_ARMOR_ANNOTATION } from '../../manifests/source/daemon-set.ts';
 import { AGENT, SELECTOR } from '../../manifests/source/names.ts';
 import { formatObject } from '../../manifests/source/yaml.ts';
 import { CliError, EXIT } from '../exit.ts';
@@ -44,6 +45,7 @@ export function cleanupDaemonSet(agents: V1DaemonSet, keepState: boolean): V1Dae
 	});
 	const { initContainers: _, containers: __, terminationGracePeriodSeconds: ___, ...rest } = pod;
 	const labels = { ...metadata?.labels, ...CLEANUP_SELECTOR };
+	const byAnnotation = spec?.template.metadata?.annotations?.[`${APP_ARMOR_ANNOTATION}${agent.name}`];
 	return {
 		apiVersion: 'apps/v1',
 		kind: 'DaemonSet',
@@ -51,7 +53,14 @@ export function cleanupDaemonSet(agents: V1DaemonSet, keepState: boolean): V1Dae
 		spec: {
 			selector: { matchLabels: { ...CLEANUP_SELECTOR } },
 			template: {
-				metadata: { labels },
+				metadata: {
+					labels,
+					...(byAnnotation !== undefined && {
+						annotations: Object.fromEntries(
+							['cleanup', 'done'].map((name) => [`${APP_ARMOR_ANNOTATION}${name}`, byAnnotation]),
+						),
+					}),
+				},
 				spec: {
 					...rest,
 					terminationGracePeriodSeconds: 1,

@@ -38,7 +38,7 @@ function probe(values: Values, path: string, timing: Omit<V1Probe, 'httpGet'>): 
 	return { httpGet: { path, port, ...(!everywhere && { host }) }, timeoutSeconds: 5, ...timing };
 }
 
-export function securityContext(kubernetesMinor: number): V1SecurityContext {
+function securityContext(kubernetesMinor: number): V1SecurityContext {
 	return {
 		privileged: false,
 		runAsUser: 0,
@@ -64,25 +64,18 @@ function resources(values: Values): NonNullable<V1Container['resources']> {
 	};
 }
 
-/** The agent's container without what belongs to its being restarted. */
-export function baseContainer(i: Installation): V1Container {
-	return {
-		name: 'agent',
-		image: imageOf(i),
-		imagePullPolicy: i.values.image.pullPolicy,
-		env: [{ name: 'FAIRLEAD_NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
-		securityContext: securityContext(i.kubernetesMinor),
-		volumeMounts: volumeMounts(i, CONFIG_FILE),
-	};
-}
-
 function agentContainer(i: Installation): V1Container {
 	const { values } = i;
 	return {
-		...baseContainer(i),
+		name: 'agent',
+		image: imageOf(i),
+		imagePullPolicy: values.image.pullPolicy,
 		command: ['/opt/fairlead/bin/fairlead-agent'],
 		args: ['--config', CONFIG_FILE],
+		env: [{ name: 'FAIRLEAD_NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
 		resources: resources(values),
+		securityContext: securityContext(i.kubernetesMinor),
+		volumeMounts: volumeMounts(i, CONFIG_FILE),
 		startupProbe: probe(values, '/livez', STARTUP),
 		// a restart costs no traffic, but it heals nothing that is slow: only what is stuck for long is started anew
 		livenessProbe: probe(values, '/livez', { periodSeconds: 10, failureThreshold: 12 }),
@@ -108,23 +101,7 @@ function mountContainer(i: Installation): V1Container {
 	};
 }
 
-/** Pod fields that the agent and the cleaning of nodes have in common. */
-export function basePod(
-	i: Installation,
-): Pick<
-	V1PodSpec,
-	| 'hostNetwork'
-	| 'dnsPolicy'
-	| 'enableServiceLinks'
-	| 'serviceAccountName'
-	| 'automountServiceAccountToken'
-	| 'priorityClassName'
-	| 'nodeSelector'
-	| 'tolerations'
-	| 'affinity'
-	| 'imagePullSecrets'
-	| 'volumes'
-> {
+function podSpec(i: Installation): V1PodSpec {
 	const { values } = i;
 	const pullSecrets = values.image.pullSecrets.map((name) => ({ name }));
 	return {
@@ -140,15 +117,15 @@ export function basePod(
 		...(values.tolerations.length > 0 && { tolerations: values.tolerations }),
 		...(Object.keys(values.affinity).length > 0 && { affinity: values.affinity }),
 		...(pullSecrets.length > 0 && { imagePullSecrets: pullSecrets }),
+		terminationGracePeriodSeconds: values.terminationGracePeriodSeconds,
+		...(values.mountFilesystems && { initContainers: [mountContainer(i)] }),
+		containers: [agentContainer(i)],
 		volumes: volumes(i),
 	};
 }
 
-/** Kubernetes 1.29 knows AppArmor by annotation only. */
-export function appArmorAnnotation(kubernetesMinor: number, container: string): Record<string, string> {
-	if (kubernetesMinor >= 30) return {};
-	return { [`container.apparmor.security.beta.kubernetes.io/${container}`]: 'unconfined' };
-}
+/** Kubernetes 1.29 knows AppArmor by annotation only; the name of the container follows. */
+export const APP_ARMOR_ANNOTATION = 'container.apparmor.security.beta.kubernetes.io/';
 
 export function daemonSet(i: Installation): V1DaemonSet {
 	const { values } = i;
@@ -170,15 +147,10 @@ export function daemonSet(i: Installation): V1DaemonSet {
 						...values.podAnnotations,
 						'fairlead.dev/config-checksum': configChecksum(values),
 						'kubectl.kubernetes.io/default-container': 'agent',
-						...appArmorAnnotation(i.kubernetesMinor, 'agent'),
+						...(i.kubernetesMinor < 30 && { [`${APP_ARMOR_ANNOTATION}agent`]: 'unconfined' }),
 					},
 				},
-				spec: {
-					...basePod(i),
-					terminationGracePeriodSeconds: values.terminationGracePeriodSeconds,
-					...(values.mountFilesystems && { initContainers: [mountContainer(i)] }),
-					containers: [agentContainer(i)],
-				},
+				spec: podSpec(i),
 			},
 		},
 	};
