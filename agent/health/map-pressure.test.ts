@@ -26,6 +26,11 @@ describe('pressure on a map', () => {
 		expect(pressureOf(nat(undefined))).toBeUndefined();
 	});
 
+	it('is looked at once a second', () => {
+		const watch = new PressureWatch();
+		expect([0, 999, 1000, 1500, 2000].map((ms) => watch.isDue(ms))).toEqual([true, false, true, false, true]);
+	});
+
 	it('names the key that helps, where one does', () => {
 		const watch = new PressureWatch();
 		watch.look(['ct4', 'endpoints', 'affinity'].map((name) => ({ name, entries: 9, capacity: 10 })));

@@ -16,6 +16,8 @@ export const PRESSURE = 0.7;
 /** Below it the pressure is over; lower, so that a map on the edge does not tell every minute. */
 const RELIEF = 0.65;
 
+const LOOK_MS = 1000;
+
 /** Configuration keys other than maps.NAME. */
 const SIZE_KEYS: Readonly<Record<string, string>> = { ct4: 'ctMaxEntries', ct6: 'ctMaxEntries' };
 /** What a table that throws old entries out loses by being full. */
@@ -37,6 +39,14 @@ export interface PressureChange {
 
 export class PressureWatch {
 	readonly #warnings = new Map<string, string>();
+	#lastLookMs = Number.NEGATIVE_INFINITY;
+
+	/** True once a second at most: it is asked at every change, and a look at all maps costs as much as a tenth of one. */
+	isDue(nowMs = performance.now()): boolean {
+		if (nowMs - this.#lastLookMs < LOOK_MS) return false;
+		this.#lastLookMs = nowMs;
+		return true;
+	}
 
 	/** Current warnings, by name of the map. */
 	get warnings(): readonly string[] {

@@ -370,7 +370,7 @@ export class Agent {
 	}
 
 	#watchPressure(): void {
-		if (this.#running === undefined) return;
+		if (this.#running === undefined || !this.#pressure.isDue()) return;
 		const { raised, relieved } = this.#pressure.look(mapReports(this.#running));
 		for (const warning of raised) this.#log.warn({ warning }, 'a map fills up');
 		this.#life.onPressure(raised);
