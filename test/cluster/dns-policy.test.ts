@@ -1,6 +1,7 @@
 /** Egress rules with domainNames, from policies to packets: real name servers, real lookups, connections right after the answer. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { nodeAddresses } from '../lib/cluster/topology.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { CLIENT, type Cluster, eventually, type Pod, run } from '../lib/cluster.ts';
 import { startHostEcho } from '../lib/echo-cluster.ts';
@@ -10,6 +11,8 @@ const NODE = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'node
 const PROGRAMS = join(import.meta.dirname, '..', 'lib', 'programs');
 const DNS = { IPv4: '10.96.0.53', IPv6: 'fd00:96::53' };
 const ECHO = 7100;
+/** A name server that is a process of node 1, as a cache on each node is. */
+const NODE_SERVER = nodeAddresses(1, 0).v4;
 /** For what must not get through: long enough that a lost packet would have been sent again. */
 const DENIED_MS = 1500;
 
@@ -21,8 +24,8 @@ const POLICY = {
 		{ action: 'Accept', to: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'dns' } } } }] },
 		{
 			action: 'Accept',
-			to: [{ networks: [`${CLIENT.v4}/32`] }],
-			protocols: [{ udp: { destinationPort: { number: 53 } } }],
+			to: [{ networks: [`${CLIENT.v4}/32`, `${NODE_SERVER}/32`] }],
+			protocols: [{ udp: { destinationPort: { number: 53 } } }, { tcp: { destinationPort: { number: 53 } } }],
 		},
 		{ action: 'Accept', to: [{ domainNames: ['*.first.test', '*.tc.test', '*.big.test', '*.alias.test'] }] },
 		{ action: 'Accept', to: [{ domainNames: ['n9.exact.test', '*.split.test', '*.wrong.test', '*.short.test'] }] },
@@ -57,7 +60,8 @@ async function populate(cluster: Cluster): Promise<Pods> {
 		{ name: 'dns-tcp', port: 53, targetPort: 53, protocol: 'TCP' as const },
 	];
 	cluster.publish({ name: 'kube-dns', namespace: 'kube-system', clusterIPs: [DNS.IPv4, DNS.IPv6], ports }, servers);
-	for (const place of [...servers, cluster.client]) place.start('dns', [NODE, join(PROGRAMS, 'name-server.ts')]);
+	for (const place of [...servers, cluster.client, cluster.node(1)])
+		place.start('dns', [NODE, join(PROGRAMS, 'name-server.ts')]);
 	await startHostEcho(cluster.client, ECHO);
 	cluster.objects.apply({
 		apiVersion: 'policy.networking.k8s.io/v1alpha2',
@@ -96,9 +100,12 @@ const failures = (results: readonly NameResult[]) => results.filter(({ connected
 
 describe('egress to names', () => {
 	let pods: Pods;
-	const cluster = useCluster({ nodes: 2, config: { dnsGraceSeconds: 0 } }, async (made) => {
-		pods = await populate(made);
-	});
+	const cluster = useCluster(
+		{ nodes: 2, config: { dnsGraceSeconds: 0, dnsResolvers: ['kube-system/kube-dns', NODE_SERVER] } },
+		async (made) => {
+			pods = await populate(made);
+		},
+	);
 
 	async function policyDrops(): Promise<number> {
 		const { stdout } = await cluster().node(1).cli('drops', '-o', 'json');
@@ -152,6 +159,18 @@ describe('egress to names', () => {
 		for (const domain of ['first', 'split']) {
 			const results = await look(pods.client, { server: DNS.IPv4, by: 'tcp', names: names(domain, 3000, 20) });
 			expect(results.length).toBe(20);
+			expect(failures(results)).toEqual([]);
+		}
+	});
+
+	it('learns from a server that is a process of the node', async () => {
+		for (const by of ['udp', 'tcp'] as const) {
+			const results = await look(pods.client, {
+				server: NODE_SERVER,
+				by,
+				names: names('first', by === 'udp' ? 3100 : 3200, 10),
+			});
+			expect(results.length).toBe(10);
 			expect(failures(results)).toEqual([]);
 		}
 	});
