@@ -17,7 +17,7 @@ beforeEach(() => {
 	cache = new DomainCache({ waitsFor: () => true, graceMs: 0, addressesPerName: 10, addresses: 100 });
 	interceptor = new Interceptor({
 		cache,
-		podOf: (mac) => (mac === POD.mac ? 42 : undefined),
+		podOf: (mac) => (mac === POD.mac ? 42 : mac === '02:00:00:00:00:0b' ? 43 : undefined),
 		headerBytes: HEADER,
 		onLearnt: () => {
 			for (const [address, names] of cache.takeChanges()) events.push(`${[...names]} is ${address}`);
@@ -138,6 +138,15 @@ describe('answers', () => {
 			raw(streamEncode(answer(1, '203.0.113.1'))),
 		);
 		expect(take(segment)).toEqual([`${segment.length + HEADER} bytes to 42`]);
+	});
+
+	it('to one pod are learnt whatever another asks', () => {
+		take(ask(1));
+		const other = eth({ src: '02:00:00:00:00:0b', dst: SERVER.mac });
+		for (let port = 1; port < 5000; port++) {
+			take(build(other, ip('10.244.1.6', SERVER.address), udp({ sport: port, dport: 53 }), raw(encode(question(1)))));
+		}
+		expect(take(reply(1, '203.0.113.1'))[0]).toBe('a.test is 203.0.113.1');
 	});
 
 	it('and anything else, cut at any place, is delivered without harm', () => {

@@ -6,6 +6,7 @@ import type { DomainCache } from './domain-cache.ts';
 import { Fragments } from './fragments.ts';
 import { type Datagram, type Frame, PROTO_TCP, PROTO_UDP, parseFrame, parseTcp, parseUdp } from './frame.ts';
 import { readAnswer, readQuery } from './message.ts';
+import { PerPod } from './per-pod.ts';
 import { type Exchange, Queries } from './queries.ts';
 import { DnsStream } from './stream.ts';
 
@@ -31,14 +32,17 @@ export interface InterceptorStats {
 	readonly delivered: number;
 }
 
-const MAX_STREAMS = 4096;
+/** Of one pod: connections have two. */
+const MAX_STREAMS = 128;
+/** Bytes that may wait for others of their stream: a long message, and queries are short. */
+const MAX_WAITING = { answer: 96 * 1024, query: 4096 } as const;
 
 export class Interceptor {
 	readonly #options: InterceptorOptions;
 	readonly #now: () => number;
 	readonly #queries = new Queries();
 	readonly #fragments = new Fragments();
-	readonly #streams = new Map<string, DnsStream>();
+	readonly #streams = new PerPod<DnsStream>(MAX_STREAMS);
 	readonly #stats = { queries: 0, answers: 0, unasked: 0, delivered: 0 };
 
 	constructor(options: InterceptorOptions) {
@@ -81,21 +85,15 @@ export class Interceptor {
 	#readSegment(frame: Frame, bytes: Buffer, side: 'query' | 'answer'): void {
 		const segment = parseTcp(bytes);
 		if (segment === undefined) return;
+		const pod = side === 'query' ? frame.source : frame.destination;
 		const key = `${frame.source} ${segment.sourcePort} ${frame.destination} ${segment.destinationPort}`;
-		if (segment.syn) this.#open(key, segment.sequence + 1);
-		const stream = this.#streams.get(key);
+		const first = segment.syn ? segment.sequence + 1 : segment.sequence;
+		// a SYN that is sent again begins the stream again: nothing has been said yet
+		if (segment.syn) this.#streams.set(pod, key, new DnsStream(first, MAX_WAITING[side]));
+		const stream = this.#streams.get(pod, key);
 		if (stream === undefined) return;
-		const sequence = segment.syn ? segment.sequence + 1 : segment.sequence;
-		for (const message of stream.add(sequence, segment.payload)) this.#onMessage(frame, segment, side, message);
-		if (stream.isLost) this.#streams.delete(key);
-	}
-
-	/** A SYN that is sent again begins the stream again: nothing has been said yet. */
-	#open(key: string, first: number): void {
-		this.#streams.delete(key);
-		const [oldest] = this.#streams.keys();
-		if (this.#streams.size >= MAX_STREAMS && oldest !== undefined) this.#streams.delete(oldest);
-		this.#streams.set(key, new DnsStream(first));
+		for (const message of stream.add(first, segment.payload)) this.#onMessage(frame, segment, side, message);
+		if (stream.isLost) this.#streams.delete(pod, key);
 	}
 
 	#onMessage(frame: Frame, ports: Datagram, side: 'query' | 'answer', message: Buffer): void {

@@ -2,8 +2,10 @@
  * Questions that pods have asked and that have not been answered: only what answers one of them counts.
  */
 import type { DnsQuestion } from './message.ts';
+import { PerPod } from './per-pod.ts';
 
-const MAX_QUERIES = 16384;
+/** Of one pod. */
+const MAX_QUERIES = 2048;
 /** Longer than any resolver waits. */
 const MAX_AGE_MS = 30_000;
 
@@ -24,31 +26,29 @@ export interface Exchange {
 }
 
 export class Queries {
-	readonly #asked = new Map<string, Asked>();
+	readonly #asked = new PerPod<Asked>(MAX_QUERIES);
 
 	ask(exchange: Exchange, question: DnsQuestion, nowMs: number): void {
 		const key = keyOf(exchange, question);
 		const text = textOf(question);
-		const known = this.#asked.get(key);
+		const known = this.#asked.get(exchange.client, key);
 		const again = known?.question === text && nowMs - known.since <= MAX_AGE_MS;
-		this.#asked.delete(key);
-		const [oldest] = this.#asked.keys();
-		if (this.#asked.size >= MAX_QUERIES && oldest !== undefined) this.#asked.delete(oldest);
-		this.#asked.set(key, { question: text, since: nowMs, copies: again ? Math.min(known.copies + 1, 16) : 1 });
+		const copies = again ? Math.min(known.copies + 1, 16) : 1;
+		this.#asked.set(exchange.client, key, { question: text, since: nowMs, copies });
 	}
 
 	/** Takes the answer for a question off it. @returns whether somebody has asked this */
 	answer(exchange: Exchange, question: DnsQuestion, nowMs: number): boolean {
 		const key = keyOf(exchange, question);
-		const known = this.#asked.get(key);
+		const known = this.#asked.get(exchange.client, key);
 		if (known === undefined || known.question !== textOf(question) || nowMs - known.since > MAX_AGE_MS) return false;
-		if (--known.copies === 0) this.#asked.delete(key);
+		if (--known.copies === 0) this.#asked.delete(exchange.client, key);
 		return true;
 	}
 }
 
-function keyOf({ proto, client, clientPort, server, serverPort }: Exchange, { id }: DnsQuestion): string {
-	return `${proto} ${client} ${clientPort} ${server} ${serverPort} ${id}`;
+function keyOf({ proto, clientPort, server, serverPort }: Exchange, { id }: DnsQuestion): string {
+	return `${proto} ${clientPort} ${server} ${serverPort} ${id}`;
 }
 
 function textOf({ name, type }: DnsQuestion): string {

@@ -3,8 +3,6 @@
  * that came first count, as they do for the receiver, who gets every segment after it has been looked at here.
  */
 
-/** Bytes that may wait for one that is missing; what sends more is not listened to any further. */
-const MAX_WAITING = 256 * 1024;
 /** What is further ahead than any window is somebody else's. */
 const MAX_AHEAD = 1 << 20;
 
@@ -16,10 +14,15 @@ export class DnsStream {
 	#earlyBytes = 0;
 	#rest: Buffer = Buffer.alloc(0);
 	#lost = false;
+	readonly #maxWaiting: number;
 
-	/** @param first  number of the first byte of the stream */
-	constructor(first: number) {
+	/**
+	 * @param first       number of the first byte of the stream
+	 * @param maxWaiting  bytes that may wait for others; a stream with more is not followed any further
+	 */
+	constructor(first: number, maxWaiting: number) {
 		this.#next = first >>> 0;
+		this.#maxWaiting = maxWaiting;
 	}
 
 	/** True when it cannot be followed any more. */
@@ -36,7 +39,7 @@ export class DnsStream {
 			this.#rest = this.#rest.length === 0 ? next : Buffer.concat([this.#rest, next]);
 			this.#split(messages);
 		}
-		if (this.#earlyBytes + this.#rest.length > MAX_WAITING) this.#giveUp();
+		if (this.#earlyBytes + this.#rest.length > this.#maxWaiting) this.#giveUp();
 		return messages;
 	}
 
