@@ -45,8 +45,8 @@ const DIRECTIONS: Readonly<Record<number, TrafficDirection>> = {
 
 /** Who decided, by number of the rule; see RuleNames. Answers are shared objects. */
 export interface RuleResolver {
-	/** @param subject  address of the pod that was judged */
-	verdict(cookie: number, direction: 'egress' | 'ingress', subject: Address): RuleVerdict;
+	/** @param subject  address of the pod that was judged; rarely asked for */
+	verdict(cookie: number, direction: 'egress' | 'ingress', subject: () => Address): RuleVerdict;
 }
 
 export interface HistoryOptions {
@@ -182,7 +182,7 @@ export class FlowHistory {
 		if (event.reason === DropReason.ISOLATED && cookie === PolicyCookie.CLOSED) return ISOLATED;
 		const initiator = event.direction === CtDirection.REPLY ? event.dst : event.src;
 		const responder = event.direction === CtDirection.REPLY ? event.src : event.dst;
-		return this.#rules.verdict(cookie, direction, addressOfBytes(direction === 'egress' ? initiator : responder));
+		return this.#rules.verdict(cookie, direction, () => addressOfBytes(direction === 'egress' ? initiator : responder));
 	}
 
 	#peer(bytes: Uint8Array, port: number, event: FlowEvent, identity: number, known: PeerName | undefined): FlowPeer {

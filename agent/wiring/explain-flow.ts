@@ -96,7 +96,7 @@ function stepContext({ view, facts, rules }: ExplainParts, source: string, desti
 		}
 		return '';
 	};
-	const rule: StepContext['rule'] = (cookie, direction, subject) => rules.verdict(cookie, direction, subject);
+	const rule: StepContext['rule'] = (cookie, direction, subject) => rules.verdict(cookie, direction, () => subject);
 	return { source, destination, nodeName: facts.name, nodeAt, rule };
 }
 

@@ -83,7 +83,7 @@ export const RULES: RuleResolver = {
 			const text = `ClusterNetworkPolicy guard ${rule}`;
 			return { kind: 'rule', text, policies: [cluster], rule, deny: true, match: 'l3' };
 		}
-		const text = `no policy allows it at ${subject} (isolated by NetworkPolicy data/db)`;
+		const text = `no policy allows it at ${subject()} (isolated by NetworkPolicy data/db)`;
 		return { kind: 'not-allowed', text, policies: [network], rule: '', deny: false, match: 'none' };
 	},
 };

@@ -31,7 +31,7 @@ function compiled() {
 describe('RuleNames', () => {
 	it('names the policy and rule, and what of a flow the rule is about', () => {
 		const { cookieOf, names } = compiled();
-		const web = names.verdict(cookieOf('NetworkPolicy x/web ingress rule 0'), 'ingress', '10.244.1.1');
+		const web = names.verdict(cookieOf('NetworkPolicy x/web ingress rule 0'), 'ingress', () => '10.244.1.1');
 		expect(web).toEqual({
 			kind: 'rule',
 			text: 'NetworkPolicy x/web ingress rule 0',
@@ -40,26 +40,26 @@ describe('RuleNames', () => {
 			deny: false,
 			match: 'l3-l4',
 		});
-		const dns = names.verdict(cookieOf('NetworkPolicy x/dns ingress rule 0'), 'ingress', '10.244.1.1');
+		const dns = names.verdict(cookieOf('NetworkPolicy x/dns ingress rule 0'), 'ingress', () => '10.244.1.1');
 		expect(dns.match).toBe('proto');
-		const guard = names.verdict(cookieOf('ClusterNetworkPolicy guard ingress rule 0'), 'ingress', '10.244.1.1');
+		const guard = names.verdict(cookieOf('ClusterNetworkPolicy guard ingress rule 0'), 'ingress', () => '10.244.1.1');
 		expect(guard).toMatchObject({ text: 'ClusterNetworkPolicy guard ingress rule 0 "no z"', deny: true, match: 'l3' });
-		expect(names.verdict(cookieOf('NetworkPolicy x/web ingress rule 0'), 'ingress', '10.244.1.2')).toBe(web);
+		expect(names.verdict(cookieOf('NetworkPolicy x/web ingress rule 0'), 'ingress', () => '10.244.1.2')).toBe(web);
 	});
 
 	it('names the policies that isolate a pod when none of them allows', () => {
 		const { built, names } = compiled();
 		const { cookie } = [...built.compiler.sets()][0]!.programs.ingress.isolation.all;
-		const none = names.verdict(cookie, 'ingress', 'fd00:244:0:1::1');
+		const none = names.verdict(cookie, 'ingress', () => 'fd00:244:0:1::1');
 		expect(none.text).toBe('no policy allows it (isolated by NetworkPolicy x/dns, NetworkPolicy x/web)');
-		expect(names.verdict(cookie, 'ingress', '10.244.1.2')).toBe(none);
+		expect(names.verdict(cookie, 'ingress', () => '10.244.1.2')).toBe(none);
 		expect(built.compiler.cookies.name(cookie)).toBe('not allowed');
-		expect(names.verdict(PolicyCookie.NOT_ALLOWED, 'egress', '10.9.9.9').text).toBe('no policy allows it');
+		expect(names.verdict(PolicyCookie.NOT_ALLOWED, 'egress', () => '10.9.9.9').text).toBe('no policy allows it');
 	});
 
 	it('names the policies of a set that could not be programmed', () => {
 		const { names } = compiled();
-		expect(names.verdict(PolicyCookie.CLOSED, 'ingress', '10.244.1.1').text).toBe(
+		expect(names.verdict(PolicyCookie.CLOSED, 'ingress', () => '10.244.1.1').text).toBe(
 			'policies could not be programmed: ClusterNetworkPolicy guard, NetworkPolicy x/dns, NetworkPolicy x/web',
 		);
 	});
@@ -67,11 +67,11 @@ describe('RuleNames', () => {
 	it('does not name a rule that is gone, and says who decided without a rule', () => {
 		const { world, built, cookieOf, names } = compiled();
 		const cookie = cookieOf('NetworkPolicy x/web ingress rule 0');
-		expect(names.verdict(cookie, 'ingress', '10.244.1.1').kind).toBe('rule');
+		expect(names.verdict(cookie, 'ingress', () => '10.244.1.1').kind).toBe('rule');
 		world.networkPolicies.delete('x/web');
 		built.follow(world);
-		expect(names.verdict(cookie, 'ingress', '10.244.1.1').kind).toBe('gone');
-		expect(names.verdict(PolicyCookie.HOST, 'ingress', '10.244.1.1').text).toBe('own node');
-		expect(names.verdict(PolicyCookie.NO_POLICY, 'ingress', '10.244.1.1').kind).toBe('no-policy');
+		expect(names.verdict(cookie, 'ingress', () => '10.244.1.1').kind).toBe('gone');
+		expect(names.verdict(PolicyCookie.HOST, 'ingress', () => '10.244.1.1').text).toBe('own node');
+		expect(names.verdict(PolicyCookie.NO_POLICY, 'ingress', () => '10.244.1.1').kind).toBe('no-policy');
 	});
 });

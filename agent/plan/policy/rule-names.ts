@@ -34,15 +34,15 @@ export class RuleNames {
 
 	/**
 	 * @param cookie   of the verdict; programs keep 16 bits of it
-	 * @param subject  address of the pod that was judged
+	 * @param subject  address of the pod that was judged; asked for only if its set is closed
 	 */
-	verdict(cookie: number, _direction: Direction, subject: Address): RuleVerdict {
+	verdict(cookie: number, _direction: Direction, subject: () => Address): RuleVerdict {
 		const fixed = FIXED[cookie];
 		if (fixed !== undefined) return fixed;
 		const compiler = this.#current();
 		if (compiler !== this.#compiler) this.#revision = -1;
 		this.#compiler = compiler;
-		if (cookie === PolicyCookie.CLOSED) return this.#closedSet(subject);
+		if (cookie === PolicyCookie.CLOSED) return this.#closedSet(subject());
 		return this.#rule(cookie);
 	}
 
