@@ -8,7 +8,7 @@ import { DnsMark, DnsState, L4Proto, ResolverKey } from '../../native/abi/genera
 import { ifindexOf, PacketSocket, VIRTIO_HEADER_BYTES } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { DomainCache, type DomainCacheStats } from '../dns/domain-cache.ts';
-import { Interceptor, type InterceptorStats } from '../dns/interceptor.ts';
+import type { Interceptor, InterceptorStats } from '../dns/interceptor.ts';
 import { DomainJournal } from '../dns/journal.ts';
 import { planResolvers, type Resolver } from '../dns/resolvers.ts';
 import { addressesInUse } from '../kernel/addresses-in-use.ts';
@@ -45,6 +45,7 @@ const SWEEP_MS = 15_000;
 const REREAD_MS = 200;
 /** Addresses of all names; each is an entry of `cidrs`. */
 const MAX_ADDRESSES = 16_384;
+const NOTHING_YET: InterceptorStats = { queries: 0, answers: 0, unasked: 0, delivered: 0 };
 const FIRST_KEY = new Uint8Array(4);
 const KNOWN = Uint8Array.of(1, 0, 0, 0);
 const WORTH_A_WORD = new Set(['ENXIO', 'ENODEV', 'ENETDOWN']);
@@ -53,7 +54,7 @@ export class Domains {
 	readonly #options: DomainsOptions;
 	readonly #cache: DomainCache;
 	readonly #journal: DomainJournal;
-	readonly #interceptor: Interceptor;
+	#interceptor: Interceptor | undefined;
 	readonly #timers: NodeJS.Timeout[] = [];
 	#patterns: ReadonlySet<string>;
 	#pods: ReadonlyMap<string, number> = new Map();
@@ -80,13 +81,6 @@ export class Domains {
 		});
 		this.#cache.restore(this.#journal.entries());
 		this.#cache.takeChanges();
-		this.#interceptor = new Interceptor({
-			cache: this.#cache,
-			podOf: (mac) => this.#podOf(mac),
-			headerBytes: VIRTIO_HEADER_BYTES,
-			onLearnt: () => this.#tell(),
-			deliver: (ifindex, frame) => this.#deliver(ifindex, frame),
-		});
 	}
 
 	/** Names of all addresses. */
@@ -95,7 +89,8 @@ export class Domains {
 	}
 
 	get stats(): DomainStats {
-		return { ...this.#cache.stats, ...this.#interceptor.stats, lost: this.#socket?.lost ?? 0 };
+		const { stats = NOTHING_YET } = this.#interceptor ?? {};
+		return { ...this.#cache.stats, ...stats, lost: this.#socket?.lost ?? 0 };
 	}
 
 	/** Begins to listen if a policy names a domain, and goes on with what an earlier run left. */
@@ -143,11 +138,25 @@ export class Domains {
 		const { log } = this.#options;
 		const { netlink } = this.#options.dataplane;
 		const { near, far } = await ensureDnsDevices({ netlink, sysctl: new Sysctl() });
+		const interceptor = this.#interceptor ?? (await this.#makeInterceptor());
+		this.#interceptor = interceptor;
 		if (this.#closed) return;
 		this.#socket?.close();
-		this.#socket = new PacketSocket({ ifindex: far, mark: DnsMark.SEEN }, (frames) => this.#interceptor.take(frames));
+		this.#socket = new PacketSocket({ ifindex: far, mark: DnsMark.SEEN }, (frames) => interceptor.take(frames));
 		this.#write(near);
 		log.info({ patterns: this.#patterns.size }, 'listening to name servers');
+	}
+
+	/** What it is made of is loaded when it is needed. */
+	async #makeInterceptor(): Promise<Interceptor> {
+		const { Interceptor } = await import('../dns/interceptor.ts');
+		return new Interceptor({
+			cache: this.#cache,
+			podOf: (mac) => this.#podOf(mac),
+			headerBytes: VIRTIO_HEADER_BYTES,
+			onLearnt: () => this.#tell(),
+			deliver: (ifindex, frame) => this.#deliver(ifindex, frame),
+		});
 	}
 
 	/** Says that somebody listens. Without the device nobody does, and answers sent to it would be lost. */
