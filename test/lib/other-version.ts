@@ -29,6 +29,7 @@ const COPIED = [
 	'cli',
 	'cni',
 	'dist/bpf',
+	'manifests/source',
 	'native/abi',
 	'native/facade',
 	'native/index.ts',
