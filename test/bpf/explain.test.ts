@@ -1,6 +1,7 @@
 /** The program that explains flows says what the other programs then do with a packet, and leaves no trace. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
+	AffinityEntry,
 	DropReason,
 	DropReasonName,
 	ExplainFlag,
@@ -8,22 +9,43 @@ import {
 	ExplainStage,
 	Hook,
 	JudgedSide,
+	SvcFlags,
 } from '../../native/abi/generated.ts';
-import { PEER } from '../lib/dataplane.ts';
+import { PEER, type ServiceFixture } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
 import { address16, addressText, ip, tcp, udp } from '../lib/packet.ts';
 import { COOKIE, Policies, type Rule, SET, type SetRules } from './policy-world.ts';
 import type { Addresses } from './world.ts';
-import { FAMILIES, NODE_PORT, POD_A, PROTO, podFrame, SERVICE, TestNode, uplinkFrame, WORLD } from './world.ts';
+import { FAMILIES, NODE_PORT, POD_A, PROTO, podFrame, SERVICE, TestNode, uplinkFrame, V4, V6, WORLD } from './world.ts';
 
 let node: TestNode;
 let policies: Policies;
 beforeAll(async () => {
-	node = await TestNode.start(WORLD, ['pod', 'node', 'overlay', 'host', 'explain']);
+	node = await TestNode.start({ ...WORLD, services: [...WORLD.services, ...moreServices(V4), ...moreServices(V6)] }, [
+		'pod',
+		'node',
+		'overlay',
+		'host',
+		'explain',
+	]);
 	policies = new Policies(node);
 	await policies.start();
 });
 afterAll(() => node?.close());
+/** Ports at the services' addresses, beyond those of the world. */
+const [STICKY, RESTRICTED] = [87, 88];
+
+function moreServices(x: Addresses): ServiceFixture[] {
+	const backends = [
+		{ address: x.b, port: 8080, local: true },
+		{ address: x.pod2, port: 8080 },
+	];
+	return [
+		{ address: x.vip, port: STICKY, proto: PROTO.TCP, backends, flags: SvcFlags.AFFINITY, affinityTimeoutS: 60 },
+		{ address: x.external, port: RESTRICTED, proto: PROTO.TCP, backends, external: true, sourceSet: 5 },
+	];
+}
+
 beforeEach(async () => {
 	await node.reset();
 	await policies.reset();
@@ -99,6 +121,7 @@ function questions(x: Addresses): Question[] {
 	const outside = [world, pod3, a, own].flatMap((src) => [
 		{ src, dst: b, dport: 8080, hook: Hook.FROM_UPLINK },
 		...Object.values(NODE_PORT).map((dport) => ({ src, dst: own, dport, hook: Hook.FROM_UPLINK })),
+		{ src, dst: x.external, dport: RESTRICTED, hook: Hook.FROM_UPLINK },
 	]);
 	return [...direct, ...services, ...udpServices, ...outside];
 }
@@ -148,6 +171,19 @@ describe.each(FAMILIES)('explain, IPv$family', (x) => {
 		await policies.set('b', { ingress: 'nothing' });
 		expect(await explained({ src: x.node, dst: x.b, dport: 8080, hook: Hook.TO_POD })).toBe('');
 		expect(await explained({ src: x.world, dst: x.b, dport: 8080, hook: Hook.TO_POD })).toBe('POLICY');
+	});
+
+	it('remembers no client of a sticky service, and knows those that were remembered', async () => {
+		await node.dataplane.clear('affinity');
+		const question = { src: x.a, dst: x.vip, dport: STICKY, hook: Hook.FROM_POD };
+		expect(await explained(question)).toBe('');
+		expect(await node.dataplane.entries('affinity')).toEqual([]);
+		await node.fromPod(POD_A, podFrame(POD_A, ip(x.a, x.vip), layerOf(PROTO.TCP, STICKY)));
+		const [entry] = await node.dataplane.entries('affinity');
+		const { backend } = AffinityEntry.decode(entry!.value);
+		for (let i = 0; i < 8; i++) expect((await ask(question)).backend).toBe(backend);
+		expect(await node.dataplane.entries('affinity')).toEqual([entry]);
+		await node.dataplane.clear('affinity');
 	});
 
 	it('leaves no trace: no flow, no event, no count', async () => {
