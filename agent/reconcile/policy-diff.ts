@@ -219,9 +219,11 @@ export class PolicyDiff {
 		const state = this.#state;
 		if (state.closed.has(set)) return false;
 		state.closed.set(set, reason);
-		this.#setFlags(set, this.#closedFlags(set));
+		const flags = this.#closedFlags(set);
+		// One that could not be opened is what it was.
+		if (state.sets.get(set)?.flags !== flags) this.turned.add(set);
+		this.#setFlags(set, flags);
 		for (const key of state.bySet.get(set) ?? []) state.garbage.add(key);
-		this.turned.add(set);
 		return false;
 	}
 

@@ -136,3 +136,20 @@ describe('a table of addresses that is full', () => {
 		expect([verdict('198.51.100.1', 'y/a'), verdict('198.51.100.7', 'y/a')]).toEqual([true, false]);
 	});
 });
+
+describe('a set that has no room', () => {
+	it('is left alone between attempts to open it', () => {
+		const world = usualWorld();
+		const kernel = new FakePolicyKernel({ ranges: 12 });
+		const ports = Array.from({ length: 20 }, (_, n) => ({ protocol: 'TCP', port: 2 * n + 1 }));
+		setNetworkPolicy(world, 'x/p', { podSelector: {}, ingress: [{ from: [{ podSelector: {} }], ports }] });
+		const { reconciler, first } = setup(kernel, world);
+		expect(first.closed).toEqual([expect.stringMatching(/^policies NetworkPolicy x\/p .* 3 pods: map ranges/)]);
+		for (let n = 0; n < 3 && reconciler.hasGarbage; n++) reconciler.reclaim(false);
+		expect(reconciler.hasGarbage).toBe(false);
+		const generation = kernel.generation('x/a');
+		reconciler.reclaim();
+		expect(reconciler.closed()).toHaveLength(1);
+		expect(kernel.generation('x/a')).toBe(generation);
+	});
+});

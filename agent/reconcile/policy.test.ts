@@ -284,6 +284,22 @@ describe('PolicyReconciler', () => {
 		expect(bumped).toEqual(['x/a']);
 	});
 
+	it('bumps once more after a grace period: a program may have asked who an address is before it changed', () => {
+		const world = usualWorld();
+		const all = setup();
+		follow(all, world, everything(world));
+		while (all.reconciler.hasGarbage) all.reconciler.reclaim();
+		const before = all.kernel.generation('x/a');
+		setNetworkPolicy(world, 'x/p', { podSelector: { matchLabels: { pod: 'a' } }, ingress: [] });
+		follow(all, world, { networkPolicies: world.networkPolicies });
+		const changed = all.kernel.generation('x/a');
+		expect(changed).toBeGreaterThan(before);
+		expect(all.reconciler.hasGarbage).toBe(true);
+		all.reconciler.reclaim();
+		expect(all.kernel.generation('x/a')).toBe(changed + 1);
+		expect(all.reconciler.hasGarbage).toBe(false);
+	});
+
 	it('keeps a pod isolated whose own row is not there yet: its first row carries set and identity', () => {
 		const world = usualWorld();
 		const compiled = new CompiledWorld();

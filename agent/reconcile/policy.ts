@@ -150,8 +150,11 @@ export class PolicyReconciler {
 		return waiting + state.ranges.quarantined > 0;
 	}
 
-	/** Waits for the grace period (milliseconds, blocking), frees what is out of use, and tries closed sets again. */
-	reclaim(): PolicyReport {
+	/**
+	 * Waits for the grace period (milliseconds, blocking) and frees what is out of use.
+	 * @param reopen  try closed sets again, which leaves something to free if there is no room
+	 */
+	reclaim(reopen = true): PolicyReport {
 		const start = this.#now();
 		const state = this.#state;
 		if (state === undefined) return this.#run([], start);
@@ -159,7 +162,7 @@ export class PolicyReconciler {
 		state.ranges.release();
 		const diff = this.#diff(state);
 		const freed = diff.collect();
-		this.#reopen(state, diff);
+		if (reopen) this.#reopen(state, diff);
 		const problems: string[] = [];
 		const ops = this.#apply(diff, problems);
 		if (problems.length === 0) this.#compiler.free(freed);

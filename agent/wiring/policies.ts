@@ -78,7 +78,7 @@ export class Policies implements PeerPolicy {
 		this.#loop = new PolicyLoop({
 			repair: () => this.#repair(),
 			hasGarbage: () => this.#engine.reconciler.hasGarbage,
-			reclaim: () => this.#engine.reconciler.reclaim(),
+			reclaim: () => this.#engine.reconciler.reclaim(false),
 			onReport: (report) => {
 				options.onReport(report);
 				this.#noRoom = report.closed;
