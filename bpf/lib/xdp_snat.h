@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Services with the node's address as source, in XDP: the same entries as the tc programs make, so that either may see the next packet
- * of a flow. Only for backends that are reached without a tunnel; replies that come back by the uplink are reversed here as well.
+ * of a flow. Only for backends that are reached without a tunnel: on nodes, and machines outside once tc has opened the flow. Replies that
+ * come back by the uplink are reversed here as well.
  */
 #pragma once
 #include "flow.h"
@@ -12,6 +13,7 @@
 
 enum snat_result {
 	SNAT_NO_FLOW = -1,
+	SNAT_WORLD = -2,
 };
 
 /* The packet in the form that connection tracking knows. */
@@ -199,7 +201,77 @@ NOINLINE int snat_new(struct xdp_md *ctx, const struct xdp_pkt *x)
 	return snat_send(ctx, x, node, &scratch->choice.addr, scratch->choice.port, scratch->made.snat_port);
 }
 
-/* A packet of a flow that exists. Returns a verdict, or SNAT_NO_FLOW. XDP_PASS for whatever tc serves. */
+/* Where a packet leaves, by the node's routing table. 0 = known, and by the device it came in: others need not take what XDP sends. */
+INLINE int snat_route(struct xdp_md *ctx, const struct xdp_pkt *x, const addr_t *src, const addr_t *dst,
+		      struct bpf_fib_lookup *fib)
+{
+	fib->ifindex = ctx->ingress_ifindex;
+	fib->tot_len = x->ip_len;
+	if (x->family == 4) {
+		fib->family = 2; /* AF_INET */
+		fib->ipv4_src = addr_ipv4(src);
+		fib->ipv4_dst = addr_ipv4(dst);
+	} else {
+		fib->family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib->ipv6_src, src, 16);
+		__builtin_memcpy(fib->ipv6_dst, dst, 16);
+	}
+	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS ||
+	       fib->ifindex != ctx->ingress_ifindex;
+}
+
+/* Sends what has been rewritten to the next hop that snat_route found. Returns a verdict. */
+INLINE int snat_send_routed(struct xdp_md *ctx, const struct bpf_fib_lookup *fib)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+
+	if (data + ETH_LEN > data_end)
+		return XDP_DROP;
+	__builtin_memcpy(data, fib->dmac, 6);
+	__builtin_memcpy(data + 6, fib->smac, 6);
+	count(METRIC_FORWARDED_PACKETS);
+	return XDP_TX;
+}
+
+/* Somebody outside the cluster: no row says how to get there. */
+INLINE int snat_is_world(struct peer_ref peer)
+{
+	return peer.kind == PEER_KIND_WORLD || peer.kind == PEER_KIND_NATIVE;
+}
+
+/*
+ * A packet of a known flow from outside to a backend that is no node's. tc has opened the flow and sees it again once a second at least:
+ * what XDP sends keeps no neighbour entry alive. Returns a verdict.
+ */
+NOINLINE int snat_known_world(struct xdp_md *ctx, const struct xdp_pkt *x)
+{
+	struct bpf_fib_lookup fib __attribute__((aligned(8))) = {};
+	struct scratch *scratch = scratch_begin();
+	addr_t own = node_addr(x->family);
+	struct ct_entry *entry;
+
+	if (!scratch)
+		return XDP_PASS;
+	struct pkt *p = &scratch->pkt;
+
+	snat_describe(x, p);
+	entry = ct_lookup(p);
+	if (!entry || !snat_is_world(entry->peer[0]) || jiffies32() - entry->last_seen >= cfg_hz)
+		return XDP_PASS;
+	addr_t backend = p->xlate;
+	__be16 port = entry->xlate_port, own_port = entry->snat_port;
+
+	if (snat_route(ctx, x, &own, &backend, &fib) || !ct_touch(p, entry, CT_DIR_FORWARD))
+		return XDP_PASS;
+	if (snat_rewrite(ctx, x, &own, &backend, own_port, port))
+		return xdp_drop(ctx, x, DROP_REASON_REWRITE_FAILED);
+	return snat_send_routed(ctx, &fib);
+}
+
+/*
+ * A packet of a flow that exists. Returns a verdict, SNAT_NO_FLOW, or SNAT_WORLD: snat_known_world() shall go on. XDP_PASS for whatever
+ * tc serves.
+ */
 NOINLINE int snat_known(struct xdp_md *ctx, const struct xdp_pkt *x)
 {
 	struct ct_entry *entry;
@@ -216,6 +288,8 @@ NOINLINE int snat_known(struct xdp_md *ctx, const struct xdp_pkt *x)
 	    (entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE)) != (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE) ||
 	    (x->proto == L4_PROTO_TCP ? x->tcp_flags & TCP_SYN : !flow_backend_is(entry, BACKEND_FLAG_SERVING)))
 		return XDP_PASS;
+	if (snat_is_world(entry->peer[1]))
+		return SNAT_WORLD;
 	node = snat_node_of(entry->peer[1], x->ip_len);
 	if (!node || !ct_touch(&p, entry, CT_DIR_FORWARD))
 		return XDP_PASS;
@@ -227,25 +301,17 @@ INLINE int snat_forward(struct xdp_md *ctx, const struct xdp_pkt *x)
 {
 	int verdict = snat_known(ctx, x);
 
+	if (verdict == SNAT_WORLD)
+		return snat_known_world(ctx, x);
 	return verdict == SNAT_NO_FLOW ? snat_new(ctx, x) : verdict;
 }
 
-/* Where a reply leaves, by the node's routing table, for it is the client who is asked for. 0 = known. */
-INLINE int snat_route(struct xdp_md *ctx, const struct xdp_pkt *x, const addr_t *src, const addr_t *dst,
-		      struct bpf_fib_lookup *fib)
+/* May XDP send replies of this flow? Those of the world pass tc once a second, as what goes there does. */
+INLINE int snat_may_reply(const struct ct_entry *entry)
 {
-	fib->ifindex = ctx->ingress_ifindex;
-	fib->tot_len = x->ip_len;
-	if (x->family == 4) {
-		fib->family = 2; /* AF_INET */
-		fib->ipv4_src = addr_ipv4(src);
-		fib->ipv4_dst = addr_ipv4(dst);
-	} else {
-		fib->family = 10; /* AF_INET6 */
-		__builtin_memcpy(fib->ipv6_src, src, 16);
-		__builtin_memcpy(fib->ipv6_dst, dst, 16);
-	}
-	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS;
+	if (snat_is_world(entry->peer[1]))
+		return jiffies32() - entry->last_seen < cfg_hz;
+	return snat_node_of(entry->peer[1], 0) != 0;
 }
 
 /* A packet to a port of the masquerade range: a backend's reply, back to the client as the service. */
@@ -274,9 +340,7 @@ NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 	p->dport = port;
 	entry = ct_lookup(p);
 	if (!entry || ct_direction(entry, p) != CT_DIR_REPLY || !(entry->flags & CT_FLAG_SVC_REPLY) ||
-	    (entry->peer[0].kind != PEER_KIND_WORLD && entry->peer[0].kind != PEER_KIND_NATIVE) ||
-	    !snat_node_of(entry->peer[1], 0) || snat_route(ctx, x, &p->xlate, &client, &fib) ||
-	    fib.ifindex != ctx->ingress_ifindex) /* other devices need not take what XDP sends */
+	    !snat_is_world(entry->peer[0]) || !snat_may_reply(entry) || snat_route(ctx, x, &p->xlate, &client, &fib))
 		return XDP_PASS;
 	if (now - nat->last_seen >= cfg_hz)
 		nat->last_seen = now;
@@ -284,12 +348,5 @@ NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 		return XDP_PASS;
 	if (snat_rewrite(ctx, x, &p->xlate, &client, entry->xlate_port, port))
 		return xdp_drop(ctx, x, DROP_REASON_REWRITE_FAILED);
-	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-
-	if (data + ETH_LEN > data_end)
-		return XDP_DROP;
-	__builtin_memcpy(data, fib.dmac, 6);
-	__builtin_memcpy(data + 6, fib.smac, 6);
-	count(METRIC_FORWARDED_PACKETS);
-	return XDP_TX;
+	return snat_send_routed(ctx, &fib);
 }

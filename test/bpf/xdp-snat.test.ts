@@ -1,8 +1,8 @@
 /** Services with the node's address as source, in XDP: the same state as the tc programs', so that either may see the next packet. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { CtFlags, DropReason, XdpNode } from '../../native/abi/generated.ts';
+import { Ct4Entry, CtEntry, CtFlags, DropReason, XdpNode } from '../../native/abi/generated.ts';
 import { NODE_MAC } from '../lib/dataplane/rows.ts';
-import type { RunResult } from '../lib/dataplane.ts';
+import type { RunResult, WorldFixture } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import { layerOf, raw, udp } from '../lib/packet.ts';
 import {
@@ -12,6 +12,9 @@ import {
 	expectVerdict,
 	FAMILIES,
 	ipOf,
+	POD_A,
+	PROTO,
+	podFrame,
 	SNAT,
 	TestNode,
 	UPLINK_MAC,
@@ -35,8 +38,23 @@ import {
 
 let node: TestNode;
 
+/** A service whose backend is a machine outside, behind the gateway. */
+const OUTSIDE = { port: 8020, 4: '203.0.113.77', 6: '2001:db8:77::77' } as const;
+
+function outsideWorld(): WorldFixture {
+	const world = xdpWorld(MODE.snat);
+	const services = FAMILIES.map((x) => ({
+		address: x.external,
+		external: true,
+		proto: PROTO.TCP,
+		port: OUTSIDE.port,
+		backends: [{ address: OUTSIDE[x.family], port: BACKEND_PORT.web }],
+	}));
+	return { ...world, services: [...(world.services ?? []), ...services] };
+}
+
 beforeAll(async () => {
-	node = await TestNode.start(xdpWorld(MODE.snat), ['pod', 'node', 'xdp_lb', 'clock']);
+	node = await TestNode.start(outsideWorld(), ['pod', 'node', 'xdp_lb', 'clock']);
 	await node.dataplane.attachXdp('xdp_lb', 'uplink');
 }, 120_000);
 
@@ -161,6 +179,71 @@ describe.each(FAMILIES)('XDP with the node as source over IPv$family', (x) => {
 		} finally {
 			await node.dataplane.set('xdp_nodes', row.key, row.value);
 		}
+	});
+
+	describe('a backend that is a machine outside', () => {
+		const o = { proto: 'tcp', dport: OUTSIDE.port, sport: 20_000, ttl: 33 } as const;
+		const backend = OUTSIDE[x.family];
+		const byUplink = (packet: Uint8Array) => node.dataplane.run('xdp_lb', packet, { device: 'uplink' });
+
+		/** tc opens the flow; returns its port at the node. */
+		async function openByTc(): Promise<number> {
+			const first = fromClient(x, { ...o, flags: 'S' });
+			expectPassed(first, await byUplink(first));
+			return layerOf(expectVerdict(first, await node.fromUplink(first), VERDICT.REDIRECT), 'tcp').sport;
+		}
+
+		/** A second passes for the flow. */
+		async function letRest(): Promise<void> {
+			for (const { key, value } of await node.dataplane.entries('ct4')) {
+				const entry = Ct4Entry.decode(value);
+				await node.dataplane.set('ct4', key, Ct4Entry.encode({ ...entry, lastSeen: (entry.lastSeen - 10_000) >>> 0 }));
+			}
+			for (const { key, value } of await node.dataplane.entries('ct6')) {
+				const entry = CtEntry.decode(value);
+				await node.dataplane.set('ct6', key, CtEntry.encode({ ...entry, lastSeen: (entry.lastSeen - 10_000) >>> 0 }));
+			}
+		}
+
+		it('gets packets of flows that tc has opened, by the routing table, and so does the client', async () => {
+			const port = await openByTc();
+			const sent = fromClient(x, { ...o, flags: 'A' });
+			const got = await byUplink(sent);
+			const parsed = expectSent(sent, got);
+			expect(macsOf(parsed)).toMatchObject({ src: UPLINK_MAC, dst: '02:00:00:00:50:fe' });
+			expect(ipOf(got.packet)).toEqual({ src: x.node, dst: backend, ttl: 32 });
+			expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: port, dport: BACKEND_PORT.web });
+			const reply = replyTo(x, o, port, { src: backend });
+			const back = await byUplink(reply);
+			expect(ipOf(back.packet)).toEqual({ src: x.external, dst: x.world, ttl: 32 });
+			expect(layerOf(expectSent(reply, back), 'tcp')).toMatchObject({ sport: o.dport, dport: o.sport });
+		});
+
+		it('gets one packet a second by tc in each direction, which looks after its neighbours', async () => {
+			const port = await openByTc();
+			await letRest();
+			for (const sent of [fromClient(x, { ...o, flags: 'A' }), replyTo(x, o, port, { src: backend })]) {
+				expectPassed(sent, await byUplink(sent));
+				expectVerdict(sent, await node.fromUplink(sent), VERDICT.REDIRECT);
+				expectSent(sent, await byUplink(sent));
+			}
+		});
+
+		it('leaves to tc what leaves by another device', async () => {
+			await openByTc();
+			const sent = fromClient(x, { ...o, flags: 'A' });
+			expectPassed(sent, await xdp(sent));
+		});
+
+		it('leaves to tc, which drops it, what claims to be a pod that has such a flow', async () => {
+			const first = podFrame(POD_A, ...datagram(x, { ...o, src: x.a, flags: 'S' }));
+			expectVerdict(first, await node.fromPod(POD_A, first), VERDICT.REDIRECT);
+			const flags = CtFlags.SVC_FORWARD | CtFlags.MASQUERADE;
+			expect((await node.flows()).map((flow) => flow.flags & flags)).toContain(flags);
+			const forged = fromClient(x, { ...o, src: x.a, flags: 'A' });
+			expectPassed(forged, await byUplink(forged));
+			expectDrop(forged, await node.fromUplink(forged), DropReason.SPOOFED_LOCAL);
+		});
 	});
 
 	it('leaves the middle of an unknown connection to tc', async () => {

@@ -2,6 +2,8 @@
  * Two standalone load balancers with the files of examples/standalone, and three machines without Fairlead behind them, one of them
  * beyond a router:
  *
+ * The first balancer has XDP in the driver, the second one leaves all to tc.
+ *
  *   client ── router ── 172.30.1.0/24 ── balancers …11, …12; servers …13, …14
  *                 └──── 172.30.2.0/24 ── server …15
  */
@@ -9,6 +11,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { compileBpf } from '../../scripts/build-bpf.ts';
 import { ClusterNode, ROOT } from '../lib/cluster/node.ts';
 import { Place } from '../lib/cluster/place.ts';
 import { createScope, leftovers, removeScope, type Scope, sweep, uniqueName } from '../lib/cluster/scope.ts';
@@ -28,7 +31,6 @@ const SERVERS = [
 	{ name: 'far', index: 5, subnet: 1 },
 ] as const;
 const NAMES = SERVERS.map(({ name }) => name).sort();
-const GONE = SERVERS[1];
 /** A start loads all programs, on machines with other work too. */
 const START_MS = 60_000;
 const NODE = join(ROOT, 'node_modules/.bin/node');
@@ -57,6 +59,12 @@ class Server extends Place {
 			});
 		}
 	}
+}
+
+/** Frames that the uplink has sent by XDP. */
+async function sentByXdp(balancer: ClusterNode): Promise<number> {
+	const { stdout } = await balancer.run(['ethtool', '-S', 'eth0']);
+	return [...stdout.matchAll(/rx_queue_\d+_xdp_tx: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
 }
 
 class Setting {
@@ -109,6 +117,14 @@ class Setting {
 		await Promise.all(this.servers.map((server) => server.serve()));
 	}
 
+	/** The router's port takes frames that XDP sent: a veth loses them without a program of its own. */
+	async takeXdp(balancer: ClusterNode): Promise<void> {
+		const program = join(this.scope.dir, 'xdp-pass.bpf.o');
+		await compileBpf({ source: join(ROOT, 'test/lib/programs/xdp-pass.bpf.c'), output: program });
+		const port = ['link', 'set', `node${balancer.index}`, 'xdp', 'obj', program, 'sec', 'xdp'];
+		await run(['ip', '-n', `${this.scope.name}-router`, ...port]);
+	}
+
 	/** What the network does for balancers, by BGP or by hand: the addresses of the services lead to one of them. */
 	async routeTo(balancer: ClusterNode): Promise<void> {
 		const { v4, v6 } = balancer.addresses;
@@ -152,6 +168,8 @@ describe('standalone load balancers', () => {
 		scope = createScope(uniqueName(), false);
 		setting = new Setting(scope);
 		await setting.build();
+		await setting.takeXdp(balancers()[0]!);
+		balancers()[0]!.configure({ xdp: 'native' });
 		for (const balancer of balancers()) balancer.startAgent();
 	}, 120_000);
 
@@ -234,24 +252,52 @@ describe('standalone load balancers', () => {
 		expect(new Set([...choices.values()].flat()).size).toBeGreaterThan(1);
 	});
 
+	it('send by XDP what follows the first packet of a connection', async () => {
+		const [fast] = balancers();
+		expect((await fast!.cli('status')).stdout).toMatch(/Xdp:\s+native/);
+		await setting.routeTo(fast!);
+		for (const host of ECHO) {
+			const before = await sentByXdp(fast!);
+			const stream = startTraffic(setting.client, 'xdp', { mode: 'stream', host, port: 7, intervalMs: 5 });
+			await stream.flowing();
+			await eventually('XDP sends most of a stream', async () => {
+				if ((await sentByXdp(fast!)) < before + 50) throw new Error('it does not');
+			});
+			expect((await stream.stop()).errors).toEqual({});
+		}
+	});
+
 	it('take a server out of use without a failed connection or a broken one', async () => {
-		const gone = nodeAddresses(GONE.index, GONE.subnet);
+		const [sticky] = ADMIN;
+		const { servers: known } = await ask(setting.client, { mode: 'tcp', host: sticky, port: 9000, count: 1 });
+		const gone = SERVERS.find(({ name }) => name in known)!;
+		const drained = startTraffic(setting.client, 'drained', {
+			mode: 'stream',
+			host: sticky,
+			port: 9000,
+			intervalMs: 5,
+		});
 		const traffic = (['tcp', 'stream', 'udp'] as const).flatMap((mode) =>
 			ECHO.map((host, n) => startTraffic(setting.client, `${mode}-${n}`, { mode, host, port: 7, intervalMs: 5 })),
 		);
-		await Promise.all(traffic.map((one) => one.flowing()));
-		setting.publish('echo.yaml', [gone.v4, gone.v6]);
+		await Promise.all([drained, ...traffic].map((one) => one.flowing()));
+		const { v4, v6 } = nodeAddresses(gone.index, gone.subnet);
+		for (const file of OBJECTS) setting.publish(file, [v4, v6]);
 		for (const host of ECHO) {
-			await eventually(`nobody comes to ${GONE.name} by ${host}`, async () => {
+			await eventually(`nobody comes to ${gone.name} by ${host}`, async () => {
 				const { errors, servers } = await ask(setting.client, { mode: 'tcp', host, port: 7, count: 40, parallel: 4 });
 				expect({ errors, servers: Object.keys(servers).sort() }).toEqual({
 					errors: {},
-					servers: NAMES.filter((name) => name !== GONE.name),
+					servers: NAMES.filter((name) => name !== gone.name),
 				});
 			});
 		}
+		const moved = await ask(setting.client, { mode: 'tcp', host: sticky, port: 9000, count: 3 });
+		expect({ errors: moved.errors, stays: gone.name in moved.servers }).toEqual({ errors: {}, stays: false });
 		for (const one of traffic) expect((await one.stop()).errors).toEqual({});
-		setting.publish('echo.yaml');
+		const { errors, servers } = await drained.stop();
+		expect({ errors, servers: Object.keys(servers) }).toEqual({ errors: {}, servers: [gone.name] });
+		for (const file of OBJECTS) setting.publish(file);
 	});
 
 	it('go on without their agents, and with the next ones', async () => {
