@@ -22,6 +22,7 @@ beforeEach(() => {
 		onLearnt: () => {
 			for (const [address, names] of cache.takeChanges()) events.push(`${[...names]} is ${address}`);
 		},
+		onError: (error) => events.push(String(error)),
 		deliver: (ifindex, frame) => events.push(`${frame.length} bytes to ${ifindex}`),
 		now: () => 0,
 	});
@@ -147,6 +148,15 @@ describe('answers', () => {
 			take(build(other, ip('10.244.1.6', SERVER.address), udp({ sport: port, dport: 53 }), raw(encode(question(1)))));
 		}
 		expect(take(reply(1, '203.0.113.1'))[0]).toBe('a.test is 203.0.113.1');
+	});
+
+	it('that cannot be kept are delivered', () => {
+		take(ask(1));
+		cache.learn = () => {
+			throw new Error('no room');
+		};
+		const frame = reply(1, '203.0.113.1');
+		expect(take(frame)).toEqual(['Error: no room', `${frame.length + HEADER} bytes to 42`]);
 	});
 
 	it('and anything else, cut at any place, is delivered without harm', () => {

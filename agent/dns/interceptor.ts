@@ -18,6 +18,8 @@ export interface InterceptorOptions {
 	readonly headerBytes: number;
 	/** Puts what has been learnt in force. Whatever it throws is its own to report. */
 	readonly onLearnt: () => void;
+	/** Something could not be learnt; the frame is delivered all the same. */
+	readonly onError: (error: unknown) => void;
 	/** Sends a frame, with the bytes in front of it, to a pod. */
 	readonly deliver: (ifindex: number, frame: Uint8Array) => void;
 	readonly now?: () => number;
@@ -65,12 +67,20 @@ export class Interceptor {
 			if (frame === undefined) continue;
 			const ifindex = podOf(frame.destinationMac);
 			if (ifindex !== undefined) deliveries.push({ ifindex, frame: bytes });
-			if (ifindex !== undefined) this.#read(frame, 'answer');
-			else if (podOf(frame.sourceMac) !== undefined) this.#read(frame, 'query');
+			if (ifindex !== undefined) this.#tryRead(frame, 'answer');
+			else if (podOf(frame.sourceMac) !== undefined) this.#tryRead(frame, 'query');
 		}
 		onLearnt();
 		for (const { ifindex, frame } of deliveries) deliver(ifindex, frame);
 		this.#stats.delivered += deliveries.length;
+	}
+
+	#tryRead(frame: Frame, side: 'query' | 'answer'): void {
+		try {
+			this.#read(frame, side);
+		} catch (error) {
+			this.#options.onError(error);
+		}
 	}
 
 	#read(frame: Frame, side: 'query' | 'answer'): void {

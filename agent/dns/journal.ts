@@ -32,7 +32,8 @@ export class DomainJournal {
 			if (expiresMs === null) this.#entries.delete(`${name} ${address}`);
 			else this.#entries.set(`${name} ${address}`, { name, address, expiresMs });
 		}
-		this.#rewrite();
+		// also ends a line that a killed agent has begun
+		if (this.#lines > 0) this.#rewrite();
 	}
 
 	entries(): Iterable<DomainEntry> {

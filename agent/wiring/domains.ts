@@ -43,12 +43,13 @@ export interface DomainStats extends DomainCacheStats, InterceptorStats {
 const ALIVE_MS = 500;
 const SWEEP_MS = 15_000;
 const REREAD_MS = 200;
+const QUIET_MS = 60_000;
 /** Addresses of all names; each is an entry of `cidrs`. */
 const MAX_ADDRESSES = 16_384;
 const NOTHING_YET: InterceptorStats = { queries: 0, answers: 0, unasked: 0, delivered: 0 };
 const FIRST_KEY = new Uint8Array(4);
 const KNOWN = Uint8Array.of(1, 0, 0, 0);
-const WORTH_A_WORD = new Set(['ENXIO', 'ENODEV', 'ENETDOWN']);
+const GONE = new Set(['ENXIO', 'ENODEV', 'ENETDOWN']);
 
 export class Domains {
 	readonly #options: DomainsOptions;
@@ -59,6 +60,7 @@ export class Domains {
 	#patterns: ReadonlySet<string>;
 	#pods: ReadonlyMap<string, number> = new Map();
 	#podsReadAt = 0;
+	#quietUntil = 0;
 	#socket: PacketSocket | undefined;
 	/** Interface index that programs send to. */
 	#near = 0;
@@ -77,7 +79,7 @@ export class Domains {
 			graceMs: config.dnsGraceSeconds * 1000,
 			addressesPerName: config.dnsAddressesPerName,
 			addresses: MAX_ADDRESSES,
-			onEntry: (name, address, expiresMs) => this.#journal.write(name, address, expiresMs),
+			onEntry: (name, address, expiresMs) => this.#note(name, address, expiresMs),
 		});
 		this.#cache.restore(this.#journal.entries());
 		this.#cache.takeChanges();
@@ -155,6 +157,7 @@ export class Domains {
 			podOf: (mac) => this.#podOf(mac),
 			headerBytes: VIRTIO_HEADER_BYTES,
 			onLearnt: () => this.#tell(),
+			onError: (error) => this.#complain(errorMessage(error), 'answer not learnt'),
 			deliver: (ifindex, frame) => this.#deliver(ifindex, frame),
 		});
 	}
@@ -198,6 +201,23 @@ export class Domains {
 		return this.#pods.get(mac);
 	}
 
+	/** A disk that is full must not keep names from being learnt. */
+	#note(name: string, address: Address, expiresMs: number | null): void {
+		try {
+			this.#journal.write(name, address, expiresMs);
+		} catch (error) {
+			this.#complain(errorMessage(error), 'names of addresses will not survive the agent');
+		}
+	}
+
+	/** Once a minute is enough: answers come by the thousand. */
+	#complain(error: string, what: string): void {
+		const now = performance.now();
+		if (now < this.#quietUntil) return;
+		this.#quietUntil = now + QUIET_MS;
+		this.#options.log.warn({ error }, what);
+	}
+
 	#tell(): void {
 		const changes = this.#cache.takeChanges();
 		if (changes.size > 0) this.#options.learn(changes);
@@ -209,7 +229,7 @@ export class Domains {
 		} catch (error) {
 			// the pod may have gone
 			const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-			if (!WORTH_A_WORD.has(code)) this.#options.log.warn({ error: errorMessage(error) }, 'answer not delivered');
+			if (!GONE.has(code)) this.#complain(errorMessage(error), 'answer not delivered');
 		}
 	}
 
