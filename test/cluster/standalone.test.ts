@@ -2,7 +2,7 @@
  * Two standalone load balancers with the files of examples/standalone, and three machines without Fairlead behind them, one of them
  * beyond a router:
  *
- * The first balancer has XDP in the driver, the second one leaves all to tc.
+ * The first balancer has XDP in the driver, the second one leaves all to tc and has the addresses of the web site itself.
  *
  *   client ── router ── 172.30.1.0/24 ── balancers …11, …12; servers …13, …14
  *                 └──── 172.30.2.0/24 ── server …15
@@ -170,6 +170,7 @@ describe('standalone load balancers', () => {
 		await setting.build();
 		await setting.takeXdp(balancers()[0]!);
 		balancers()[0]!.configure({ xdp: 'native' });
+		for (const vip of WEB) await balancers()[1]!.run(['ip', 'addr', 'add', vip, 'dev', 'lo']);
 		for (const balancer of balancers()) balancer.startAgent();
 	}, 120_000);
 
