@@ -84,5 +84,5 @@ describe('the bundles', () => {
 		// The addon is the first thing that the agent looks for outside of its bundle.
 		const agent = await start([join(programs, 'agent/main.js'), '--version']);
 		expect(agent.err).toContain(join(dir, 'native/build/Release/fairlead.node'));
-	});
+	}, 120_000);
 });
