@@ -3,8 +3,9 @@
  * check; the last line is `N passed, M failed, K skipped`, where a kernel that is not served any more is skipped.
  * Changes on the host: installs the Debian packages of scripts/packages-kernels.txt that are missing; writes below build/kernels.
  *
- * Usage: node scripts/test-kernels.ts [--short] [SERIES | SUITE]...     e.g. 6.1 or trixie; default all
+ * Usage: node scripts/test-kernels.ts [--short] [--only PART] [SERIES | SUITE]...     e.g. 6.1 or trixie; default all
  *   --short   what `npm test` runs: 6.1 and the newest, fewer option sets
+ *   --only    one part: options (load programs), vxlan, direct (nodes with that routing)
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +22,10 @@ const AT_ONCE = 2;
 const LIMIT_MS = 30 * 60_000;
 const SHORT_LIMIT_MS = 12 * 60_000;
 
-const { values, positionals } = parseArgs({ options: { short: { type: 'boolean' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+	options: { short: { type: 'boolean' }, only: { type: 'string' } },
+	allowPositionals: true,
+});
 const short = values.short ?? false;
 const counts: Record<Result, number> = { pass: 0, fail: 0, skip: 0 };
 
@@ -52,7 +56,7 @@ async function testKernel(kernel: KernelTree, base: string): Promise<void> {
 		kernel: findFile(kernel.root, kernel.release) ?? '',
 		initramfs: packImage(base, kernel),
 		logFile,
-		options: short ? 'fairlead.short' : '',
+		options: [short && 'fairlead.short', values.only && `fairlead.only=${values.only}`].filter(Boolean).join(' '),
 		limitMs: short ? SHORT_LIMIT_MS : LIMIT_MS,
 	};
 	let status: string | undefined;

@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { build } from 'esbuild';
+import { compileBpf } from '../../scripts/build-bpf.ts';
 import { bundleAll } from '../../scripts/bundle.ts';
 import { findFile, type KernelTree } from './fetch.ts';
 
@@ -41,6 +42,8 @@ export async function stageBase(directory: string): Promise<void> {
 	rmSync(directory, { recursive: true, force: true });
 	for (const path of [...(await importedFiles()), ...BUILT]) copyInto(join(directory, HOME), path);
 	await bundleAgent(join(directory, HOME, 'dist'));
+	const source = join(ROOT, 'test/lib/programs/xdp-pass.bpf.c');
+	await compileBpf({ source, output: join(directory, HOME, 'dist/xdp-pass.bpf.o') });
 	const node = realpathSync(join(ROOT, 'node_modules/.bin/node'));
 	copyInto(join(directory, HOME), relative(ROOT, node));
 	mkdirSync(join(directory, HOME, 'node_modules/.bin'), { recursive: true });

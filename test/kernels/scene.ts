@@ -1,5 +1,14 @@
 /** Who is there: three pods on two nodes, an outside client, and a Service of two of the pods. */
-import { Cluster, type ClusterOptions, eventually, type Family, type Pod, type ServiceSpec } from '../lib/cluster.ts';
+import { join } from 'node:path';
+import {
+	Cluster,
+	type ClusterOptions,
+	eventually,
+	type Family,
+	type Pod,
+	run,
+	type ServiceSpec,
+} from '../lib/cluster.ts';
 import { ask, formatAnswers, PORT, type Protocol, serversOf, startServer } from './ask.ts';
 import { tell } from './report.ts';
 
@@ -28,6 +37,9 @@ export const SERVICE: ServiceSpec = {
 	})),
 };
 
+/** Of the image. */
+const XDP_PASS = join(import.meta.dirname, '../../dist/xdp-pass.bpf.o');
+
 export interface Scene {
 	readonly cluster: Cluster;
 	/** On node 1; no server. */
@@ -53,6 +65,7 @@ export async function withScene(
 		const progress = (text: string): void => tell('note', text);
 		const config = { ctMaxEntries: 16_384, ...options.config };
 		cluster = await Cluster.create({ nodes: 2, ...options, config, progress });
+		await takeXdpFrames(cluster);
 		progress('making pods');
 		await play(await populate(cluster, prefix));
 	} catch (error) {
@@ -62,6 +75,14 @@ export async function withScene(
 		tell('fail', `${prefix}traffic: ${why}\n${cluster?.diagnostics(15) ?? ''}\n${state ?? ''}`);
 	} finally {
 		await cluster?.destroy();
+	}
+}
+
+/** A veth takes frames that its peer's XDP program sends only if it has one, too. */
+async function takeXdpFrames(cluster: Cluster): Promise<void> {
+	for (const { index } of cluster.nodes) {
+		const to = ['link', 'set', `node${index}`, 'xdp', 'obj', XDP_PASS, 'sec', 'xdp'];
+		await run(['ip', '-n', `${cluster.name}-router`, ...to]);
 	}
 }
 

@@ -9,8 +9,7 @@ import { FAMILIES, OUTSIDE, PORTS, type Scene, UNSERVED, VIP, withScene } from '
 
 const BOTH = ['far', 'near'];
 
-/** @param short  with VXLAN only */
-export async function tryTraffic(short: boolean): Promise<void> {
+export async function tryVxlan(): Promise<void> {
 	await withScene('', { routing: 'vxlan' }, async (scene) => {
 		for (const family of FAMILIES) {
 			for (const protocol of scene.protocols) {
@@ -22,12 +21,14 @@ export async function tryTraffic(short: boolean): Promise<void> {
 		}
 		await tryPolicies(scene);
 	});
-	if (short) return;
-	// next hops are neighbours here, which the kernel or the agent keeps fresh; with VXLAN they are not asked for
-	const direct = { routing: 'direct', config: { northSouth: 'dsr' } } as const;
-	await withScene('direct routes and direct server return, ', direct, async (scene) => {
+}
+
+/** With direct routes and direct server return, in the driver. TCP and UDP: SCTP does not reach the other node's backends so. */
+export async function tryDirect(): Promise<void> {
+	const options = { routing: 'direct', config: { northSouth: 'dsr', xdp: 'native' } } as const;
+	await withScene('direct routes and direct server return, ', options, async (scene) => {
 		for (const family of FAMILIES) {
-			for (const protocol of scene.protocols) await tryNodePorts(scene, family, protocol);
+			for (const protocol of ['tcp', 'udp'] as const) await tryNodePorts(scene, family, protocol);
 			await tryPods(scene, family);
 		}
 	});
