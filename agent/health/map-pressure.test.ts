@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { PressureWatch, pressureOf } from './map-pressure.ts';
 
 const nat = (entries: number | undefined) => ({ name: 'nat', entries, capacity: 1000 });
@@ -26,9 +26,25 @@ describe('pressure on a map', () => {
 		expect(pressureOf(nat(undefined))).toBeUndefined();
 	});
 
-	it('is looked at once a second', () => {
-		const watch = new PressureWatch();
-		expect([0, 999, 1000, 1500, 2000].map((ms) => watch.isDue(ms))).toEqual([true, false, true, false, true]);
+	it('is looked at once a second, and after the last change', () => {
+		vi.useFakeTimers();
+		try {
+			const watch = new PressureWatch();
+			const looks: number[] = [];
+			const start = Date.now();
+			const ask = () => watch.soon(() => void looks.push(Date.now() - start));
+			ask();
+			ask();
+			vi.advanceTimersByTime(999);
+			ask();
+			expect(looks).toEqual([0]);
+			vi.advanceTimersByTime(5000);
+			expect(looks).toEqual([0, 1000]);
+			ask();
+			expect(looks).toEqual([0, 1000, 5999]);
+		} finally {
+			vi.useRealTimers();
+		}
 	});
 
 	it('names the key that helps, where one does', () => {

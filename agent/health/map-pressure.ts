@@ -39,13 +39,27 @@ export interface PressureChange {
 
 export class PressureWatch {
 	readonly #warnings = new Map<string, string>();
-	#lastLookMs = Number.NEGATIVE_INFINITY;
+	/** A look was less than a second ago. */
+	#resting = false;
+	#again = false;
 
-	/** True once a second at most: it is asked at every change, and a look at all maps costs as much as a tenth of one. */
-	isDue(nowMs = performance.now()): boolean {
-		if (nowMs - this.#lastLookMs < LOOK_MS) return false;
-		this.#lastLookMs = nowMs;
-		return true;
+	/**
+	 * Calls at once, or when a second has passed since the last call: this is asked for at every change, and a look at all maps costs as
+	 * much as a tenth of one. What changed last is always seen.
+	 */
+	soon(look: () => void): void {
+		if (this.#resting) {
+			this.#again = true;
+			return;
+		}
+		this.#resting = true;
+		setTimeout(() => {
+			this.#resting = false;
+			if (!this.#again) return;
+			this.#again = false;
+			this.soon(look);
+		}, LOOK_MS).unref();
+		look();
 	}
 
 	/** Current warnings, by name of the map. */

@@ -293,7 +293,7 @@ export class Agent {
 		await dataplane.refreshXdp();
 		const collector = makeCollector(common, clock, {
 			onReport: ({ IPv4, IPv6 }) => this.#rules.collected([IPv4.byRule, IPv6.byRule], new Date()),
-			onDone: () => this.#watchPressure(),
+			onDone: () => this.#pressure.soon(() => this.#watchPressure()),
 		});
 		this.#running = {
 			dataplane,
@@ -337,7 +337,7 @@ export class Agent {
 	#onReconciled(tally: ReconcilerTally, problems: readonly string[], tookMs: number): void {
 		tally.record(problems);
 		this.#metrics.recordReconcile(tally.name, problems.length === 0 ? 'success' : 'failure', tookMs / 1000);
-		this.#watchPressure();
+		this.#pressure.soon(() => this.#watchPressure());
 	}
 
 	/** From here on changes are followed. */
@@ -370,7 +370,7 @@ export class Agent {
 	}
 
 	#watchPressure(): void {
-		if (this.#running === undefined || !this.#pressure.isDue()) return;
+		if (this.#running === undefined) return;
 		const { raised, relieved } = this.#pressure.look(mapReports(this.#running));
 		for (const warning of raised) this.#log.warn({ warning }, 'a map fills up');
 		this.#life.onPressure(raised);
