@@ -134,6 +134,8 @@ describe('the life of a node', () => {
 			const before = readdirSync(pins());
 			for (const name of before) rmSync(join(pins(), name), { recursive: true });
 			rmSync(join(node().confDir, '05-fairlead.conflist'));
+			// First alone: without its device the programs are loaded and attached anew, which also puts links back.
+			await eventually('links', async () => expect(readdirSync(pins())).toEqual(before), { timeoutMs: 60_000 });
 			await node().run(['ip', 'route', 'del', route()]);
 			await node().run(['ip', 'link', 'del', 'fl_vxlan']);
 			await eventually(
