@@ -5,6 +5,8 @@ import { inNetns, ip, runChild, uniqueName } from './testdata/harness.ts';
 const netns = uniqueName('fl-ps-');
 beforeAll(() => {
 	ip('netns', 'add', netns);
+	// A socket that is bound to a device that is down fails once, at its first send or in its thread, whichever is sooner.
+	ip('-n', netns, 'link', 'set', 'lo', 'up');
 	ip('-n', netns, 'link', 'add', 'flps0', 'type', 'veth', 'peer', 'flps1');
 	for (const name of ['flps0', 'flps1']) {
 		// no neighbour discovery among the frames
