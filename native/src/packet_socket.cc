@@ -7,7 +7,6 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
@@ -15,10 +14,9 @@
 #include <cerrno>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "args.h"
-#include "batch_queue.h"
+#include "batch_reader.h"
 
 namespace fairlead
 {
@@ -61,39 +59,14 @@ UniqueFd OpenPacketSocket(int ifindex, uint32_t mark)
 	return fd;
 }
 
-class PacketSocketHandle final : public Handle
+class PacketSocketHandle final : public BatchReader
 {
 public:
 	PacketSocketHandle(std::shared_ptr<Registry> registry, int ifindex, uint32_t mark, size_t limit)
-		: Handle(std::move(registry)), fd_(OpenPacketSocket(ifindex, mark)),
-		  stop_fd_(OwnFd(eventfd(0, EFD_CLOEXEC), "eventfd", "packet socket: cannot create an event")),
-		  queue_(std::make_shared<BatchQueue>(limit))
+		: BatchReader(std::move(registry), limit, "packet socket"), fd_(OpenPacketSocket(ifindex, mark))
 	{
 	}
 	~PacketSocketHandle() override { Close(); }
-
-	void Start(Napi::Env env, Napi::Function callback)
-	{
-		wake_ = NewBatchWake(env, callback, "fairlead:packets", queue_);
-		// Hooks run last in, first out: the thread has ended before the environment takes the wake-up function
-		// away.
-		env_ = env;
-		napi_add_env_cleanup_hook(env_, CloseAtExit, this);
-		thread_ = std::thread([this] { Run(); });
-	}
-
-	void Close() noexcept override
-	{
-		if (!thread_.joinable())
-			return;
-		queue_->Stop();
-		eventfd_write(stop_fd_.get(), 1);
-		thread_.join();
-		napi_remove_env_cleanup_hook(env_, CloseAtExit, this);
-		wake_.Abort();
-		stop_fd_.Reset();
-		fd_.Reset();
-	}
 
 	void Send(int ifindex, std::span<const uint8_t> frame)
 	{
@@ -106,12 +79,6 @@ public:
 				       "packet socket: cannot send by interface " + std::to_string(ifindex));
 	}
 
-	void Acknowledge()
-	{
-		if (thread_.joinable() && queue_->Done())
-			wake_.NonBlockingCall();
-	}
-
 	/// Frames that found the kernel's buffer or our queue full.
 	uint64_t lost()
 	{
@@ -119,19 +86,17 @@ public:
 		socklen_t size = sizeof stats;
 		if (fd_ && getsockopt(fd_.get(), SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0)
 			lost_in_kernel_ += stats.tp_drops; // reading sets the kernel's counter to zero
-		return queue_->lost() + lost_in_kernel_;
+		return dropped() + lost_in_kernel_;
 	}
 
 private:
-	static void CloseAtExit(void *self) { static_cast<PacketSocketHandle *>(self)->Close(); }
-
-	void Run()
+	void Run() override
 	{
-		pollfd fds[2] = {{fd_.get(), POLLIN, 0}, {stop_fd_.get(), POLLIN, 0}};
+		pollfd fds[2] = {{fd_.get(), POLLIN, 0}, {stop_fd(), POLLIN, 0}};
 		std::vector<uint8_t> frame(kLargestFrame);
-		while (!queue_->stopping()) {
+		while (!stopping()) {
 			poll(fds, 2, -1);
-			while (!queue_->stopping() && Receive(frame)) {}
+			while (!stopping() && Receive(frame)) {}
 		}
 	}
 
@@ -141,17 +106,13 @@ private:
 		ssize_t size = recv(fd_.get(), frame.data(), frame.size(), 0);
 		if (size < 0)
 			return errno != EAGAIN;
-		if (queue_->Push(frame.data(), static_cast<size_t>(size)))
-			wake_.NonBlockingCall();
+		Push(frame.data(), static_cast<size_t>(size));
 		return true;
 	}
 
+	void Release() noexcept override { fd_.Reset(); }
+
 	UniqueFd fd_;
-	UniqueFd stop_fd_;
-	std::shared_ptr<BatchQueue> queue_;
-	BatchWake wake_;
-	napi_env env_ = nullptr;
-	std::thread thread_;
 	uint64_t lost_in_kernel_ = 0;
 };
 
@@ -167,7 +128,7 @@ Napi::Value Open(const Napi::CallbackInfo &info)
 		throw ArgError("maxQueued: expected 1 or more");
 	auto socket =
 		std::make_unique<PacketSocketHandle>(State::Of(info.Env()).registry(), ifindex, mark, size_t{limit});
-	socket->Start(info.Env(), info[2].As<Napi::Function>());
+	socket->Start(info.Env(), info[2].As<Napi::Function>(), "fairlead:packets");
 	return Wrap(info.Env(), std::move(socket));
 }
 

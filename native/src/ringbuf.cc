@@ -5,15 +5,13 @@
 
 #include <bpf/libbpf.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include <cerrno>
 #include <memory>
-#include <thread>
 #include <utility>
 
 #include "args.h"
-#include "batch_queue.h"
+#include "batch_reader.h"
 #include "libbpf_log.h"
 #include "map.h"
 
@@ -27,14 +25,12 @@ struct RingCloser {
 	void operator()(ring_buffer *ring) const { ring_buffer__free(ring); }
 };
 
-class RingHandle final : public Handle
+class RingHandle final : public BatchReader
 {
 public:
 	RingHandle(std::shared_ptr<Registry> registry, UniqueFd map_fd, int poll_ms, size_t limit)
-		: Handle(std::move(registry)), map_fd_(std::move(map_fd)), poll_ms_(poll_ms),
-		  queue_(std::make_shared<BatchQueue>(limit))
+		: BatchReader(std::move(registry), limit, "ring buffer"), map_fd_(std::move(map_fd)), poll_ms_(poll_ms)
 	{
-		stop_fd_ = OwnFd(eventfd(0, EFD_CLOEXEC), "eventfd", "ring buffer: cannot create an event");
 		LibbpfLog quiet;
 		ring_.reset(ring_buffer__new(map_fd_.get(), OnRecord, this, nullptr));
 		if (!ring_)
@@ -42,68 +38,36 @@ public:
 	}
 	~RingHandle() override { Close(); }
 
-	void Start(Napi::Env env, Napi::Function callback)
-	{
-		wake_ = NewBatchWake(env, callback, "fairlead:ringbuf", queue_);
-		// Hooks run last in, first out: the thread has ended before the environment takes the wake-up function
-		// away.
-		env_ = env;
-		napi_add_env_cleanup_hook(env_, CloseAtExit, this);
-		thread_ = std::thread([this] { Run(); });
-	}
-
-	void Close() noexcept override
-	{
-		if (!thread_.joinable())
-			return;
-		queue_->Stop();
-		eventfd_write(stop_fd_.get(), 1);
-		thread_.join();
-		napi_remove_env_cleanup_hook(env_, CloseAtExit, this);
-		wake_.Abort();
-		ring_.reset();
-		stop_fd_.Reset();
-		map_fd_.Reset();
-	}
-
-	void Acknowledge()
-	{
-		if (thread_.joinable() && queue_->Done())
-			wake_.NonBlockingCall();
-	}
-
-	uint64_t lost() { return queue_->lost(); }
+	uint64_t lost() { return dropped(); }
 
 private:
-	static void CloseAtExit(void *self) { static_cast<RingHandle *>(self)->Close(); }
-
 	static int OnRecord(void *context, void *data, size_t size)
 	{
 		auto *self = static_cast<RingHandle *>(context);
-		if (self->queue_->stopping())
+		if (self->stopping())
 			return -ECANCELED;
-		if (self->queue_->Push(static_cast<const uint8_t *>(data), size))
-			self->wake_.NonBlockingCall();
+		self->Push(static_cast<const uint8_t *>(data), size);
 		return 0;
 	}
 
-	void Run()
+	void Run() override
 	{
-		pollfd fds[2] = {{ring_buffer__epoll_fd(ring_.get()), POLLIN, 0}, {stop_fd_.get(), POLLIN, 0}};
-		while (!queue_->stopping()) {
+		pollfd fds[2] = {{ring_buffer__epoll_fd(ring_.get()), POLLIN, 0}, {stop_fd(), POLLIN, 0}};
+		while (!stopping()) {
 			poll(fds, 2, poll_ms_);
 			ring_buffer__consume(ring_.get()); // also what producers submitted without a wake-up
 		}
 	}
 
+	void Release() noexcept override
+	{
+		ring_.reset();
+		map_fd_.Reset();
+	}
+
 	UniqueFd map_fd_;
-	UniqueFd stop_fd_;
 	int poll_ms_;
-	std::shared_ptr<BatchQueue> queue_;
 	std::unique_ptr<ring_buffer, RingCloser> ring_;
-	BatchWake wake_;
-	napi_env env_ = nullptr;
-	std::thread thread_;
 };
 
 /// (map, onBatch, pollMs, maxQueued)
@@ -122,7 +86,7 @@ Napi::Value Open(const Napi::CallbackInfo &info)
 		throw ArgError("maxQueued: expected 1 or more");
 	auto ring = std::make_unique<RingHandle>(State::Of(info.Env()).registry(), Duplicate(map.fd()),
 						 static_cast<int>(poll_ms), limit);
-	ring->Start(info.Env(), info[1].As<Napi::Function>());
+	ring->Start(info.Env(), info[1].As<Napi::Function>(), "fairlead:ringbuf");
 	return Wrap(info.Env(), std::move(ring));
 }
 
