@@ -136,14 +136,7 @@ export class PolicyCluster {
 				protocol,
 			})),
 		);
-		const ips = this.#cluster.families.map((family) => pod.address(family));
-		return {
-			apiVersion: 'v1',
-			kind: 'Pod',
-			metadata: { name: pod.name, namespace: pod.namespace, uid: pod.cniRequest.args?.K8S_POD_UID ?? '', labels },
-			spec: { nodeName: pod.node.name, containers: [{ name: 'main', image: 'local', ports }] },
-			status: { phase: 'Running', hostIP: pod.node.addresses.v4, podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) },
-		};
+		return pod.object(labels, ports);
 	}
 
 	/** Addresses of the cases → those of this cluster. */

@@ -84,15 +84,8 @@ export function usePolicyNodes(routing: 'vxlan' | 'direct') {
 	}
 
 	function podObject(pod: Pod, labels: Record<string, string>): KubeObject {
-		const ips = FAMILIES.map((family) => pod.address(family));
 		const ports = [{ name: 'web', containerPort: WEB, protocol: 'TCP' }];
-		return {
-			apiVersion: 'v1',
-			kind: 'Pod',
-			metadata: { name: pod.name, namespace: pod.namespace, uid: pod.cniRequest.args?.K8S_POD_UID ?? '', labels },
-			spec: { nodeName: pod.node.name, containers: [{ name: 'main', image: 'local', ports }] },
-			status: { phase: 'Running', hostIP: pod.node.addresses.v4, podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) },
-		};
+		return pod.object(labels, ports);
 	}
 
 	function pod(name: Member): Pod {

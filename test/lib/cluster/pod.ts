@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { CniRequest, CniResult } from './cni.ts';
 import { type BackgroundProcess, eventually } from './exec.ts';
 import type { ClusterNode } from './node.ts';
-import type { Family } from './objects.ts';
+import type { Family, KubeObject } from './objects.ts';
 import { Place } from './place.ts';
 
 const PROGRAMS = join(import.meta.dirname, '..', 'programs');
@@ -75,6 +75,19 @@ export class Pod extends Place {
 			found[address.includes(':') ? 'IPv6' : 'IPv4'] ??= address;
 		}
 		return found;
+	}
+
+	/** Its Pod object as the kubelet reports it when it runs. */
+	object(labels: Record<string, string>, ports: readonly object[]): KubeObject {
+		const ips = Object.values(this.addresses);
+		const { name, namespace, node } = this;
+		return {
+			apiVersion: 'v1',
+			kind: 'Pod',
+			metadata: { name, namespace, uid: this.cniRequest.args?.K8S_POD_UID ?? '', labels },
+			spec: { nodeName: node.name, containers: [{ name: 'main', image: 'local', ports }] },
+			status: { phase: 'Running', hostIP: node.addresses.v4, podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) },
+		};
 	}
 
 	/** Starts the echo server (TCP and UDP), which answers with the pod's name; returns when it listens. */
