@@ -212,6 +212,14 @@ describe('maps of an object', () => {
 		expect(code(() => object.reuseMap('counts', map))).toBe('MAP_LAYOUT');
 	});
 
+	it('can be replaced by a map of another shape', async () => {
+		const map = keep(BpfMap.create({ type: 9, name: 'wide', keySize: 4, valueSize: 24, maxEntries: 5 }));
+		const object = keep(BpfObject.open(basic));
+		object.replaceMap('counts', map);
+		await object.load();
+		expect(object.map('counts').info).toMatchObject({ id: map.info.id, valueSize: 24 });
+	});
+
 	it('are compared with the size that was set', async () => {
 		const map = keep(BpfMap.create({ type: 1, name: 'big', keySize: 4, valueSize: 8, maxEntries: 500 }));
 		const object = keep(BpfObject.open(basic));

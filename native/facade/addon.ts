@@ -113,6 +113,7 @@ export interface Addon {
 	objectRodata(object: ObjectHandle): Record<string, number>;
 	objectSetRodata(object: ObjectHandle, name: string, value: Uint8Array): void;
 	objectReuseMap(object: ObjectHandle, name: string, map: MapHandle): void;
+	objectReplaceMap(object: ObjectHandle, name: string, map: MapHandle): void;
 	objectSetMaxEntries(object: ObjectHandle, name: string, maxEntries: number): void;
 	objectSetAutoload(object: ObjectHandle, program: string, on: boolean): void;
 	objectLoad(object: ObjectHandle): Promise<void>;

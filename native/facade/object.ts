@@ -35,6 +35,11 @@ export class BpfObject {
 		addon.objectReuseMap(this.#handle, name, handleOf(mapHandles, map, 'map'));
 	}
 
+	/** As reuseMap(), but with a map of any shape: the verifier judges what programs do with it. */
+	replaceMap(name: string, map: BpfMap): void {
+		addon.objectReplaceMap(this.#handle, name, handleOf(mapHandles, map, 'map'));
+	}
+
 	setMaxEntries(name: string, maxEntries: number): void {
 		addon.objectSetMaxEntries(this.#handle, name, maxEntries);
 	}

@@ -171,6 +171,16 @@ Napi::Value ReuseMap(const Napi::CallbackInfo &info)
 	return info.Env().Undefined();
 }
 
+Napi::Value ReplaceMap(const Napi::CallbackInfo &info)
+{
+	const auto &core = HandleArg<ObjectHandle>(info, 0, "object").At(Stage::kOpen);
+	std::string name = StringArg(info, 1, "name");
+	MapHandle &handle = HandleArg<MapHandle>(info, 2, "map");
+	Check(bpf_map__reuse_fd(FindMap(*core, name), handle.fd()), "bpf_map__reuse_fd",
+	      "map " + name + ": cannot be replaced by " + handle.shape().Title());
+	return info.Env().Undefined();
+}
+
 Napi::Value SetMaxEntries(const Napi::CallbackInfo &info)
 {
 	const auto &core = HandleArg<ObjectHandle>(info, 0, "object").At(Stage::kOpen);
@@ -283,6 +293,7 @@ void ExportObject(Napi::Object exports)
 	Export<Rodata>(exports, "objectRodata");
 	Export<SetRodata>(exports, "objectSetRodata");
 	Export<ReuseMap>(exports, "objectReuseMap");
+	Export<ReplaceMap>(exports, "objectReplaceMap");
 	Export<SetMaxEntries>(exports, "objectSetMaxEntries");
 	Export<SetAutoload>(exports, "objectSetAutoload");
 	Export<Load>(exports, "objectLoad");
