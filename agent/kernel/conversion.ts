@@ -21,6 +21,14 @@ export interface Conversion {
 	readonly dropped: readonly string[];
 	/** Fields that start at zero. */
 	readonly added: readonly string[];
+	/** The same by bytes: what `copy` does to them one by one. */
+	readonly bytes: readonly BytePlace[];
+}
+
+/** Where a byte of a value comes from. `to` undefined: it has no place in the target and must be zero for the value to fit. */
+export interface BytePlace {
+	readonly from: number;
+	readonly to: number | undefined;
 }
 
 /** Two layouts that have a field of the same name which cannot be converted. */
@@ -31,7 +39,13 @@ export class ConversionError extends Error {
 /** One thing to do per value; offsets are from the start of the whole value. */
 type Step =
 	| { readonly kind: 'move'; readonly from: number; readonly to: number; readonly length: number }
-	| { readonly kind: 'number'; readonly from: number; readonly to: number; readonly copy: CopyValue };
+	| {
+			readonly kind: 'number';
+			readonly from: number;
+			readonly to: number;
+			readonly copy: CopyValue;
+			readonly bytes: readonly BytePlace[];
+	  };
 
 interface Plan {
 	readonly steps: Step[];
@@ -52,7 +66,7 @@ export function conversionOf(from: TypeLayout, to: TypeLayout, where: string): C
 		for (const each of copies) if (!each(source, sourceOffset, target, targetOffset)) return false;
 		return true;
 	};
-	return { copy, dropped: plan.dropped, added: plan.added };
+	return { copy, dropped: plan.dropped, added: plan.added, bytes: plan.steps.flatMap(bytesOf) };
 }
 
 interface Place {
@@ -65,7 +79,8 @@ function planValue(plan: Plan, from: Place, to: Place, where: string): void {
 	if (describeLayout(source) === describeLayout(target)) {
 		plan.steps.push({ kind: 'move', from: from.offset, to: to.offset, length: sizeOf(source) });
 	} else if (source.kind === 'uint' && target.kind === 'uint') {
-		plan.steps.push({ kind: 'number', from: from.offset, to: to.offset, copy: copyUint(source, target) });
+		const bytes = uintBytes({ layout: source, offset: from.offset }, { layout: target, offset: to.offset });
+		plan.steps.push({ kind: 'number', from: from.offset, to: to.offset, copy: copyUint(source, target), bytes });
 	} else if (source.kind === 'array' && target.kind === 'array') {
 		planArray(plan, { layout: source, offset: from.offset }, { layout: target, offset: to.offset }, where);
 	} else if (source.kind === 'struct' && target.kind === 'struct') {
@@ -140,6 +155,21 @@ function compiled(step: Step): CopyValue {
 		for (let at = words; at < step.length; at++) target.setUint8(out + at, source.getUint8(start + at));
 		return true;
 	};
+}
+
+function bytesOf(step: Step): readonly BytePlace[] {
+	if (step.kind === 'number') return step.bytes;
+	return Array.from({ length: step.length }, (_, index) => ({ from: step.from + index, to: step.to + index }));
+}
+
+/** The bytes of a number, the least significant first. */
+function uintBytes(from: PlaceOf<UintLayout>, to: PlaceOf<UintLayout>): BytePlace[] {
+	const at = ({ layout, offset }: PlaceOf<UintLayout>, index: number): number =>
+		layout.bigEndian ? offset + layout.size - 1 - index : offset + index;
+	return Array.from({ length: from.layout.size }, (_, index) => ({
+		from: at(from, index),
+		to: index < to.layout.size ? at(to, index) : undefined,
+	}));
 }
 
 function copyUint(from: UintLayout, to: UintLayout): CopyValue {

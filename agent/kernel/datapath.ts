@@ -37,6 +37,7 @@ import type { GracePeriods } from './grace-periods.ts';
 import type { WantedHook } from './hook-state.ts';
 import { kernelHz } from './kernel-hz.ts';
 import { type LinkChange, Links, type LinkTarget, type XdpTarget } from './links.ts';
+import { type LookBackConfig, lookBackOf, NO_LOOK_BACK } from './look-back.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
@@ -48,7 +49,7 @@ export { type EndpointAttachment, isXdpLink } from './attachments.ts';
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
 	DatapathConfig,
-	'hz' | 'hostNetns' | 'dryRun' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime'
+	'hz' | 'hostNetns' | 'dryRun' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime' | keyof LookBackConfig
 >;
 
 export interface DatapathOptions {
@@ -144,7 +145,8 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 		const hz = kernelHz();
 		const pins = new ProgramPins(join(options.bpffsDir, 'programs'));
 		const config = fullConfig(options, options.settings, hz);
-		programs = await Programs.load(options.objectDir, config, maps, pins, options.xdp);
+		const { objectDir, xdp = false } = options;
+		programs = await Programs.load({ objectDir, config, maps, pins, xdp, lookBack: () => lookBackOf(maps) });
 		const flows = new FlowMigration(maps);
 		const copiedTables = await copyTables(maps);
 		return new Datapath({ options, hz, maps, programs, pins, flows, copiedTables });
@@ -162,6 +164,7 @@ function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: nu
 		major > wantedMajor || (major === wantedMajor && minor >= wantedMinor) ? 1 : 0;
 	return {
 		...settings,
+		...NO_LOOK_BACK.config,
 		hz,
 		hostNetns: netnsCookie(),
 		dryRun: 0,
@@ -243,8 +246,9 @@ export class Datapath {
 	/**
 	 * Makes exactly these attachments, each swapped in place if it exists, and ends all others but those that
 	 * attachEndpoint() adds meanwhile. Live flows are carried
-	 * into new maps: a copy before, a second one of what changed after the swap; in between (runtime.migrating) packets in
-	 * the middle of an unknown TCP connection are dropped instead of being judged wrongly, and are sent again.
+	 * into new maps: a copy before, a second one of what changed after the swap. In between (runtime.migrating) the new programs look what
+	 * they miss up in the old maps, and packets in the middle of a TCP connection that neither knows are dropped, not judged wrongly. Then
+	 * programs without old maps take over, so that these are freed.
 	 * May be called again with other attachments.
 	 * @throws FairleadError ATTACH_FAILED unless only endpoints failed, which are reported
 	 */
@@ -265,6 +269,7 @@ export class Datapath {
 		const removed = this.#links.retain(new Set(this.#attached.keys()));
 		const carried = this.#flows.finish();
 		this.#maps.finish();
+		if (this.#programs.looksBack) await this.reload(this.#settings);
 		this.#pins.retain(this.#programs.keys);
 		return { ...changes, removed, carried, swapMs };
 	}
@@ -300,7 +305,8 @@ export class Datapath {
 	 */
 	async reload(settings: DatapathSettings): Promise<void> {
 		const config = fullConfig(this.#options, settings, this.#hz);
-		const programs = await Programs.load(this.#options.objectDir, config, this.#maps, this.#pins, this.#options.xdp);
+		const { objectDir, xdp = false } = this.#options;
+		const programs = await Programs.load({ objectDir, config, maps: this.#maps, pins: this.#pins, xdp });
 		const old = this.#programs;
 		this.#programs = programs;
 		this.#settings = settings;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type DatapathConfig, encodeDatapathConfig, Maps } from '../../native/abi/generated.ts';
 import { BpfObject, type BpfProgram, NativeError } from '../../native/index.ts';
 import { FairleadError } from '../model/errors.ts';
+import { type LookBack, NO_LOOK_BACK } from './look-back.ts';
 import { mismatch } from './map-layout.ts';
 import { mapNameOf, type PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
@@ -25,30 +26,37 @@ export function neededObjects(config: DatapathConfig, xdp = false): ObjectName[]
 	];
 }
 
+/** What programs are loaded with. */
+export interface LoadOptions {
+	/** Directory of the compiled objects (`dist/bpf`). */
+	readonly objectDir: string;
+	readonly config: DatapathConfig;
+	readonly maps: PinnedMaps;
+	/** Where accepted programs are kept. */
+	readonly pins: ProgramPins;
+	/** With the XDP program. */
+	readonly xdp?: boolean;
+	/** Asked when all maps have been made; left out = nothing is being replaced. */
+	readonly lookBack?: () => LookBack;
+}
+
 export class Programs {
 	readonly #objects: BpfObject[] = [];
 	readonly #programs = new Map<string, BpfProgram>();
 	/** Of programs that were taken from their pins, which no object closes. */
 	readonly #opened: BpfProgram[] = [];
 	readonly #keys = new Set<string>();
+	#looksBack = false;
 
-	/**
-	 * @param objectDir  directory of the compiled objects (`dist/bpf`)
-	 * @param pins       where accepted programs are kept
-	 * @param xdp        with the XDP program
-	 * @throws FairleadError PROGRAM_LOAD with the verifier's last lines
-	 */
-	static async load(
-		objectDir: string,
-		config: DatapathConfig,
-		maps: PinnedMaps,
-		pins: ProgramPins,
-		xdp = false,
-	): Promise<Programs> {
+	/** @throws FairleadError PROGRAM_LOAD with the verifier's last lines */
+	static async load(options: LoadOptions): Promise<Programs> {
+		const { objectDir, config, maps, xdp } = options;
 		const programs = new Programs();
 		const paths = neededObjects(config, xdp).map((name) => join(objectDir, `${name}.bpf.o`));
 		for (const path of paths) await named(path, () => makeMaps(path, maps));
-		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, config, maps, pins)));
+		const lookBack = options.lookBack?.() ?? NO_LOOK_BACK;
+		programs.#looksBack = lookBack.maps.size > 0;
+		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, options, lookBack)));
 		// all must have ended before any can be closed
 		const failed = (await Promise.allSettled(loads)).find((each) => each.status === 'rejected');
 		if (failed !== undefined) {
@@ -63,6 +71,11 @@ export class Programs {
 		return this.#programs.get(name);
 	}
 
+	/** They hold maps that are being replaced. */
+	get looksBack(): boolean {
+		return this.#looksBack;
+	}
+
 	/** Under which the programs are pinned. */
 	get keys(): ReadonlySet<string> {
 		return this.#keys;
@@ -73,9 +86,10 @@ export class Programs {
 		for (const program of this.#opened) program.close();
 	}
 
-	async #loadObject(path: string, config: DatapathConfig, maps: PinnedMaps, pins: ProgramPins): Promise<void> {
-		const constants = encodeDatapathConfig(config);
-		const key = ProgramPins.key({ path, constants, maps: maps.ids() });
+	async #loadObject(path: string, { config, maps, pins }: LoadOptions, lookBack: LookBack): Promise<void> {
+		const constants = encodeDatapathConfig({ ...config, ...lookBack.config });
+		const oldIds = [...lookBack.maps].map(([name, { info }]) => [name, info.id] as const);
+		const key = ProgramPins.key({ path, constants, maps: new Map([...maps.ids(), ...oldIds]) });
 		this.#keys.add(key);
 		const kept = pins.open(key);
 		if (kept !== undefined) {
@@ -87,6 +101,8 @@ export class Programs {
 		this.#objects.push(object);
 		for (const [name, value] of Object.entries(constants)) object.setRodata(name, value);
 		shareMaps(object, maps);
+		const used = new Set(object.mapNames);
+		for (const [name, map] of lookBack.maps) if (used.has(name)) object.replaceMap(name, map);
 		await object.load();
 		const made = new Map(object.programNames.map((name) => [name, object.program(name)]));
 		for (const [name, program] of made) this.#programs.set(name, program);

@@ -9,10 +9,11 @@
 #include "lb.h"
 #include "nat.h"
 
-/* flow_create's positive answer: the packet is none of ours, the stack shall have it. */
+/* flow_create's answers. FLOW_NOT_OURS: the stack shall have the packet. */
 enum flow_result {
 	FLOW_MADE = 0,
 	FLOW_NOT_OURS = 1,
+	FLOW_RECALLED = 2, /* scratch->made is the entry of a flow that exists, see carry.h */
 };
 
 INLINE int is_remote(__u8 kind)
@@ -268,6 +269,20 @@ INLINE void flow_to_host_backend(const struct pkt *p, struct pkt *inner, struct 
 		*used = 1;
 }
 
+/* Programs of another version that still run find the flow, too. */
+INLINE void flow_show_other_version(const struct ct_entry *entry)
+{
+	struct scratch *scratch = scratch_get();
+
+	carry_show(0);
+	if (entry->flags & CT_FLAG_SVC_FORWARD)
+		carry_show(1);
+	if (!scratch || !(entry->flags & CT_FLAG_MASQUERADE))
+		return;
+	nat_key(&scratch->inner, entry->snat_port, &scratch->carried.key);
+	carry_show_nat();
+}
+
 /* flow_create with everything in the scratch. */
 GLOBAL int flow_make(struct __sk_buff *skb)
 {
@@ -282,6 +297,8 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	struct lb_choice *choice = &scratch->choice;
 	struct ct_entry *entry = &scratch->made;
 
+	if (cfg_carry && carry_recall())
+		return FLOW_RECALLED;
 	__builtin_memset(choice, 0, sizeof(*choice));
 	service = flow_choose(p, origin, scratch);
 	if (service < 0)
@@ -316,6 +333,8 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 		err = ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	if (err)
 		return err;
+	if (cfg_carry)
+		flow_show_other_version(entry);
 	p->xlate = *addr_of(entry->xlate_addr);
 	if (choice->flags & SVC_FLAG_LEAST_CONN)
 		ct_count_connection(entry, 1);
@@ -325,7 +344,7 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 
 /*
  * Decides a new flow and inserts its entries, for the packet in scratch->pkt. scratch->made is what this packet needs for forward()
- * in direction CT_DIR_FORWARD. FLOW_MADE, FLOW_NOT_OURS or a negative reason. ICMP errors make no entries.
+ * in carry_direction(). enum flow_result or a negative reason. ICMP errors make no entries.
  */
 INLINE int flow_create(struct __sk_buff *skb, const struct flow_origin *origin, struct scratch *scratch)
 {

@@ -71,6 +71,8 @@ GLOBAL int egress_answer(struct __sk_buff *skb)
 		return err < 0 ? err : 0;
 	}
 	entry = ct_lookup(p);
+	if (!entry && cfg_carry && carry_recall())
+		entry = &scratch->made;
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY) || entry->peer[1].kind != PEER_KIND_HOST)
 		return 0;
 	dir = ct_direction(entry, p);
@@ -89,7 +91,7 @@ INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir)
 	return flow_usable(p, entry, *dir) && ct_touch(p, entry, *dir) ? entry : 0;
 }
 
-/* Makes entries for a new flow from outside. FLOW_MADE, FLOW_NOT_OURS or a reason. */
+/* Makes entries for a new flow from outside. enum flow_result or a reason. */
 INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_check check, enum hook hook,
 		       struct scratch *scratch, int related)
 {
@@ -152,7 +154,7 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		if (err < 0)
 			return forward_refuse(skb, p, err, hook);
 		entry = &scratch->made;
-		dir = CT_DIR_FORWARD;
+		dir = carry_direction(scratch);
 	}
 	return forward(skb, p, entry, dir, hook);
 }

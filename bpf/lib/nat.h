@@ -4,7 +4,7 @@
  * for a pod that reaches itself through a service. fl_nat_1 maps {remote, node address} back to the initiator.
  */
 #pragma once
-#include "ct.h"
+#include "carry.h"
 #include "rewrite.h"
 
 enum nat_limits {
@@ -120,6 +120,8 @@ GLOBAL int nat_reverse_here(struct __sk_buff *skb)
 
 	ct_make_key(p, &key);
 	entry = bpf_map_lookup_elem(&fl_nat_1, &key);
+	if (!entry && cfg_carry && carry_recall_nat())
+		entry = bpf_map_lookup_elem(&fl_nat_1, &key);
 	if (!entry)
 		return 1;
 	if (now - entry->last_seen >= cfg_hz)

@@ -107,6 +107,12 @@ struct quoted {
 	__u32 l4_off;
 };
 
+/* An entry on its way between tables of different layouts. */
+struct carried {
+	struct ct_key key;
+	__u8 value[128]; /* CARRY_VALUE_MAX */
+};
+
 struct scratch {
 	struct pkt pkt;
 	struct ct_entry made; /* what the first packet of a flow needs for forward() */
@@ -117,6 +123,7 @@ struct scratch {
 	struct judged judged;
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 	struct quoted quoted;
+	struct carried carried;
 };
 
 struct {

@@ -303,7 +303,9 @@ INLINE int snat_forward(struct xdp_md *ctx, const struct xdp_pkt *x)
 
 	if (verdict == SNAT_WORLD)
 		return snat_known_world(ctx, x);
-	return verdict == SNAT_NO_FLOW ? snat_new(ctx, x) : verdict;
+	if (verdict != SNAT_NO_FLOW)
+		return verdict;
+	return cfg_carry ? XDP_PASS : snat_new(ctx, x); /* tc knows the flows of both versions' tables */
 }
 
 /* May XDP send replies of this flow? Those of the world pass tc once a second, as what goes there does. */

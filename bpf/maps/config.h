@@ -33,5 +33,16 @@ const volatile __u8 cfg_has_csum_ipv6 = 0;   /* bpf_l4_csum_replace knows BPF_F_
 const volatile __u8 cfg_north_south = 0;     /* enum north_south */
 const volatile __u64 cfg_host_netns = 0;     /* cookie of the node's network namespace; 0 = not known (kernel 5.14) */
 const volatile __u8 cfg_dry_run = 0;         /* look only: nothing is counted, reported or remembered */
-const volatile __u32 cfg_hz = 250;           /* jiffies per second */
-const volatile __u32 cfg_event_rate = 100;   /* events per second, CPU and drop reason */
+/*
+ * Only while live flows move into tables of another layout; see lib/carry.h. cfg_carry: enum carry_table of those that move. Of each table
+ * the place of every byte of a new value in the old one, and of an old one in the new one, or enum carry_place.
+ */
+const volatile __u8 cfg_carry = 0;
+const volatile __u8 cfg_carry_ct4_in[128] = {}; /* CARRY_VALUE_MAX */
+const volatile __u8 cfg_carry_ct4_out[128] = {};
+const volatile __u8 cfg_carry_ct6_in[128] = {};
+const volatile __u8 cfg_carry_ct6_out[128] = {};
+const volatile __u8 cfg_carry_nat_in[128] = {};
+const volatile __u8 cfg_carry_nat_out[128] = {};
+const volatile __u32 cfg_hz = 250;         /* jiffies per second */
+const volatile __u32 cfg_event_rate = 100; /* events per second, CPU and drop reason */

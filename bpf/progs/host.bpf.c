@@ -42,10 +42,10 @@ int from_host_device(struct __sk_buff *skb)
 		err = flow_create(skb, &origin, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_HOST_DEVICE);
-		if (!(scratch->made.flags & CT_FLAG_SVC_FORWARD))
+		if (err == FLOW_MADE && !(scratch->made.flags & CT_FLAG_SVC_FORWARD))
 			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_HOST_DEVICE);
 		entry = &scratch->made;
-		dir = CT_DIR_FORWARD;
+		dir = carry_direction(scratch);
 	}
 	return forward(skb, p, entry, dir, HOOK_FROM_HOST_DEVICE);
 }

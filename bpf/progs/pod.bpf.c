@@ -51,7 +51,7 @@ NOINLINE int from_pod_not_ip(struct __sk_buff *skb, struct pkt *p)
 	return answer_arp(skb, p, endpoint);
 }
 
-/* Checks the sender of a packet without a usable entry and makes the entries. 0, FLOW_NOT_OURS, or a reason. */
+/* Checks the sender of a packet without a usable entry and makes the entries. enum flow_result or a reason. */
 NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *scratch)
 {
 	struct flow_origin origin = {.hook = HOOK_FROM_POD, .client = LB_CLIENT_INSIDE};
@@ -148,8 +148,8 @@ int from_pod(struct __sk_buff *skb)
 		err = from_pod_new(skb, p, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_POD);
-		dir = CT_DIR_FORWARD;
-		entry = err == FLOW_MADE ? &scratch->made : from_pod_lookup(skb, p, &dir);
+		dir = carry_direction(scratch);
+		entry = err == FLOW_NOT_OURS ? from_pod_lookup(skb, p, &dir) : &scratch->made;
 		if (!entry)
 			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
 	}
@@ -217,6 +217,8 @@ int to_pod(struct __sk_buff *skb)
 		}
 	}
 	err = to_pod_new(skb, p, scratch);
+	if (err == FLOW_RECALLED)
+		err = forward_translate(skb, p, &scratch->made, carry_direction(scratch));
 	return err < 0 ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
 }
 

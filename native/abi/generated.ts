@@ -2278,6 +2278,13 @@ export interface DatapathConfig {
 	northSouth: number;
 	hostNetns: bigint;
 	dryRun: number;
+	carry: number;
+	carryCt4In: Uint8Array;
+	carryCt4Out: Uint8Array;
+	carryCt6In: Uint8Array;
+	carryCt6Out: Uint8Array;
+	carryNatIn: Uint8Array;
+	carryNatOut: Uint8Array;
 	hz: number;
 	eventRate: number;
 }
@@ -2368,6 +2375,27 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_dry_run: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.dryRun, 0xff, 'cfg_dry_run'));
+		}, config),
+		cfg_carry: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.carry, 0xff, 'cfg_carry'));
+		}, config),
+		cfg_carry_ct4_in: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryCt4In, 128, 'cfg_carry_ct4_in');
+		}, config),
+		cfg_carry_ct4_out: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryCt4Out, 128, 'cfg_carry_ct4_out');
+		}, config),
+		cfg_carry_ct6_in: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryCt6In, 128, 'cfg_carry_ct6_in');
+		}, config),
+		cfg_carry_ct6_out: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryCt6Out, 128, 'cfg_carry_ct6_out');
+		}, config),
+		cfg_carry_nat_in: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryNatIn, 128, 'cfg_carry_nat_in');
+		}, config),
+		cfg_carry_nat_out: encodeWith(128, (config: DatapathConfig, view, at) => {
+			putBytes(view, at, config.carryNatOut, 128, 'cfg_carry_nat_out');
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);
