@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { parseSliceBySchema } from './endpoint-slice.ts';
 import { OddObject, Pool, readPlain } from './plain.ts';
 import { readPod } from './plain-pod.ts';
+import { readService } from './plain-service.ts';
 import { readSlice } from './plain-slice.ts';
 import { parsePodBySchema } from './pod.ts';
+import { parseServiceBySchema } from './service.ts';
 
 const meta = {
 	name: 'web-1',
@@ -53,6 +55,28 @@ const pod = {
 	status: { phase: 'Running', podIP: '10.0.0.1', podIPs: [{ ip: '10.0.0.1' }, { ip: 'fd00::0:1' }] },
 };
 
+const service = {
+	kind: 'Service',
+	metadata: { ...meta, annotations: { 'fairlead.dev/lb-algorithm': ' maglev ' } },
+	spec: {
+		type: 'LoadBalancer',
+		clusterIP: '10.96.0.1',
+		clusterIPs: ['10.96.0.1', 'fd00:96::0:1', '10.96.0.1'],
+		externalIPs: ['192.0.2.1', '192.0.2.1'],
+		ports: [
+			{ name: 'http', port: 80, nodePort: 30080 },
+			{ name: 'dns', port: 80, protocol: 'UDP' },
+		],
+		internalTrafficPolicy: 'Local',
+		externalTrafficPolicy: 'Local',
+		sessionAffinity: 'ClientIP',
+		sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } },
+		loadBalancerSourceRanges: ['10.0.0.0/8', '192.0.2.77/24'],
+		healthCheckNodePort: 30081,
+	},
+	status: { loadBalancer: { ingress: [{ ip: '192.0.2.9' }, { ip: '192.0.2.8', ipMode: 'Proxy' }, { hostname: 'x' }] } },
+};
+
 /** What a field may be instead of what it is. */
 const STRANGE: readonly unknown[] = [
 	undefined, null, '', 'x', 'Failed', 'IPv6', 'fd00::1', '10.0.0.9', 'x'.repeat(254),
@@ -78,6 +102,7 @@ function replaced(value: unknown, path: readonly (string | number)[], by: unknow
 const KINDS = [
 	['EndpointSlice', slice, readSlice, parseSliceBySchema],
 	['Pod', pod, readPod, parsePodBySchema],
+	['Service', service, readService, parseServiceBySchema],
 ] as const;
 
 describe('reading without a schema', () => {

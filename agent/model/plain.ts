@@ -57,6 +57,11 @@ export function integer(value: unknown, min: number, max: number): number {
 	throw new OddObject();
 }
 
+/** Absent and null mean `fallback`. */
+export function optionalInteger(value: unknown, min: number, max: number, fallback: number): number {
+	return value === undefined || value === null ? fallback : integer(value, min, max);
+}
+
 export function oneOf<T extends string>(value: unknown, known: readonly T[], fallback: T): T {
 	if (value === undefined || value === null) return fallback;
 	const found = known.find((each) => each === value);
@@ -75,6 +80,8 @@ export interface PlainMeta {
 	readonly namespace: string;
 	readonly name: string;
 	readonly uid: string;
+	/** metadata.creationTimestamp; '' = absent. */
+	readonly created: string;
 	readonly labels: Readonly<Record<string, string>>;
 	readonly annotations: Readonly<Record<string, string>>;
 }
@@ -82,11 +89,11 @@ export interface PlainMeta {
 /** metadata of a namespaced object, as `namespacedMeta` of fields.ts reads it. */
 export function plainMeta(value: unknown): PlainMeta {
 	const { namespace, name, uid, creationTimestamp, labels, annotations } = fields(value);
-	optionalText(creationTimestamp);
 	return {
 		namespace: objectName(optionalText(namespace, 'default')),
 		name: objectName(text(name)),
 		uid: optionalText(uid),
+		created: optionalText(creationTimestamp),
 		labels: strings(labels),
 		annotations: strings(annotations),
 	};

@@ -5,6 +5,8 @@ import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';
 import { address, cidr, list, namespacedMeta, optional, optionalPort, parseWith, port, protocol } from './fields.ts';
+import { readPlain } from './plain.ts';
+import { DEFAULT_AFFINITY_TIMEOUT_S, LB_ALGORITHM, readService } from './plain-service.ts';
 
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
 export type TrafficPolicy = 'Cluster' | 'Local';
@@ -45,9 +47,6 @@ export interface Service {
 	readonly lbAlgorithm: string;
 }
 
-const LB_ALGORITHM = 'fairlead.dev/lb-algorithm';
-
-const DEFAULT_AFFINITY_TIMEOUT_S = 10800;
 const policy = optional(z.enum(['Cluster', 'Local']), 'Cluster' as const);
 
 const servicePort = z.object({ name: optional(z.string(), ''), protocol, port, nodePort: optionalPort });
@@ -95,6 +94,12 @@ const serviceSchema = z
 
 /** Reads an object as the API or a YAML file gives it. Never throws. */
 export function parseService(raw: unknown): Parsed<Service> {
+	const value = readPlain(readService, raw);
+	return value === undefined ? parseServiceBySchema(raw) : { ok: true, value };
+}
+
+/** The same by the schema, which says what is wrong. Never throws. */
+export function parseServiceBySchema(raw: unknown): Parsed<Service> {
 	const parsed = parseWith(serviceSchema, raw);
 	return parsed.ok ? { ok: true, value: toService(parsed.value) } : parsed;
 }

@@ -10,6 +10,8 @@ import type { Kernel } from './kernel.ts';
 /** Time the agent may be away before XDP stops, in seconds; a gateway that changes its address meanwhile is out of reach for that long. */
 export const XDP_TRUST_S = 30;
 
+const UNUSED = new Uint8Array(XdpNode.size);
+
 /** Nodes in the map nodes. */
 export function xdpTargets(kernel: Kernel): XdpTarget[] {
 	const targets: XdpTarget[] = [];
@@ -32,6 +34,8 @@ export class XdpNodes {
 	constructor(kernel: Kernel) {
 		this.#kernel = kernel;
 		for (const [key, value] of kernel.mapEntries('xdp_nodes')) {
+			// nearly all rows, which decoding would take longer than reading
+			if (Buffer.compare(value, UNUSED) === 0) continue;
 			const row = XdpNode.decode(value);
 			if (row.ifindex === 0) continue;
 			this.#written.set(new DataView(key.buffer, key.byteOffset).getUint32(0, true), identityOf(row));

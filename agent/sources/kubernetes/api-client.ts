@@ -10,6 +10,7 @@ import type { Agent } from 'node:https';
 import { checkServerIdentity } from 'node:tls';
 import { errorCode, errorMessage, FairleadError } from '../../model/errors.ts';
 import type { AccessLoader, AccessOptions, ClusterAccess, Credentials } from './access.ts';
+import { ListItems } from './list-items.ts';
 import type { ServerChoice, ServerList } from './servers.ts';
 import { LineSplitter } from './watch-lines.ts';
 
@@ -121,17 +122,20 @@ export class ApiClient {
 	async #json(response: Answer): Promise<unknown> {
 		const chunks: Buffer[] = [];
 		await this.#read(response, (chunk) => chunks.push(chunk));
-		try {
-			return JSON.parse(Buffer.concat(chunks).toString());
-		} catch (thrown) {
-			throw unreachable(
-				response.what,
-				response.server.url,
-				`the answer is no JSON: ${errorMessage(thrown)}`,
-				thrown,
-				false,
-			);
-		}
+		return asJson(response, () => JSON.parse(Buffer.concat(chunks).toString()));
+	}
+
+	/**
+	 * GET of a list, whose items are handed over as they arrive, also those of an answer that breaks off later.
+	 * @param onItem  what it throws ends the request
+	 * @returns the list without its items
+	 * @throws FairleadError API_UNREACHABLE, API_REFUSED, and what onItem throws
+	 */
+	async list(path: string, query: Query, onItem: (item: unknown) => void, signal: AbortSignal): Promise<unknown> {
+		const response = await this.#request(path, query, this.#limits.answerMs, signal);
+		const items = new ListItems(onItem);
+		await this.#read(response, (chunk) => items.push(chunk));
+		return asJson(response, () => items.end());
 	}
 
 	/** Any other request with one JSON document; not tried again. @throws FairleadError API_UNREACHABLE, API_REFUSED */
@@ -304,6 +308,15 @@ interface Answer {
 	readonly server: ServerChoice;
 	readonly servers: ServerList;
 	readonly signal: AbortSignal;
+}
+
+/** What `parse` makes of the answer. @throws FairleadError API_UNREACHABLE when it is no JSON */
+function asJson({ what, server }: Answer, parse: () => unknown): unknown {
+	try {
+		return parse();
+	} catch (thrown) {
+		throw unreachable(what, server.url, `the answer is no JSON: ${errorMessage(thrown)}`, thrown, false);
+	}
 }
 
 function limitConnect(request: ClientRequest, connectMs: number): void {

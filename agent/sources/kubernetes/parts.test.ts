@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EndpointSlice } from '../../model/endpoint-slice.ts';
 import { Backoff } from './backoff.ts';
+import { ListItems } from './list-items.ts';
 import { isNewer } from './reflector.ts';
 import { ServerList } from './servers.ts';
 import { readServers, serversOf, writeServers } from './told-servers.ts';
@@ -36,6 +37,44 @@ describe('LineSplitter', () => {
 		splitter.push(chunk);
 		splitter.push(chunk);
 		expect(() => splitter.push(chunk)).toThrow('longer than');
+	});
+});
+
+describe('ListItems', () => {
+	const read = (bytes: Buffer, size: number) => {
+		const items: unknown[] = [];
+		const list = new ListItems((item) => items.push(item));
+		for (let at = 0; at < bytes.length; at += size) list.push(bytes.subarray(at, at + size));
+		return { items, frame: list.end() };
+	};
+	const odd = [{ a: '],[{"é€😀\\', items: [1, { items: [2] }] }, null, 7, 'x"', [], {}];
+	const lists: readonly (readonly [string, object])[] = [
+		['as Kubernetes writes it', { kind: 'XList', metadata: { resourceVersion: '7', continue: 'a"b' }, items: odd }],
+		['with its items first', { items: odd, metadata: { items: [1], text: '"items":[' } }],
+		['without items', { metadata: { x: [[1]] }, items: [] }],
+		['with null for items', { items: null, metadata: {} }],
+		['that is something else', { message: 'x', codes: [1, 2] }],
+	];
+
+	it.each(lists)('gives the items of a list %s, however the bytes are cut', (_, list) => {
+		const { items = [] } = list as { items?: unknown[] | null };
+		const frame = { ...list, ...(items !== null && 'items' in list && { items: [] }) };
+		for (const bytes of [Buffer.from(JSON.stringify(list)), Buffer.from(JSON.stringify(list, undefined, 2))]) {
+			for (let size = 1; size <= bytes.length; size++) expect(read(bytes, size)).toEqual({ items: items ?? [], frame });
+		}
+	});
+
+	it('refuses what is cut off or no JSON, after the items before it', () => {
+		const whole = JSON.stringify({ items: [{ a: 1 }, { b: 2 }], metadata: {} });
+		for (let end = 0; end < whole.length; end++) expect(() => read(Buffer.from(whole.slice(0, end)), 7)).toThrow();
+		const items: unknown[] = [];
+		const list = new ListItems((item) => items.push(item));
+		expect(() => list.push(Buffer.from('{"items":[{"a":1},{"b":},'))).toThrow(SyntaxError);
+		expect(items).toEqual([{ a: 1 }]);
+		const chunk = Buffer.alloc(9 * 1024 * 1024, 'x');
+		const long = new ListItems(() => undefined);
+		long.push(chunk);
+		expect(() => long.push(chunk)).toThrow('longer than');
 	});
 });
 

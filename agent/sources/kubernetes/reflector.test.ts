@@ -35,10 +35,11 @@ class ScriptedApi implements Api {
 		this.#script = script;
 	}
 
-	async get(_path: string, query: Query, signal: AbortSignal): Promise<unknown> {
+	async list(_path: string, query: Query, onItem: (item: unknown) => void, signal: AbortSignal): Promise<unknown> {
 		const { list } = (await this.#next(query, signal)) as { list: Page };
 		if (list === undefined) throw new Error(`a list, but the script has something else: ${JSON.stringify(query)}`);
-		return { metadata: { resourceVersion: list.version, continue: list.continue }, items: list.items };
+		for (const item of list.items ?? []) onItem(item);
+		return { metadata: { resourceVersion: list.version, continue: list.continue } };
 	}
 
 	async watch(_path: string, query: Query, on: WatchHandlers, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,8 @@ import type { WatchedResource } from './resources.ts';
 
 /** The part of ApiClient that is used here. */
 export interface Api {
-	get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
+	/** @returns the list without its items, which `onItem` gets */
+	list(path: string, query: Query, onItem: (item: unknown) => void, signal: AbortSignal): Promise<unknown>;
 	watch(path: string, query: Query, on: WatchHandlers, signal: AbortSignal): Promise<void>;
 }
 
@@ -62,7 +63,6 @@ const SHORT_WATCH_MS = 1000;
 
 interface ListBody {
 	readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
-	readonly items?: readonly unknown[] | null;
 }
 
 interface WatchEvent {
@@ -153,6 +153,11 @@ export class Reflector {
 		if (this.#identity === '') await this.#checkServer(signal);
 		const { api, resource } = this.#options;
 		const seen = new Set<string>();
+		const take = (item: unknown): void => {
+			signal.throwIfAborted();
+			const key = this.#deliver(item);
+			if (key !== '') seen.add(key);
+		};
 		let page: ListBody;
 		let token = '';
 		do {
@@ -162,12 +167,8 @@ export class Reflector {
 				...(this.#expired < 2 && { limit: CHUNK }),
 				...(token !== '' && { continue: token }),
 			};
-			page = (await api.get(resource.path, query, signal)) as ListBody;
+			page = (await api.list(resource.path, query, take, signal)) as ListBody;
 			signal.throwIfAborted();
-			for (const item of page.items ?? []) {
-				const key = this.#deliver(item);
-				if (key !== '') seen.add(key);
-			}
 			token = page.metadata?.continue ?? '';
 		} while (token !== '');
 		// complete: only now is what was not in it known to be gone
