@@ -176,6 +176,12 @@ export const CONFIG_KEYS = {
 		'ipip',
 		'envelope of direct server return: IP in IP, or the VXLAN of routing vxlan',
 	),
+	nodePortDsr: key(
+		'value',
+		z.boolean(),
+		true,
+		"northSouth dsr: NodePorts are answered by the backend's node too, if nodePortAddresses is primary; else the node's address as source",
+	),
 	masquerade: key('value', z.boolean(), true, "pods reach the outside with the node's address"),
 	socketLb: key('value', z.boolean(), true, 'translate services at connect() of every process of the node'),
 	nodePortAddresses: key(

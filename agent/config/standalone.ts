@@ -29,6 +29,7 @@ const UNUSED: readonly ConfigName[] = [
 	'nonMasqueradeCidrs',
 	'masquerade',
 	'dsr',
+	'nodePortDsr',
 	'cniBinDir',
 	'cniConfDir',
 	'cniConfName',

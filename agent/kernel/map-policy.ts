@@ -42,6 +42,7 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 	{ carry: 'fresh', maps: ['dns'] },
 	{ carry: 'tables', maps: ['runtime'] },
 	{ carry: 'tables', maps: ['ports'] },
+	{ carry: 'tables', maps: ['inside'] },
 	{ carry: 'fresh', maps: ['frags'] },
 	{ carry: 'fresh', maps: ['dsr_flows'] },
 	{ carry: 'fresh', maps: ['denied'] },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SvcFlagsName, SvcScope } from '../../native/abi/generated.ts';
+import { SvcFlags, SvcFlagsName, SvcScope } from '../../native/abi/generated.ts';
 import { CONTEXT, clusterOf, endpoint, service, slice } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
 import { readServices } from '../../test/lib/service-maps.ts';
@@ -234,6 +234,21 @@ describe('how a backend is chosen', () => {
 			'default/web',
 		)!;
 		expect(plan.problems[0]!.message).toContain('"fastest": expected one of random, maglev, least-conn');
+	});
+
+	it.each([
+		[{ dsr: true }, false],
+		[{ dsr: true, nodePortDsr: false }, true],
+		[{ nodePortDsr: false }, false],
+	])('NodePorts keep the way with connection tracking where other nodes may not have them: %o', (context, tracked) => {
+		const over = {
+			type: 'NodePort' as const,
+			externalIps: ['198.51.100.1'],
+			ports: [{ name: '', protocol: 'TCP' as const, port: 80, nodePort: 30_080 }],
+		};
+		const { frontends } = portOf(over, undefined, { ...CONTEXT, ...context })!;
+		const found = frontends.filter(({ flags }) => (flags & SvcFlags.TRACKED) !== 0).map((f) => f.port);
+		expect(found).toEqual(tracked ? [30_080] : []);
 	});
 
 	it('needs no table without an external address', () => {

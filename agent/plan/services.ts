@@ -92,6 +92,8 @@ export interface ServicesContext {
 	readonly standalone?: boolean;
 	/** Clients outside are answered by the backend's node: their services need Maglev tables, and transitions of them. */
 	readonly dsr?: boolean;
+	/** ... at NodePorts too, if all nodes have them at the address that others know them by; default true. */
+	readonly nodePortDsr?: boolean;
 }
 
 const EMPTY: OwnerPlan = { ports: [], problems: [] };
@@ -259,6 +261,7 @@ function planPort(
 			anyEndpoints: choice.anyEndpoints,
 			clusterFlags: cluster.flags,
 			externalFlags: outer.flags,
+			nodePortFlags: context.dsr === true && context.nodePortDsr === false ? SvcFlags.TRACKED : 0,
 			localAddresses: context.node.localAddresses,
 		}),
 		all: choice.all,
@@ -280,6 +283,8 @@ interface FrontendParts {
 	/** Of the algorithms: enum svc_flags. */
 	readonly clusterFlags: number;
 	readonly externalFlags: number;
+	/** Of NodePorts besides. */
+	readonly nodePortFlags: number;
 	readonly localAddresses: readonly Address[];
 }
 
@@ -303,7 +308,8 @@ function frontendsOf(service: Service, port: ServicePort, parts: FrontendParts):
 	const keys = new Set(frontends.map(({ key }) => key));
 	for (const a of addresses.node) {
 		// An external address can be a node address, and its port the node port.
-		const each = frontend(a, port.nodePort, proto, SvcScope.EXTERNAL, externalFlags, true);
+		const flags = externalFlags | parts.nodePortFlags;
+		const each = frontend(a, port.nodePort, proto, SvcScope.EXTERNAL, flags, true);
 		if (!keys.has(each.key)) frontends.push(each);
 	}
 	return frontends;

@@ -15,6 +15,7 @@ export type SharedMapName =
 	| 'slots'
 	| 'backends'
 	| 'ports'
+	| 'inside'
 	| 'policyset'
 	| 'ranges'
 	| 'policygen'
@@ -26,6 +27,7 @@ export const SHARED_STRIDE = {
 	slots: Maps.slots.valueSize,
 	backends: Maps.backends.valueSize,
 	ports: Maps.ports.valueSize,
+	inside: Maps.inside.valueSize,
 	policyset: Maps.policyset.valueSize,
 	ranges: Maps.ranges.valueSize,
 	policygen: Maps.policygen.valueSize,

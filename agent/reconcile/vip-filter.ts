@@ -8,7 +8,12 @@ import { addressBytes } from '../model/address.ts';
 
 /** Bit of an address. bpf/lib/lb.h (lb_filter_bit) computes the same. */
 export function filterBit(address: Address): number {
-	const words = new DataView(addressBytes(address).buffer);
+	return filterBitOf(addressBytes(address));
+}
+
+/** Bit of the 16 bytes of an address. */
+export function filterBitOf(address: Uint8Array): number {
+	const words = new DataView(address.buffer, address.byteOffset);
 	const h =
 		words.getUint32(0, true) ^
 		rotateLeft(words.getUint32(4, true), 8) ^

@@ -26,6 +26,7 @@ import type { NodeFacts } from '../model/node-facts.ts';
 import { allServiceCidrs } from '../model/service-cidr.ts';
 import { planPeers } from '../plan/peers.ts';
 import { planRouting, type RoutingResult } from '../plan/routing.ts';
+import { writeInside } from '../reconcile/inside-bits.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import { PeerMemory, type PeerPolicy, reconcilePeers } from '../reconcile/nodes.ts';
 import { PortBitmap } from '../reconcile/port-bitmap.ts';
@@ -236,6 +237,7 @@ export class Dataplane {
 		const { config, view } = this.#options;
 		const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs });
+		if (config.northSouth === 'dsr') writeInside(plan, this.datapath.kernel);
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
 		const { problems, assignments } = reconcilePeers(
 			plan,

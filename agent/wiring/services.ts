@@ -163,6 +163,8 @@ export class ServicePlanner {
 			externalIps: config.externalIps,
 			lbAlgorithm: config.lbAlgorithm,
 			dsr: config.northSouth === 'dsr',
+			// nodes may differ in what prefixes select: only the primary address is one that all know a node's ports by
+			nodePortDsr: config.nodePortDsr && setting[0] === 'primary',
 			standalone: config.standalone,
 		};
 		const text = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);

@@ -9,6 +9,7 @@ enum limits {
 	LIMIT_NODES = 16384,           /* rows of node_table; index 0 is never used */
 	LIMIT_SLOTS_PER_CHUNK = 16,    /* backend indexes in one element of slots */
 	LIMIT_VIP_FILTER_BITS = 65536, /* bits of vip_filter */
+	LIMIT_INSIDE_BITS = 65536,     /* bits of inside */
 	LIMIT_FRAG_RANGES = 6,         /* disjoint byte ranges remembered per fragmented datagram */
 	LIMIT_IPV6_EXTENSIONS = 6,     /* extension headers that are walked before a packet is refused */
 };

@@ -21,6 +21,7 @@ enum svc_flags {
 	SVC_FLAG_HOST_PORT = 32,     /* a pod's hostPort */
 	SVC_FLAG_ANY_ENDPOINTS = 64, /* endpoints exist somewhere: an empty list drops instead of rejecting */
 	SVC_FLAG_LEAST_CONN = 128,   /* of two random slots take the backend with fewer open connections of this node */
+	SVC_FLAG_TRACKED = 256,      /* no direct server return: a NodePort that other nodes may not have */
 };
 
 struct svc_key {

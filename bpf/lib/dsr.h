@@ -7,11 +7,13 @@
 #pragma once
 #include "../maps/xdp.h"
 #include "hash.h"
+#include "lb.h"
 #include "parse.h"
 
 /* Services that a table and a hash are not enough for: tc serves them with its own state. */
 #define DSR_FLAGS_WANTED (SVC_FLAG_MAGLEV)
-#define DSR_FLAGS_UNWANTED (SVC_FLAG_ADDRESS_ONLY | SVC_FLAG_LOCAL_EXTERNAL | SVC_FLAG_AFFINITY | SVC_FLAG_HOST_PORT)
+#define DSR_FLAGS_UNWANTED                                                                                             \
+	(SVC_FLAG_ADDRESS_ONLY | SVC_FLAG_LOCAL_EXTERNAL | SVC_FLAG_AFFINITY | SVC_FLAG_HOST_PORT | SVC_FLAG_TRACKED)
 
 /* The tag of an encapsulated packet: in the IPv4 identification or the flow label, in network order. */
 enum dsr_tag_bits {
@@ -52,6 +54,47 @@ INLINE __u32 dsr_slot(__u32 base, __u32 count, __u32 hash)
 INLINE struct backend *dsr_backend(__u32 index)
 {
 	return bpf_map_lookup_elem(&fl_backends_1, &index);
+}
+
+/* Is this port of the node's own address a service's? For TCP and UDP. */
+INLINE int dsr_is_node_port(__u8 proto, __be16 port)
+{
+	__u32 bit = bpf_ntohs(port) + (proto == L4_PROTO_UDP ? PORT_BITS_UDP : PORT_BITS_TCP), element = bit >> 6;
+	__u64 *word = bpf_map_lookup_elem(&fl_ports_1, &element);
+
+	return word && (*word >> (bit & 63)) & 1;
+}
+
+/* 0 = certainly no node has the address (or no pod has one in this network). */
+INLINE int dsr_has_inside_bit(const addr_t *addr)
+{
+	__u32 bit = lb_filter_bit(addr), element = bit >> 6;
+	__u64 *word = bpf_map_lookup_elem(&fl_inside_1, &element);
+
+	return word && (*word >> (bit & 63)) & 1;
+}
+
+/* 0 = the address is certainly none of the cluster. Its own clients of NodePorts get the way with connection tracking. */
+INLINE int dsr_maybe_inside(const addr_t *addr)
+{
+	addr_t net = *addr;
+
+	net.w[1] &= addr_is_ipv4(addr) ? 0x00ffffffffffffffull : 0;
+	return dsr_has_inside_bit(addr) || dsr_has_inside_bit(&net);
+}
+
+/*
+ * Is the destination of what was in an envelope the address of a node, so that it was sent to a NodePort? Of this node only if another one
+ * has sent it on: before that nobody would put what came to us into an envelope to us.
+ */
+INLINE int dsr_is_entry(const addr_t *addr, __u32 final)
+{
+	struct ipcache_entry *owner;
+
+	if (!dsr_has_inside_bit(addr))
+		return 0;
+	owner = bpf_map_lookup_elem(&fl_ipcache_1, addr);
+	return owner && (owner->peer.kind == PEER_KIND_REMOTE_NODE || (owner->peer.kind == PEER_KIND_HOST && final));
 }
 
 /* Tells a node's backends apart in the encapsulation. Not unique; a mismatch only costs a search. Host order. */

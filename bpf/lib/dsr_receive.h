@@ -88,7 +88,7 @@ GLOBAL int dsr_open(struct __sk_buff *skb)
 		if (dsr_read_header(skb, off + strip, family, &inner))
 			return 1;
 	}
-	if (!lb_maybe_vip(&inner.dst))
+	if (!lb_maybe_vip(&inner.dst) && !dsr_is_entry(&inner.dst, in->final))
 		return 1;
 	owner = bpf_map_lookup_elem(&fl_ipcache_1, &outer.src);
 	if (!owner || owner->peer.kind != PEER_KIND_REMOTE_NODE)
@@ -151,8 +151,9 @@ GLOBAL int dsr_is_here(__u32 index, __u32 tag)
 /* The backend of one slot if it is here, else 0. Slots behind the last are the first again. */
 GLOBAL int dsr_try_slot(__u32 base, __u32 count, __u32 slot, __u32 tag)
 {
-	__u32 at = base + (slot < count ? slot : slot - count), chunk_index = at / LIMIT_SLOTS_PER_CHUNK;
-	struct slot_chunk *chunk = dsr_on() ? bpf_map_lookup_elem(&fl_slots_1, &chunk_index) : 0;
+	__u32 offset = slot < count ? slot : slot - count;
+	__u32 at = base + offset, chunk_index = at / LIMIT_SLOTS_PER_CHUNK;
+	struct slot_chunk *chunk = dsr_on() && offset < count ? bpf_map_lookup_elem(&fl_slots_1, &chunk_index) : 0;
 	__u32 index = chunk ? chunk->backend[at % LIMIT_SLOTS_PER_CHUNK] : 0;
 
 	return dsr_is_here(index, tag) ? index : 0;
@@ -230,9 +231,14 @@ GLOBAL int dsr_settle(struct __sk_buff *skb)
 		return DSR_GO_ON;
 	struct dsr_packet *in = &scratch->dsr;
 	struct pkt *p = &scratch->pkt;
-	struct svc_entry *svc = dsr_service(p);
+	struct svc_entry *svc = dsr_service(p, &p->dst);
 	__u32 hash, now, before = 0;
 
+	if (!svc && in->received && dsr_is_entry(&p->dst, 1)) {
+		addr_t own = node_addr(p->family); /* a NodePort is open on every node, at its own address */
+
+		svc = dsr_service(p, &own);
+	}
 	if (!svc)
 		return in->received ? drop(skb, p, DROP_REASON_DSR_NOT_OURS, HOOK_FROM_UPLINK) : DSR_GO_ON;
 	hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto);

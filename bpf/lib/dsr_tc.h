@@ -49,14 +49,14 @@ INLINE int dsr_is_syn(const struct pkt *p)
 	return p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* The service at an external address; NULL = none that the hash alone decides. */
-INLINE struct svc_entry *dsr_service(const struct pkt *p)
+/* The service at an external address and the port of the packet; NULL = none that the hash alone decides. */
+INLINE struct svc_entry *dsr_service(const struct pkt *p, const addr_t *addr)
 {
 	struct svc_key key
 		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
 	struct svc_entry *svc;
 
-	*addr_of(key.addr) = p->dst;
+	*addr_of(key.addr) = *addr;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	return svc && dsr_is_served(svc) ? svc : 0;
 }
@@ -237,6 +237,29 @@ NOINLINE int dsr_read_quote(struct __sk_buff *skb, struct scratch *scratch)
 	return 0;
 }
 
+/* Has the packet a port of the node's own address that may be a service's? */
+INLINE int dsr_maybe_node_port(const struct pkt *p)
+{
+	addr_t node = node_addr(p->family);
+
+	if (!addr_equal(&p->dst, &node) || !lb_has_external_ports())
+		return 0;
+	if (p->proto == L4_PROTO_TCP || p->proto == L4_PROTO_UDP)
+		return dsr_is_node_port(p->proto, p->dport);
+	return p->proto == L4_PROTO_SCTP || (p->flags & PKT_ICMP_ERROR);
+}
+
+/* Is it outside the cluster? Only to those another node may answer. */
+NOINLINE int dsr_is_outside(const addr_t *addr)
+{
+	struct ipcache_entry owner;
+
+	if (!dsr_maybe_inside(addr))
+		return 1;
+	peer_resolve(addr, &owner);
+	return owner.peer.kind == PEER_KIND_WORLD || owner.peer.kind == PEER_KIND_NATIVE;
+}
+
 /*
  * A packet from outside to a service address: to another node in an envelope, or on with scratch->dsr.backend as the choice.
  * DSR_GO_ON or a verdict.
@@ -251,11 +274,11 @@ GLOBAL int dsr_dispatch(void)
 	struct dsr_packet *in = &scratch->dsr;
 	__u32 is_error = scratch->pkt.flags & PKT_ICMP_ERROR;
 	struct pkt *p = is_error ? &scratch->inner : &scratch->pkt;
-	struct svc_entry *svc = dsr_service(p);
+	struct svc_entry *svc = dsr_service(p, &p->dst);
 	struct dsr_choice choice;
 	struct backend *backend;
 
-	if (!svc)
+	if (!svc || (dsr_maybe_node_port(&scratch->pkt) && !dsr_is_outside(&p->src)))
 		return DSR_GO_ON;
 	__u32 id = svc->id, generation = svc->generation;
 	__u32 before = dsr_choose(svc, flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), &choice);
@@ -266,15 +289,16 @@ GLOBAL int dsr_dispatch(void)
 	}
 	if (!dsr_confirm(svc, id, generation))
 		return DSR_GO_ON;
-	in->backend = choice.backend;
 	in->alternative = choice.alternative;
 	dsr_target_of(choice.backend, &in->target);
+	backend = dsr_backend(choice.backend);
 	if (addr_is_zero(&in->target)) {
-		if (is_error)
-			in->backend = 0; /* it is no packet of the flow */
+		/* An error is no packet of the flow; a process of a node gets its flows by connection tracking. */
+		if (!is_error && backend && dsr_owner(backend).kind == PEER_KIND_LOCAL_POD)
+			in->backend = choice.backend;
 		return DSR_GO_ON;
 	}
-	backend = dsr_backend(choice.backend);
+	in->backend = choice.backend;
 	in->tag = backend ? dsr_tag(backend) : 0;
 	dsr_target_of(choice.alternative, &in->hint);
 	backend = dsr_backend(choice.alternative);

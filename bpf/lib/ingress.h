@@ -130,7 +130,7 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 	if (err < 0)
 		return drop(skb, p, err, hook);
 	replied = err == 0;
-	if (!replied && !ingress_is_ours(p))
+	if (!replied && !(dsr_on() && scratch->dsr.received) && !ingress_is_ours(p))
 		return VERDICT_NEXT;
 	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir);
 	if (dsr_on() && (p->flags & PKT_ICMP_ERROR)) {

@@ -7,6 +7,9 @@
 #include "lb.h"
 #include "xdp_packet.h"
 
+/* dsr_forward: connection tracking serves the packet. Anything else is a verdict. */
+#define DSR_NOT_SERVED (-1)
+
 /* How to reach the node of a pod; NULL = not known, or not by XDP. */
 INLINE struct xdp_node *xdp_node_at(struct peer_ref peer)
 {
@@ -132,8 +135,11 @@ NOINLINE int xdp_drop(struct xdp_md *ctx, const struct xdp_pkt *p, enum drop_rea
 	return XDP_DROP;
 }
 
-/* A packet to a service address. XDP_PASS for whatever tc serves. */
-INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
+/*
+ * A packet to a service, at an address of its own or, `at_node`, at the node's. XDP_PASS for whatever tc serves, DSR_NOT_SERVED for services
+ * and backends that direct server return is not for.
+ */
+NOINLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
 {
 	struct svc_key key
 		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
@@ -145,7 +151,9 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 
 	*addr_of(key.addr) = p->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	if (!svc || !dsr_is_served(svc) || p->ttl <= 1 || xdp_is_spoofed(p))
+	if (!svc || !dsr_is_served(svc))
+		return DSR_NOT_SERVED;
+	if (p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src)))
 		return XDP_PASS;
 	if (!xdp_choose(svc, p, &choice))
 		return XDP_PASS;
@@ -154,7 +162,7 @@ INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p)
 		return XDP_PASS;
 	node = xdp_node_of(backend);
 	if (!node)
-		return XDP_PASS;
+		return backend->peer.kind == PEER_KIND_REMOTE_NODE ? DSR_NOT_SERVED : XDP_PASS;
 	overhead = dsr_overhead(node);
 	if (!overhead || p->ip_len + overhead > node->mtu || xdp_take_hop(ctx, p->family))
 		return XDP_PASS;
@@ -180,19 +188,23 @@ NOINLINE int dsr_unpack(struct xdp_md *ctx, const struct xdp_pkt *outer, __u32 o
 	__u32 outer_len = outer_len_tag >> 16 == IPV6_LEN ? IPV6_LEN : IPV4_MIN_LEN;
 	void *inner = data + ETH_LEN + outer_len;
 	struct ipcache_entry *owner;
-	__u8 mac[6];
+	__u8 mac[6], proto;
 	addr_t dst;
 
 	if (outer->proto == IPPROTO_IPIP) {
 		if (inner + IPV4_MIN_LEN > data_end)
 			return XDP_PASS;
 		dst = addr_from_ipv4(((struct iphdr *)inner)->daddr);
+		proto = ((struct iphdr *)inner)->protocol;
 	} else {
 		if (inner + IPV6_LEN > data_end)
 			return XDP_PASS;
 		__builtin_memcpy(&dst, &((struct ipv6hdr *)inner)->daddr, 16);
+		proto = ((struct ipv6hdr *)inner)->nexthdr;
 	}
-	if (!lb_maybe_vip(&dst))
+	if (proto == IPPROTO_IPIP || proto == IPPROTO_IPV6)
+		return XDP_PASS;
+	if (!lb_maybe_vip(&dst) && !dsr_is_entry(&dst, outer_len_tag & DSR_TAG_FINAL))
 		return XDP_PASS;
 	owner = bpf_map_lookup_elem(&fl_ipcache_1, &outer->src);
 	if (!owner || owner->peer.kind != PEER_KIND_REMOTE_NODE)

@@ -15,6 +15,18 @@ struct {
 	__type(value, __u64);
 } fl_ports_1 SEC(".maps");
 
+/*
+ * Bitmap over hashes (lb_filter_bit) of the addresses of all nodes, and of the networks (/24 and /64) in which their pods are: who has no
+ * bit here is outside the cluster.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, LIMIT_INSIDE_BITS / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} fl_inside_1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -51,7 +51,7 @@ int from_uplink(struct __sk_buff *skb)
 		return p->family && in_pod_net(&p->dst, p->family) ? drop(skb, p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
 	if (ingress_is_spoofed(p))
 		return drop(skb, p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
-	if (dsr_on() && !scratch->dsr.received && lb_maybe_vip(&p->dst)) {
+	if (dsr_on() && !scratch->dsr.received && (lb_maybe_vip(&p->dst) || dsr_maybe_node_port(p))) {
 		err = p->flags & PKT_ICMP_ERROR && dsr_read_quote(skb, scratch) ? DSR_GO_ON : dsr_dispatch();
 		if (err != DSR_GO_ON)
 			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;

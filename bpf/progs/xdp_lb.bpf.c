@@ -6,15 +6,6 @@
 #include "../lib/xdp_dsr.h"
 #include "../lib/xdp_snat.h"
 
-/* Is this port of the node's own address a service's? */
-INLINE int is_service_port(__u8 proto, __be16 port)
-{
-	__u32 bit = bpf_ntohs(port) + (proto == L4_PROTO_UDP ? PORT_BITS_UDP : PORT_BITS_TCP), element = bit >> 6;
-	__u64 *word = bpf_map_lookup_elem(&fl_ports_1, &element);
-
-	return word && (*word >> (bit & 63)) & 1;
-}
-
 INLINE int is_envelope(__u8 proto)
 {
 	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
@@ -33,12 +24,18 @@ INLINE int has_snat(void)
 	return cfg_snat_port_max != 0;
 }
 
-/* A packet to a service's own address. */
-INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p)
+/* A packet to a service. `at_node`: to a port of the node's own address. */
+INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
 {
-	if (cfg_north_south == NORTH_SOUTH_IPIP || cfg_north_south == NORTH_SOUTH_VXLAN)
-		return dsr_forward(ctx, p);
-	return cfg_north_south == NORTH_SOUTH_SNAT && has_snat() ? snat_forward(ctx, p) : XDP_PASS;
+	if (cfg_north_south == NORTH_SOUTH_IPIP || cfg_north_south == NORTH_SOUTH_VXLAN) {
+		int verdict = dsr_forward(ctx, p, at_node);
+
+		if (verdict != DSR_NOT_SERVED)
+			return verdict;
+		if (!at_node)
+			return XDP_PASS;
+	}
+	return has_snat() ? snat_forward(ctx, p) : XDP_PASS;
 }
 
 INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
@@ -60,15 +57,15 @@ INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
 			return xdp_parse_ipv4(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!is_service_port(ip->protocol, *port) || !xdp_parse_ipv4(ip, data_end, &p) || !has_snat())
+		if (!dsr_is_node_port(ip->protocol, *port) || !xdp_parse_ipv4(ip, data_end, &p))
 			return XDP_PASS;
-		return snat_forward(ctx, &p);
+		return serve(ctx, &p, 1);
 	}
 	addr_t dst = addr_from_ipv4(ip->daddr);
 
 	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ip, data_end, &p))
 		return XDP_PASS;
-	return serve(ctx, &p);
+	return serve(ctx, &p, 0);
 }
 
 INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
@@ -91,13 +88,13 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
 			return xdp_parse_ipv6(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!is_service_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ip, data_end, &p) || !has_snat())
+		if (!dsr_is_node_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ip, data_end, &p))
 			return XDP_PASS;
-		return snat_forward(ctx, &p);
+		return serve(ctx, &p, 1);
 	}
 	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ip, data_end, &p))
 		return XDP_PASS;
-	return serve(ctx, &p);
+	return serve(ctx, &p, 0);
 }
 
 NOINLINE int drop_marked(struct xdp_md *ctx)

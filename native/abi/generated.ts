@@ -20,6 +20,7 @@ export const Limits = {
 	NODES: 16384,
 	SLOTS_PER_CHUNK: 16,
 	VIP_FILTER_BITS: 65536,
+	INSIDE_BITS: 65536,
 	FRAG_RANGES: 6,
 	IPV6_EXTENSIONS: 6,
 } as const;
@@ -106,6 +107,7 @@ export const SvcFlags = {
 	HOST_PORT: 32,
 	ANY_ENDPOINTS: 64,
 	LEAST_CONN: 128,
+	TRACKED: 256,
 } as const;
 export type SvcFlags = (typeof SvcFlags)[keyof typeof SvcFlags];
 export function SvcFlagsName(value: number): string {
@@ -2081,6 +2083,15 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 4,
 		layout: '72db1d30594a8f3c',
+	},
+	inside: {
+		name: 'fl_inside_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 1024,
+		keySize: 4,
+		valueSize: 8,
+		layout: '2842a1117c6d18a0',
 	},
 	ipcache: {
 		name: 'fl_ipcache_1',

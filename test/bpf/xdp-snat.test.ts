@@ -64,7 +64,7 @@ afterAll(() => node?.close());
 const xdp = (packet: Uint8Array): Promise<RunResult> => node.dataplane.run('xdp_lb', packet);
 const web = { proto: 'tcp', dport: PORT.web } as const;
 const dns = { proto: 'udp', dport: PORT.dns } as const;
-const backendPort = (o: { proto: 'tcp' | 'udp' }): number => (o.proto === 'tcp' ? BACKEND_PORT.web : BACKEND_PORT.dns);
+const backendPort = (o: Pick<Datagram, 'proto'>): number => (o.proto === 'tcp' ? BACKEND_PORT.web : BACKEND_PORT.dns);
 
 /** Opens a flow by its first packet; returns its port at the node. */
 async function open(x: Addresses, o: Datagram): Promise<number> {

@@ -4,7 +4,7 @@ import type { RunResult, ServiceFixture, WorldFixture } from '../lib/dataplane.t
 import { explain } from '../lib/dataplane.ts';
 import { type FlowTuple, flowSlot } from '../lib/flow-hash.ts';
 import type { Layer, Parsed } from '../lib/packet.ts';
-import { ip, layerOf, parse, raw, tcp, udp } from '../lib/packet.ts';
+import { ip, layerOf, parse, raw, sctp, tcp, udp } from '../lib/packet.ts';
 import { type Addresses, BACKEND_PORT, PROTO, uplinkFrame, V4, V6, WORLD } from './world.ts';
 
 /** XDP's verdicts. */
@@ -36,10 +36,25 @@ export const PORT = {
 	moving: 8007,
 	/** Backend is the other node itself. */
 	nodeBackend: 8006,
+	/** As web, over SCTP. */
+	sctp: 8008,
 } as const;
 export const NODE_PORT = 30090;
+/** More ports of the node's address; the same at all nodes. */
+export const NODE_PORTS = {
+	/** As PORT.web, dns and changing. */
+	web: 30091,
+	dns: 30092,
+	changing: 30093,
+	/** As web, over SCTP. */
+	sctp: 30094,
+	/** As web, but other nodes may not have it. */
+	tracked: 30095,
+	nodeBackend: 30096,
+} as const;
 const LOCAL_EXTERNAL = 4;
 const AFFINITY = 8;
+const TRACKED = 256;
 
 /** Slots that are node 2's before a change and node 3's after it; the others stay with node 2. */
 export const isMoved = (slot: number): boolean => slot % 2 === 1;
@@ -48,6 +63,7 @@ export const NOW = Array.from({ length: TABLE }, (_, slot) => (isMoved(slot) ? 1
 
 function services(x: Addresses): ServiceFixture[] {
 	const at = { address: x.external, external: true } as const;
+	const atNode = { address: x.node, nodeAddress: true } as const;
 	const three = (port: number) => [
 		{ address: x.b, port, local: true },
 		{ address: x.pod2, port },
@@ -72,7 +88,14 @@ function services(x: Addresses): ServiceFixture[] {
 			previous: BEFORE,
 		},
 		{ ...web, port: PORT.nodeBackend, backends: node, table: BEFORE },
-		{ ...web, address: x.node, port: NODE_PORT, backends: two, table: BEFORE, nodeAddress: true },
+		{ ...web, port: PORT.sctp, proto: PROTO.SCTP },
+		{ ...web, ...atNode, port: NODE_PORT, backends: two, table: BEFORE },
+		{ ...web, ...atNode, port: NODE_PORTS.web },
+		{ ...web, ...atNode, port: NODE_PORTS.dns, proto: PROTO.UDP, backends: three(BACKEND_PORT.dns) },
+		{ ...web, ...atNode, port: NODE_PORTS.changing, backends: two, table: NOW, previous: BEFORE },
+		{ ...web, ...atNode, port: NODE_PORTS.sctp, proto: PROTO.SCTP },
+		{ ...web, ...atNode, port: NODE_PORTS.tracked, flags: TRACKED },
+		{ ...web, ...atNode, port: NODE_PORTS.nodeBackend, backends: node, table: BEFORE },
 	];
 }
 
@@ -88,7 +111,7 @@ export function xdpWorld(mode: number, over: Partial<WorldFixture> = {}): WorldF
 }
 
 export interface Datagram {
-	readonly proto: 'tcp' | 'udp';
+	readonly proto: 'tcp' | 'udp' | 'sctp';
 	readonly dport: number;
 	readonly sport: number;
 	readonly flags?: string;
@@ -98,6 +121,12 @@ export interface Datagram {
 	readonly src?: string;
 	readonly dst?: string;
 }
+
+const L4 = {
+	tcp: (sport: number, dport: number, flags: string): Layer => tcp({ sport, dport, flags, seq: 7, ack: 9 }),
+	udp: (sport: number, dport: number): Layer => udp({ sport, dport }),
+	sctp: (sport: number, dport: number): Layer => sctp({ sport, dport }),
+} as const;
 
 /** Layers of a packet from the outside client. */
 export function datagram(x: Addresses, o: Datagram): Layer[] {
@@ -109,7 +138,7 @@ export function datagram(x: Addresses, o: Datagram): Layer[] {
 	};
 	return [
 		ip(o.src ?? x.world, o.dst ?? x.external, options),
-		proto === 'tcp' ? tcp({ sport, dport, flags: o.flags ?? 'A', seq: 7, ack: 9 }) : udp({ sport, dport }),
+		L4[proto](sport, dport, o.flags ?? 'A'),
 		...(o.payload === 0 ? [] : [raw(new Uint8Array(o.payload ?? 32).fill(0x5a))]),
 	];
 }
@@ -118,7 +147,13 @@ export const fromClient = (x: Addresses, o: Datagram): Uint8Array => uplinkFrame
 
 export function tupleOf(x: Addresses, o: Datagram): FlowTuple {
 	const { sport, dport } = o;
-	return { src: o.src ?? x.world, dst: o.dst ?? x.external, sport, dport, proto: o.proto === 'tcp' ? 6 : 17 };
+	return {
+		src: o.src ?? x.world,
+		dst: o.dst ?? x.external,
+		sport,
+		dport,
+		proto: { tcp: 6, udp: 17, sctp: 132 }[o.proto],
+	};
 }
 
 /** A source port whose flow falls into a slot that is wanted. */

@@ -11,7 +11,6 @@ import {
 	fromClient,
 	MODE,
 	macsOf,
-	NODE_PORT,
 	PORT,
 	sportOf,
 	XDP,
@@ -116,7 +115,6 @@ describe.each(FAMILIES)('XDP with direct server return over IPv$family', (x) => 
 		['an address that is no service', x.noService, 80],
 		['a port that the service does not have', x.external, 9999],
 		["a closed port of the node's", x.node, 22],
-		['a node port, which direct return does not serve', x.node, NODE_PORT],
 		['a masquerade port of nobody', x.node, SNAT.min],
 		['a pod', x.a, 80],
 	])('leaves a packet to %s to tc', async (_what, dst, dport) => {

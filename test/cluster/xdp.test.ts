@@ -19,6 +19,7 @@ import { ECHO_PORT } from '../lib/echo-cluster.ts';
 const VIPS = ['198.51.100.10', '2001:db8:100::10'] as const;
 const WEB_PORT = 8080;
 const IPERF_PORT = 5201;
+const NODE_PORT = 30080;
 
 const SERVICE = {
 	name: 'front',
@@ -26,7 +27,7 @@ const SERVICE = {
 	clusterIPs: ['10.96.0.70', 'fd00:96::70'],
 	ingress: VIPS.map((ip) => ({ ip })),
 	ports: [
-		{ name: 'web', port: 80, targetPort: WEB_PORT },
+		{ name: 'web', port: 80, targetPort: WEB_PORT, nodePort: NODE_PORT },
 		{ name: 'tcp', port: 7, targetPort: ECHO_PORT },
 		{ name: 'udp', port: 7, targetPort: ECHO_PORT, protocol: 'UDP' },
 		{ name: 'iperf', port: IPERF_PORT, targetPort: IPERF_PORT },
@@ -82,6 +83,28 @@ describe.each([
 			[VIPS[1], CLIENT.v6],
 		] as const) {
 			expect((await curl(cluster().client, urlOf(vip))).trim()).toBe(`far ${client}`);
+		}
+	});
+
+	it('reaches it by a NodePort of node 1 as well, through XDP, and is answered by node 2 in the name of node 1', async () => {
+		const { v4, v6 } = cluster().node(1).addresses;
+		for (const [address, seen] of [
+			[v4, CLIENT.v4],
+			[v6, CLIENT.v6],
+		] as const) {
+			const before = await sentByXdp(cluster().node(1));
+			expect((await curl(cluster().client, urlOf(address, NODE_PORT))).trim()).toBe(`far ${seen}`);
+			expect(await sentByXdp(cluster().node(1))).toBeGreaterThan(before);
+		}
+	});
+
+	it('is not what a node or a pod is that asks at a NodePort of another node', async () => {
+		const pod = await cluster().createPod({ node: cluster().node(2), name: 'near' });
+		const { v4, v6 } = cluster().node(1).addresses;
+		for (const address of [v4, v6]) {
+			for (const from of [cluster().node(2), pod]) {
+				expect((await curl(from, urlOf(address, NODE_PORT))).trim()).toBe(`far ${address}`);
+			}
 		}
 	});
 

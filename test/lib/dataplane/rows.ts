@@ -265,19 +265,31 @@ function peerIn(world: WorldFixture): (address: string) => PeerRef {
 	};
 }
 
-/** Bits of the map ports: TCP first, then UDP. */
-function portRows(services: readonly ServiceFixture[]): Row[] {
+/** Bits of the map inside: nodes, and the networks of other nodes' pods, which are /24 and /64 here. */
+function insideRows(world: WorldFixture): Row[] {
+	const networks = world.nodes.flatMap((n) => [n.podCidr4, n.podCidr6].map((cidr) => cidr.split('/')[0] ?? ''));
+	const addresses = [world.ipv4, world.ipv6, ...world.nodes.flatMap((n) => [n.ipv4, n.ipv6]), ...networks];
+	return bitRows(addresses.map(filterBit));
+}
+
+function bitRows(bits: readonly number[]): Row[] {
 	const words = new Map<number, bigint>();
-	for (const { port, proto, nodeAddress } of services) {
-		if (!nodeAddress || (proto !== 6 && proto !== 17)) continue;
-		const bit = port + (proto === 17 ? 65_536 : 0);
-		words.set(bit >> 6, (words.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
-	}
+	for (const bit of bits) words.set(bit >> 6, (words.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
 	return [...words].map(([element, word]) => {
 		const value = new Uint8Array(8);
 		new DataView(value.buffer).setBigUint64(0, word, true);
 		return { key: indexKey(element), value };
 	});
+}
+
+/** Bits of the map ports: TCP first, then UDP. */
+function portRows(services: readonly ServiceFixture[]): Row[] {
+	return bitRows(
+		services.flatMap(({ port, proto, nodeAddress }) => {
+			if (!nodeAddress || (proto !== 6 && proto !== 17)) return [];
+			return [port + (proto === 17 ? 65_536 : 0)];
+		}),
+	);
 }
 
 /**
@@ -314,6 +326,7 @@ export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
 	return {
 		...serviceRows(world.services, peerIn(world)),
 		ports: portRows(world.services),
+		inside: insideRows(world),
 		endpoints: pods.map((p) => p.endpoint),
 		ifaces: pods.map((p) => p.iface),
 		nodes: nodes.map((n) => n.node),
