@@ -5,7 +5,7 @@
  */
 import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -21,6 +21,22 @@ const COMMON = {
 	legalComments: 'eof',
 	logLevel: 'warning',
 } as const satisfies BuildOptions;
+
+/**
+ * What the client library's configuration imports for requests that are not made by it (decision 0016): HTTP clients and the generated
+ * API. Half of the bundle otherwise, read at every start.
+ */
+const withoutClients: Plugin = {
+	name: 'without-clients',
+	setup({ onResolve, onLoad }) {
+		onResolve({ filter: /^undici$|^\.\/gen\/index\.js$/ }, () => ({ path: 'clients', namespace: 'left-out' }));
+		const names = ['Agent', 'ProxyAgent', 'ServerConfiguration', 'createConfiguration'];
+		const contents = names
+			.map((name) => `export function ${name}() { throw new Error('${name} is not part of this bundle'); }`)
+			.join('\n');
+		onLoad({ filter: /^clients$/, namespace: 'left-out' }, () => ({ contents }));
+	},
+};
 
 /** Writes beside the place and moves there, so that what is started meanwhile finds the old file or the new one. */
 async function bundle(source: string, output: string, options: BuildOptions): Promise<void> {
@@ -39,7 +55,7 @@ export async function bundleAll(directory: string): Promise<void> {
 	await bundle('agent/run.ts', join(directory, 'agent/run.js'), whole);
 	// loaded by a path that access.ts computes, and only with source kubernetes
 	const access = 'agent/sources/kubernetes/cluster-access.ts';
-	await bundle(access, join(directory, 'agent/cluster-access.js'), whole);
+	await bundle(access, join(directory, 'agent/cluster-access.js'), { ...whole, plugins: [withoutClients] });
 	await bundle('agent/cleanup.ts', join(directory, 'agent/cleanup.js'), whole);
 	await bundle('cli/main.ts', join(directory, 'cli/main.js'), whole);
 	// as cluster-access.js: commands/install.ts computes its path

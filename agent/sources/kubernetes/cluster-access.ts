@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import type https from 'node:https';
 import { dirname, isAbsolute, join } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node';
+// the package's own index loads clients for every kind and command as well
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { parse } from 'yaml';
 import { errorCode, errorMessage, FairleadError } from '../../model/errors.ts';
 import type { AccessOptions, ClusterAccess, Credentials } from './access.ts';
