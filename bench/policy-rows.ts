@@ -1,11 +1,11 @@
 /** Policy of the client pod of bench/tc-world.ts, of any size, straight into the maps. */
+import { extentAt, storedWords } from '../agent/reconcile/policy-ranges.ts';
 import {
 	Endpoint,
 	IpcacheEntry,
 	PolicyCookie,
 	PolicyKey,
 	PolicyLimit,
-	PolicyRange,
 	PolicyRow,
 	PolicySet,
 	PolicySetFlag,
@@ -18,6 +18,8 @@ const CLIENT_INDEX = 1;
 const SET = 1;
 const TCP = 6;
 const FIRST_PEER = 1000;
+/** Anywhere in the table, at a cache line. */
+const EXTENT_BASE = 64;
 const ALLOW = (PolicyCookie.FIRST_RULE << PolicyVerdictFlag.SHIFT) | PolicyVerdictFlag.ALLOW;
 const DENY = PolicyCookie.NOT_ALLOWED << PolicyVerdictFlag.SHIFT;
 
@@ -33,9 +35,9 @@ export async function writePolicy(objects: Objects, rules: number, peer: string)
 		const port = 8080 - 2 * Math.floor(ports / 2) + 2 * n;
 		ranges.push({ first: (TCP << 16) | port, verdict: ALLOW }, { first: (TCP << 16) | (port + 1), verdict: DENY });
 	}
-	const rangeRows = flat(ranges.map((range, i) => ({ key: indexKey(i), value: PolicyRange.encode(range) })));
-	await objects.map('ranges').updateBatch(rangeRows.keys, rangeRows.values);
-	const extent = { base: 0, count: ranges.length };
+	const words = storedWords(Uint32Array.from(ranges.flatMap(({ first, verdict }) => [first, verdict])));
+	new Uint32Array(objects.map('ranges').mmap()).set(words, EXTENT_BASE * 2);
+	const extent = extentAt(EXTENT_BASE, ranges.length);
 	const identities = [identityOf(objects, peer), ...Array.from({ length: rules - ports }, (_, n) => FIRST_PEER + n)];
 	const rows = flat(
 		identities.map((identity) => {
@@ -44,7 +46,7 @@ export async function writePolicy(objects: Objects, rules: number, peer: string)
 		}),
 	);
 	await objects.map('policy').updateBatch(rows.keys, rows.values);
-	const denied = { base: 0, count: 1 };
+	const denied = { base: EXTENT_BASE, count: 1 };
 	const none = { base: 0, count: 0 };
 	const set = { pods: [none, denied], others: [none, denied], flags: PolicySetFlag.OPEN_INGRESS };
 	objects.map('policyset').set(indexKey(SET), PolicySet.encode(set));

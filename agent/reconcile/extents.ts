@@ -44,11 +44,14 @@ export class ExtentAllocator {
 		return this.capacity - this.#free - this.#quarantined.length;
 	}
 
-	/** Start of `count` free elements in a row, now owned; undefined = there is no such gap. Next fit. */
-	allocate(count: number): number | undefined {
+	/**
+	 * Start of `count` free elements in a row, now owned; undefined = there is no such gap. Next fit.
+	 * @param align  what the start is a multiple of
+	 */
+	allocate(count: number, align = 1): number | undefined {
 		if (count < 1 || count > this.#free) return undefined;
 		const end = this.#state.length;
-		const start = this.#findGap(this.#cursor, end, count) ?? this.#findGap(this.#first, end, count);
+		const start = this.#findGap(this.#cursor, end, count, align) ?? this.#findGap(this.#first, end, count, align);
 		if (start === undefined) return undefined;
 		this.#state.fill(OWNED, start, start + count);
 		this.#free -= count;
@@ -56,10 +59,10 @@ export class ExtentAllocator {
 		return start;
 	}
 
-	#findGap(from: number, end: number, count: number): number | undefined {
+	#findGap(from: number, end: number, count: number, align: number): number | undefined {
 		let run = 0;
 		for (let i = from; i < end; i++) {
-			run = this.#state[i] === FREE ? run + 1 : 0;
+			run = this.#state[i] === FREE && (run > 0 || i % align === 0) ? run + 1 : 0;
 			if (run === count) return i - count + 1;
 		}
 		return undefined;

@@ -19,6 +19,7 @@ import type { PeerRow } from '../plan/peers.ts';
 import type { AddressOwner } from '../plan/policy/types.ts';
 import { PolicyGenerations } from './policy-generations.ts';
 import type { Extent, PeerReferences, PolicyKernel, PolicyOp } from './policy-kernel.ts';
+import { storedWords } from './policy-ranges.ts';
 
 const SET_WORDS = PolicySet.size / 8;
 const SET_FLAGS_AT = 32;
@@ -52,7 +53,7 @@ export function policyMemory(kernel: PolicyKernel): PolicyMemory {
 export function applyPolicyOp(op: PolicyOp, kernel: PolicyKernel, memory: PolicyMemory, refs: PeerReferences): void {
 	switch (op.kind) {
 		case 'ranges-set':
-			memory.ranges.set(op.row.ranges, op.base * 2);
+			memory.ranges.set(storedWords(op.row.ranges), op.base * 2);
 			return;
 		case 'row-set': {
 			const key = { set: op.set, peer: op.peer };

@@ -31,7 +31,7 @@ export interface PeerReferences {
 	readonly nodeName: string;
 }
 
-/** Ranges [base, base + count). */
+/** `struct policy_extent`: see policy-ranges.ts. */
 export interface Extent {
 	readonly base: number;
 	readonly count: number;

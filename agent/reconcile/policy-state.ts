@@ -10,6 +10,7 @@ import { DIRECTIONS } from '../plan/policy/types.ts';
 import { ExtentAllocator } from './extents.ts';
 import type { PolicyMemory } from './policy-apply.ts';
 import type { Extent, PolicyKernel, PolicyOp } from './policy-kernel.ts';
+import { extentAt, rangesIn, storedAlignment, storedSize, storedWords } from './policy-ranges.ts';
 
 /** Ranges in the kernel, shared by all rows with this content. */
 export interface StoredRow {
@@ -78,11 +79,11 @@ export class PolicyState {
 		}
 		const count = row.ranges.length / 2;
 		if (count > PolicyLimit.RANGES) return `a row has ${count} port ranges, at most ${PolicyLimit.RANGES} are possible`;
-		const base = this.ranges.allocate(count);
+		const base = this.ranges.allocate(storedSize(count), storedAlignment(count));
 		if (base === undefined) {
 			return `map ranges: no room for ${count} in a row, ${this.ranges.used} of ${this.ranges.capacity} used`;
 		}
-		const stored: StoredRow = { row, extent: { base, count }, refs: 1 };
+		const stored: StoredRow = { row, extent: extentAt(base, count), refs: 1 };
 		this.#contents.set(row.key, stored);
 		return { stored, fresh: true };
 	}
@@ -91,7 +92,7 @@ export class PolicyState {
 	release(stored: StoredRow): void {
 		if (--stored.refs > 0) return;
 		this.#contents.delete(stored.row.key);
-		this.ranges.quarantine(stored.extent.base, stored.extent.count);
+		this.ranges.quarantine(stored.extent.base, storedSize(rangesIn(stored.extent)));
 	}
 
 	place(key: RowKey, stored: StoredRow): void {
@@ -127,7 +128,7 @@ export class PolicyState {
 			found.refs++;
 			return found;
 		}
-		if (!this.ranges.adopt(extent.base, extent.count)) return undefined;
+		if (!this.ranges.adopt(extent.base, storedSize(rangesIn(extent)))) return undefined;
 		const stored: StoredRow = { row, extent, refs: 1 };
 		this.#contents.set(row.key, stored);
 		return stored;
@@ -156,7 +157,8 @@ export function readPolicyState(kernel: PolicyKernel, memory: PolicyMemory): Pol
 	}
 	const sets = readSets(memory);
 	const extents = [...found.map(({ extent }) => extent), ...sets.flatMap(({ extents: own }) => [...own.values()])];
-	for (const { base, count } of extents) if (count > 0) state.ranges.markFound(base, count);
+	for (const { base, count } of extents)
+		if (count > 0) state.ranges.markFound(base, storedSize(rangesIn({ base, count })));
 	for (const { key, extent } of found) {
 		const stored = adoptExtent(state, memory, extent);
 		// Kept in the books in any case: it takes room, and it has to be replaced or deleted.
@@ -200,9 +202,14 @@ function readSets(memory: PolicyMemory): FoundSet[] {
 }
 
 function adoptExtent(state: PolicyState, memory: PolicyMemory, extent: Extent): StoredRow | undefined {
-	const { base, count } = extent;
-	if (count === 0 || (base + count) * 2 > memory.ranges.length) return undefined;
-	return state.adopt(rowOf(memory.ranges.slice(base * 2, (base + count) * 2)), extent);
+	const { base } = extent;
+	const count = rangesIn(extent);
+	const end = base + storedSize(count);
+	if (count === 0 || end * 2 > memory.ranges.length || extent.count !== extentAt(base, count).count) return undefined;
+	const row = rowOf(memory.ranges.slice(base * 2, (base + count) * 2));
+	const words = storedWords(row.ranges);
+	for (let i = row.ranges.length; i < words.length; i++) if (memory.ranges[base * 2 + i] !== words[i]) return undefined;
+	return state.adopt(row, extent);
 }
 
 /** Flags of a set as wanted. */

@@ -79,6 +79,8 @@ EXPORT_ENUM(dns_limits);
 EXPORT_ENUM(dns_mark);
 EXPORT_ENUM(policy_direction);
 EXPORT_ENUM(policy_limit);
+EXPORT_ENUM(policy_extent_bits);
+EXPORT_ENUM(policy_range_first);
 EXPORT_ENUM(policy_peer);
 EXPORT_ENUM(policy_set_flag);
 EXPORT_ENUM(policy_verdict_flag);

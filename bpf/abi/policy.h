@@ -18,7 +18,9 @@ enum policy_limit {
 	POLICY_LIMIT_SETS = 8192,     /* rows of policy_set; set 0 = no policy selects the endpoint, all is allowed */
 	POLICY_LIMIT_RANGES = 8192,   /* ranges of one row; a longer one closes the sets that want it */
 	POLICY_LIMIT_COOKIES = 65536, /* struct ct_entry keeps 16 bits */
-	POLICY_LIMIT_STEPS = 14,      /* halvings that find one of POLICY_LIMIT_RANGES */
+	POLICY_LIMIT_STEPS = 3,       /* halvings that find one range of a line */
+	POLICY_LIMIT_LEVELS = 4,      /* levels above POLICY_LIMIT_RANGES ranges */
+	POLICY_LIMIT_LINE = 8,        /* ranges in a cache line */
 };
 
 /*
@@ -36,6 +38,10 @@ enum policy_set_flag {
 	POLICY_SET_FLAG_OPEN_INGRESS = 1, /* nothing restricts this direction: do not look further */
 	POLICY_SET_FLAG_OPEN_EGRESS = 2,
 	POLICY_SET_FLAG_CLOSED = 4, /* could not be programmed: everything but the own node is denied */
+};
+
+enum policy_range_first {
+	POLICY_RANGE_NEVER = 0x7fffffff, /* no packet's protocol and port */
 };
 
 /* Low bits of policy_range.verdict; the rule cookie is above them. */
@@ -61,10 +67,21 @@ struct policy_key {
 };
 _Static_assert(sizeof(struct policy_key) == 8, "policy_key is a map key; its layout is pinned");
 
-/* Ranges [base, base + count) of policy_range. count 0 = everything is denied. Replaced by one aligned 8-byte store. */
+/* How policy_extent.count is packed: levels << POLICY_EXTENT_LEVELS_SHIFT | ranges. */
+enum policy_extent_bits {
+	POLICY_EXTENT_LEVELS_SHIFT = 24,
+	POLICY_EXTENT_RANGES_MASK = 0xffffff,
+};
+
+/*
+ * Ranges [base, base + count) of policy_range; 0 = everything is denied. Up to POLICY_LIMIT_LINE lie in one line and have no level. More
+ * fill whole lines, and their levels lie behind them, the lowest first: element n of a level starts where line n of the level below
+ * it does, and has no verdict. What fills a line up starts at POLICY_RANGE_NEVER. The highest level is one line.
+ * Replaced by one aligned 8-byte store.
+ */
 struct policy_extent {
 	__u32 base;
-	__u32 count;
+	__u32 count; /* enum policy_extent_bits */
 };
 _Static_assert(sizeof(struct policy_extent) == 8, "policy_extent is read and written as one word");
 

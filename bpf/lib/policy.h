@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Verdict of the policy rows: one array element, at most one hash look-up, and a bounded search in sorted ranges, whatever the
- * number of rules. Needs no helper but map look-ups; loops are bounded for verifiers from 5.10 on.
+ * Verdict of the policy rows: one array element, at most one hash look-up, and a search in sorted ranges that takes five cache
+ * lines at most, whatever the number of rules. Needs no helper but map look-ups; loops are bounded for verifiers from 5.10 on.
  */
 #pragma once
 #include "common.h"
@@ -39,27 +39,65 @@ INLINE int policy_is_pod(__u32 identity)
 	return identity >= IDENTITY_FIRST_DYNAMIC && identity < POLICY_PEER_FIRST_ADDRESS;
 }
 
-/* The verdict of the last range that starts at or before `wanted`. */
-INLINE __u32 policy_search(__u64 extent, __u32 wanted)
+/* The last of `count` ≤ 8 elements from `low` on that starts at or before `wanted`; the first one does. */
+INLINE __u32 policy_find(__u32 low, __u32 count, __u32 wanted)
 {
-	__u32 low = (__u32)extent, count = extent >> 32;
-	struct policy_range *range;
-
-	if (count == 0 || count > POLICY_LIMIT_RANGES)
-		return policy_fixed(0, POLICY_COOKIE_CLOSED);
-	for (int i = 0; i < POLICY_LIMIT_STEPS && count > 1; i++) {
+#pragma unroll
+	for (int i = 0; i < POLICY_LIMIT_STEPS; i++) {
 		__u32 half = count >> 1, middle = low + half;
+		struct policy_range *range = count > 1 ? bpf_map_lookup_elem(&fl_ranges_1, &middle) : 0;
 
-		range = bpf_map_lookup_elem(&fl_ranges_1, &middle);
-		if (!range)
-			return policy_fixed(0, POLICY_COOKIE_CLOSED);
-		if (range->first <= wanted) {
+		if (range && range->first <= wanted) {
 			low = middle;
 			count -= half;
 		} else {
 			count = half;
 		}
 	}
+	return low;
+}
+
+/* Elements of the whole lines that hold so many. */
+INLINE __u32 policy_filled(__u32 count)
+{
+	return (count + POLICY_LIMIT_LINE - 1) & ~(POLICY_LIMIT_LINE - 1u);
+}
+
+/*
+ * First of the eight ranges among which that of `wanted` is. Takes one cache line of each level: as many steps as halving takes,
+ * but three at a time are neighbours.
+ */
+INLINE __u32 policy_descend(__u32 base, __u32 count, __u32 levels, __u32 wanted)
+{
+	__u32 ranges = policy_filled(count), first = policy_filled(ranges / POLICY_LIMIT_LINE);
+	__u32 second = policy_filled(first / POLICY_LIMIT_LINE), third = policy_filled(second / POLICY_LIMIT_LINE);
+	__u32 at1 = base + ranges, at2 = at1 + first, at3 = at2 + second, at4 = at3 + third, line = 0;
+
+	_Static_assert(POLICY_LIMIT_LEVELS == 4, "every level is asked below");
+	if (levels > 3)
+		line = policy_find(at4, POLICY_LIMIT_LINE, wanted) - at4;
+	if (levels > 2)
+		line = policy_find(at3 + line * POLICY_LIMIT_LINE, POLICY_LIMIT_LINE, wanted) - at3;
+	if (levels > 1)
+		line = policy_find(at2 + line * POLICY_LIMIT_LINE, POLICY_LIMIT_LINE, wanted) - at2;
+	line = policy_find(at1 + line * POLICY_LIMIT_LINE, POLICY_LIMIT_LINE, wanted) - at1;
+	return base + line * POLICY_LIMIT_LINE;
+}
+
+/* The verdict of the last range that starts at or before `wanted`. */
+INLINE __u32 policy_search(__u64 extent, __u32 wanted)
+{
+	__u32 low = (__u32)extent, word = extent >> 32;
+	__u32 count = word & POLICY_EXTENT_RANGES_MASK, levels = word >> POLICY_EXTENT_LEVELS_SHIFT;
+	struct policy_range *range;
+
+	if (count == 0 || count > (levels ? POLICY_LIMIT_RANGES : POLICY_LIMIT_LINE))
+		return policy_fixed(0, POLICY_COOKIE_CLOSED);
+	if (levels) {
+		low = policy_descend(low, count, levels, wanted);
+		count = POLICY_LIMIT_LINE;
+	}
+	low = policy_find(low, count, wanted);
 	range = bpf_map_lookup_elem(&fl_ranges_1, &low);
 	return range ? range->verdict : policy_fixed(0, POLICY_COOKIE_CLOSED);
 }

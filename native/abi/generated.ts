@@ -149,6 +149,7 @@ export const CtFlags = {
 	COUNTED: 2048,
 	FORWARDED: 8192,
 	DSR: 1024,
+	SHARED: 16384,
 } as const;
 export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];
 export function CtFlagsName(value: number): string {
@@ -286,11 +287,30 @@ export const PolicyLimit = {
 	SETS: 8192,
 	RANGES: 8192,
 	COOKIES: 65536,
-	STEPS: 14,
+	STEPS: 3,
+	LEVELS: 4,
+	LINE: 8,
 } as const;
 export type PolicyLimit = (typeof PolicyLimit)[keyof typeof PolicyLimit];
 export function PolicyLimitName(value: number): string {
 	return enumName(PolicyLimit, value);
+}
+
+export const PolicyExtentBits = {
+	LEVELS_SHIFT: 24,
+	RANGES_MASK: 16777215,
+} as const;
+export type PolicyExtentBits = (typeof PolicyExtentBits)[keyof typeof PolicyExtentBits];
+export function PolicyExtentBitsName(value: number): string {
+	return enumName(PolicyExtentBits, value);
+}
+
+export const PolicyRangeFirst = {
+	NEVER: 2147483647,
+} as const;
+export type PolicyRangeFirst = (typeof PolicyRangeFirst)[keyof typeof PolicyRangeFirst];
+export function PolicyRangeFirstName(value: number): string {
+	return enumName(PolicyRangeFirst, value);
 }
 
 export const PolicyPeer = {

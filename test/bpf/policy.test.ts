@@ -8,11 +8,11 @@ import type { Direction } from '../../agent/plan/policy/types.ts';
 import { peerWord } from '../../agent/plan/policy/types.ts';
 import { PolicyReconciler } from '../../agent/reconcile/policy.ts';
 import type { PolicyMapName, PolicySharedName } from '../../agent/reconcile/policy-kernel.ts';
+import { extentAt, storedWords } from '../../agent/reconcile/policy-ranges.ts';
 import {
 	Identity,
 	PolicyCookie,
 	PolicyKey,
-	PolicyRange,
 	PolicyRow,
 	PolicySet,
 	PolicySetFlag,
@@ -190,19 +190,20 @@ describe('policy_verdict', () => {
 		sets.set(key, new Uint8Array(PolicySet.size));
 	});
 
-	it('finds each of the largest number of ranges', () => {
-		const count = 8192;
-		const ranges = new Uint32Array(object.map(POLICY_MAPS.ranges).mmap());
+	it.each([1, 2, 7, 8, 9, 64, 65, 512, 513, 4096, 4097, 8192])('finds each of %i ranges', (count) => {
+		const row = Uint32Array.from({ length: count * 2 }, (_, i) =>
+			i % 2 === 0 ? (i / 2) * 3 : (((i - 1) / 2) << PolicyVerdictFlag.SHIFT) | 1,
+		);
 		const base = 4000;
-		for (let i = 0; i < count; i++) {
-			const verdict = (i << PolicyVerdictFlag.SHIFT) | (i & 1);
-			ranges.set(new Uint32Array(PolicyRange.encode({ first: i * 3, verdict }).buffer), (base + i) * 2);
-		}
+		const extent = extentAt(base, count);
+		new Uint32Array(object.map(POLICY_MAPS.ranges).mmap()).set(storedWords(row), base * 2);
 		const rows = object.map(POLICY_MAPS.policy);
 		const key = { set: 77, peer: peerWord(300, 'ingress') };
-		rows.set(PolicyKey.encode(key), PolicyRow.encode({ key, ranges: { base, count } }));
+		object.map(POLICY_MAPS.policyset).set(new Uint8Array(new Uint32Array([77]).buffer), openEgress());
+		rows.set(PolicyKey.encode(key), PolicyRow.encode({ key, ranges: extent }));
 		const wrong: number[] = [];
-		for (let at = 0; at < count * 3; at += QUESTIONS) {
+		// Of many, every port near the edges of lines.
+		for (let at = 0; at < count * 3 + 20; at += count > 600 && at % 192 === 0 ? 96 : QUESTIONS) {
 			const wanted = Array.from({ length: QUESTIONS }, (_, i) => at + i);
 			const questions = wanted.map(
 				(each): Question => ({ set: 77, identity: 300, direction: 'ingress', self: false, wanted: each }),
@@ -210,10 +211,24 @@ describe('policy_verdict', () => {
 			const got = ask(questions).map(cookieOf);
 			wrong.push(...wanted.filter((each, i) => got[i] !== Math.min(count - 1, Math.floor(each / 3))));
 		}
-		rows.delete(PolicyKey.encode(key));
 		expect(wrong).toEqual([]);
+		// As it would be without its levels, and with more ranges than there can be.
+		for (const word of count > 8 ? [count, 8193 + 4 * 2 ** 24] : [8193]) {
+			rows.set(PolicyKey.encode(key), PolicyRow.encode({ key, ranges: { base, count: word } }));
+			const question: Question = { set: 77, identity: 300, direction: 'ingress', self: false, wanted: 5 };
+			expect(ask([question]).map((verdict) => [allows(verdict), cookieOf(verdict)])).toEqual([
+				[false, PolicyCookie.CLOSED],
+			]);
+		}
+		rows.delete(PolicyKey.encode(key));
 	});
 });
+
+/** A set whose rows alone say what is let in. */
+function openEgress(): Uint8Array {
+	const none = { base: 0, count: 0 };
+	return PolicySet.encode({ pods: [none, none], others: [none, none], flags: PolicySetFlag.OPEN_EGRESS });
+}
 
 /** The rows of a world that changes, written by the reconciler into emptied maps. */
 class FollowedWorld {

@@ -13,6 +13,7 @@ import type {
 	PolicyMapName,
 	PolicySharedName,
 } from '../../agent/reconcile/policy-kernel.ts';
+import { rangesIn } from '../../agent/reconcile/policy-ranges.ts';
 import {
 	CidrKey,
 	Endpoint,
@@ -269,7 +270,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 	#ranges(extent: { base: number; count: number } | undefined): Uint32Array | undefined {
 		if (extent === undefined || extent.count === 0) return undefined;
 		const all = new Uint32Array(this.#shared.ranges.buffer);
-		return all.slice(extent.base * 2, (extent.base + extent.count) * 2);
+		return all.slice(extent.base * 2, (extent.base + rangesIn(extent)) * 2);
 	}
 
 	/** What must never be: ranges that do not begin at 0 or are out of order. */
