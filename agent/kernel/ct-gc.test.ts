@@ -238,6 +238,13 @@ describe('conntrack garbage collection', () => {
 			expect((await run(rows(33_333))).ct).toHaveLength(2);
 			expect(sorted((await run(rows(33_334))).ct)).toEqual(sorted([[other, value]]));
 		});
+
+		it('stay after their connection while another one shares the entry of the backend', async () => {
+			const flags = answered | CtFlags.CLOSING;
+			const rows = (shared: number): Rows => [forward(3000), reply(3000, flags | shared, { snatPort: shared && 4444 })];
+			expect((await run(rows(CtFlags.SHARED))).ct).toHaveLength(2);
+			expect((await run(rows(0))).ct).toHaveLength(0);
+		});
 	});
 
 	describe('flows that found the table full', () => {

@@ -239,8 +239,8 @@ function pairsOf({ prefix, key, value }: CtTable, maps: readonly BpfMap[]): Pair
 		key,
 		paired: CtFlags.SVC_FORWARD | CtFlags.SVC_REPLY,
 		initiatorIsHi: CtFlags.INITIATOR_IS_HI,
-		// There snatPort is a port of the node, which is in neither key.
-		otherSense: CtFlags.MASQUERADE,
+		// There snatPort is a port of the node, which is in neither key, or that of another flow.
+		otherSense: CtFlags.MASQUERADE | CtFlags.SHARED,
 		value: { address: value.xlateAddr, port: value.xlatePort, ownPort: value.snatPort },
 	};
 }

@@ -48,11 +48,13 @@ export function ctTimeoutsOf(given: { readonly [K in keyof CtTimeouts]?: number 
 /** @param hz  jiffies per second. @returns the first rule that matches decides */
 export function idleRules(timeouts: CtTimeouts, hz: number): readonly IdleRule[] {
 	const { TCP, UDP, SCTP, ICMP, ICMPV6 } = L4Proto;
-	const { CLOSING, FIN_FORWARD, FIN_REPLY, ESTABLISHED, HOST_LOOP } = CtFlags;
+	const { CLOSING, FIN_FORWARD, FIN_REPLY, ESTABLISHED, HOST_LOOP, SHARED, SVC_REPLY } = CtFlags;
 	const rule = (proto: number, flag: number, seconds: number): IdleRule => {
 		return { proto, mask: flag, value: flag, limit: Math.round(seconds * hz) };
 	};
 	return [
+		// The service's connection may be over, the one that shares its entry is not.
+		rule(TCP, SHARED | SVC_REPLY, timeouts.tcpEstablished),
 		rule(TCP, CLOSING, timeouts.tcpClosing),
 		rule(TCP, FIN_FORWARD, timeouts.tcpHalfClosed),
 		rule(TCP, FIN_REPLY, timeouts.tcpHalfClosed),

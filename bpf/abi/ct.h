@@ -32,6 +32,11 @@ enum ct_flags {
 	CT_FLAG_COUNTED = 2048,   /* on CT_FLAG_SVC_REPLY: one of its backend's open connections in `conns` */
 	CT_FLAG_FORWARDED = 8192, /* the initiator has the node's address, but the node only forwarded its packet */
 	CT_FLAG_DSR = 1024,       /* the initiator's packets come in envelopes from other nodes */
+	/*
+	 * The client of a service flow also talks to the backend itself, from the same port. On CT_FLAG_SVC_REPLY: forward packets with this key are
+	 * of that other flow and get snat_port as source port. Without: the entry of the other flow, under that port.
+	 */
+	CT_FLAG_SHARED = 16384,
 };
 
 /* Key of fl_ct4_1. */
@@ -65,6 +70,7 @@ _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is 
  * xlate_port, snat_port: network order. snat_port is a port of the initiator that is rewritten as well; 0 = none.
  *   CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
  *   Else on CT_FLAG_SVC_FORWARD: source port the backend sees, because {client, backend} was taken.
+ *   Else with CT_FLAG_SHARED: see there; on the other flow's entry the client's own port.
  *   Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
  * flags: enum ct_flags.
  * peer: [0] the initiator, [1] the responder after translation.

@@ -233,7 +233,7 @@ INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const
 	other->proto = p->proto;
 	other->src = dir == CT_DIR_REPLY ? p->dst : p->src;
 	other->sport = dir == CT_DIR_REPLY ? p->dport : p->sport;
-	if (entry->snat_port && !(flags & CT_FLAG_MASQUERADE))
+	if (entry->snat_port && !(flags & (CT_FLAG_MASQUERADE | CT_FLAG_SHARED)))
 		other->sport = entry->snat_port;
 	other->dst = p->xlate;
 	other->dport = entry->xlate_port;
@@ -252,6 +252,25 @@ INLINE void ct_set_flags(struct ct_entry *entry, __u16 flags)
 	entry->flags = flags;
 }
 
+/*
+ * The entry of the flow that shares the key of `entry`, for a packet in its forward direction; `other` becomes that packet with the port the
+ * flow has. NULL = it is gone.
+ */
+INLINE struct ct_entry *ct_sharer(const struct pkt *p, struct pkt *other, const struct ct_entry *entry)
+{
+	struct ct_entry *sharer;
+
+	*other = *p;
+	other->sport = entry->snat_port;
+	sharer = ct_lookup(other);
+	return sharer && (sharer->flags & (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY)) == CT_FLAG_SHARED ? sharer : 0;
+}
+
+INLINE int ct_is_shared(const struct ct_entry *entry)
+{
+	return (entry->flags & (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY)) == (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY);
+}
+
 /* ct_end of the packet in the scratch. */
 GLOBAL int ct_end_counted(void)
 {
@@ -268,6 +287,11 @@ GLOBAL int ct_end_counted(void)
 	if (!entry)
 		return 0;
 	dir = ct_direction(entry, p);
+	if (dir == CT_DIR_FORWARD && ct_is_shared(entry)) {
+		entry = ct_sharer(p, &scratch->inner, entry);
+		if (!entry)
+			return 0;
+	}
 	flags = entry->flags;
 	if (p->tcp_flags & TCP_RST)
 		flags |= CT_FLAG_CLOSING;
@@ -301,6 +325,19 @@ INLINE void ct_end(const struct pkt *p)
 	ct_end_counted();
 }
 
+/* Is the flow still there that shares the entry of the packet in the scratch? It has no other sign of life of its initiator. */
+GLOBAL int ct_touch_sharer(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry = scratch ? ct_lookup(&scratch->pkt) : 0, *sharer;
+
+	sharer = entry ? ct_sharer(&scratch->pkt, &scratch->inner, entry) : 0;
+	if (!sharer)
+		return 0;
+	sharer->last_seen = jiffies32();
+	return 1;
+}
+
 /* Would a SYN in this direction begin another connection? The forward entry of a service flow never sees replies. */
 INLINE int ct_is_over(const struct ct_entry *entry, __u32 dir)
 {
@@ -310,7 +347,8 @@ INLINE int ct_is_over(const struct ct_entry *entry, __u32 dir)
 		return 1;
 	if (dir != CT_DIR_FORWARD)
 		return 0;
-	return (flags & CT_FLAG_SVC_REPLY) || ((flags & CT_FLAG_SVC_FORWARD) && (flags & CT_FLAG_FIN_FORWARD));
+	return (flags & (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED)) ||
+	       ((flags & CT_FLAG_SVC_FORWARD) && (flags & CT_FLAG_FIN_FORWARD));
 }
 
 /*

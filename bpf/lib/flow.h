@@ -131,6 +131,8 @@ INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *ori
 /* May the entry in the way of a new flow be replaced? `inner` is the packet it was found with. */
 INLINE int flow_replaceable(const struct pkt *inner, const struct ct_entry *old, const struct ct_entry *full)
 {
+	if (ct_is_shared(old))
+		return 0;
 	if (old->flags & CT_FLAG_CLOSING || jiffies32() - old->last_seen > 3600 * cfg_hz)
 		return 1;
 	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == full->xlate_port &&
@@ -154,6 +156,61 @@ NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_
 			return ct_insert(inner, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 		full->snat_port = p->sport;
 		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
+	}
+	return -DROP_REASON_CT_INSERT;
+}
+
+/*
+ * The entry at {client, backend} when the client talks to the backend itself while a service flow of it lives that came to the same backend
+ * from the same port. Replies with that key are the service's. NULL = there is none, or the new flow cannot be told apart and takes its place.
+ */
+INLINE struct ct_entry *flow_held_by_service(struct pkt *p)
+{
+	struct ct_entry *held = ct_lookup(p);
+
+	if (!held || !(held->flags & CT_FLAG_SVC_REPLY) || ct_direction(held, p) != CT_DIR_FORWARD ||
+	    (held->flags & (CT_FLAG_MASQUERADE | CT_FLAG_HOST_LOOP)) || p->proto == L4_PROTO_ICMP ||
+	    p->proto == L4_PROTO_ICMPV6 || !nat_supported(p))
+		return 0;
+	if (ct_is_shared(held))
+		return held;
+	return held->snat_port || (held->flags & CT_FLAG_CLOSING) || jiffies32() - held->last_seen > 3600 * cfg_hz
+		       ? 0
+		       : held;
+}
+
+/*
+ * Inserts the entry of a flow without service. If {client, backend} is a service flow's, the backend sees another source port: replies to that
+ * have an entry of their own, and forward packets find the service's, which says so. `entry` ends as what forward packets need. 0 or a reason.
+ */
+NOINLINE int flow_insert_direct(struct pkt *p, struct pkt *inner, struct ct_entry *entry)
+{
+	struct ct_entry *held = 0, *known;
+
+	if (ct_insert(p, entry, BPF_NOEXIST) == 0)
+		return 0;
+	if (!(entry->flags & CT_FLAG_MASQUERADE))
+		held = flow_held_by_service(p);
+	if (!held)
+		return ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+	known = ct_is_shared(held) ? ct_sharer(p, inner, held) : 0;
+	if (known && !(known->flags & CT_FLAG_CLOSING)) { /* its first packet again */
+		entry->snat_port = held->snat_port;
+		entry->flags |= CT_FLAG_SHARED;
+		return 0;
+	}
+	entry->flags |= CT_FLAG_SHARED;
+	entry->snat_port = p->sport;
+	*addr_of(entry->xlate_addr) = p->dst;
+	entry->xlate_port = p->dport;
+	for (int i = 0; i < 8; i++) {
+		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
+		if (ct_insert(inner, entry, BPF_NOEXIST))
+			continue;
+		held->snat_port = entry->snat_port = inner->sport;
+		held->flags |= CT_FLAG_SHARED;
+		held->last_seen = jiffies32();
+		return 0;
 	}
 	return -DROP_REASON_CT_INSERT;
 }
@@ -275,7 +332,7 @@ INLINE void flow_show_other_version(const struct ct_entry *entry)
 	struct scratch *scratch = scratch_get();
 
 	carry_show(0);
-	if (entry->flags & CT_FLAG_SVC_FORWARD)
+	if (entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_SHARED))
 		carry_show(1);
 	if (!scratch || !(entry->flags & CT_FLAG_MASQUERADE))
 		return;
@@ -330,7 +387,7 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	if (service == LB_CHOSEN)
 		err = flow_insert_service(p, inner, entry, choice);
 	else
-		err = ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+		err = flow_insert_direct(p, inner, entry);
 	if (err)
 		return err;
 	if (cfg_carry)
@@ -353,8 +410,8 @@ INLINE int flow_create(struct __sk_buff *skb, const struct flow_origin *origin, 
 }
 
 /*
- * May the packet use this entry? Both ends must still be who they were, and what is not TCP follows its backend: when that is
- * gone, another is chosen at once. New TCP connections that reuse a port never go to a dead backend either.
+ * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were, and what is not TCP follows its
+ * backend: when that is gone, another is chosen at once. New TCP connections that reuse a port never go to a dead backend either.
  */
 INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
@@ -366,9 +423,9 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 		return 0;
 	if (dir != CT_DIR_FORWARD)
 		return 1;
-	/* A client that uses the port of a service flow for the backend itself: of datagrams the newest flow wins. */
-	if ((entry->flags & CT_FLAG_SVC_REPLY) && p->proto != L4_PROTO_TCP)
-		return 0;
+	/* A client that uses the port of a service flow for the backend itself, and no entry says how. */
+	if ((entry->flags & (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED)) && p->proto != L4_PROTO_TCP)
+		return ct_is_shared(entry) && ct_touch_sharer();
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD))
 		return 1;
 	if (p->proto == L4_PROTO_TCP)

@@ -47,7 +47,8 @@ GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 	addr = p->xlate;
 	if (flags & TRANSLATE_REPLY) {
 		err = rewrite(skb, p, REWRITE_SOURCE, &addr, port);
-		if (err || !own_port || (flags & CT_FLAG_MASQUERADE))
+		if (err || !own_port || (flags & CT_FLAG_MASQUERADE) ||
+		    (flags & (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED)) == (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED))
 			return err;
 		addr = p->dst;
 		return rewrite(skb, p, REWRITE_DESTINATION, &addr, own_port);
@@ -64,7 +65,8 @@ GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
 	__u32 flags = entry->flags;
-	__u32 wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE;
+	__u32 wanted =
+		CT_FLAG_SHARED | (dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE);
 
 	(void)p;
 	if (!(flags & wanted))

@@ -159,6 +159,11 @@ GLOBAL int related_reverse_here(struct __sk_buff *skb)
 
 	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q->pkt) == CT_DIR_REPLY)
 		return related_to_backend(skb, p, q, entry);
+	if (entry && !found && entry->snat_port && (entry->flags & CT_FLAG_SHARED) && !ct_is_shared(entry)) {
+		addr_t client = q->pkt.src;
+
+		return related_rewrite(skb, p, q, &client, (__u32)entry->snat_port << 16 | REWRITE_SOURCE);
+	}
 	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
 		return found ? 0 : 1;
 	addr_t vip = q->pkt.xlate;

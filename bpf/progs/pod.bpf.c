@@ -217,7 +217,7 @@ int to_pod(struct __sk_buff *skb)
 		}
 	}
 	err = to_pod_new(skb, p, scratch);
-	if (err == FLOW_RECALLED)
+	if (err == FLOW_RECALLED || (err == FLOW_MADE && (scratch->made.flags & CT_FLAG_SHARED)))
 		err = forward_translate(skb, p, &scratch->made, carry_direction(scratch));
 	return err < 0 ? drop(skb, p, err, HOOK_TO_POD) : VERDICT_NEXT;
 }

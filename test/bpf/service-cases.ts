@@ -209,15 +209,6 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 				}
 			});
 
-			it('answers the backend as itself when the same port of the client then talks to it directly', async () => {
-				await node.fromPod(POD_A, podFrame(POD_A, ip(x.a, x.vip), udp({ sport: 5002, dport: SERVICE.dns }), PAYLOAD));
-				const direct = podFrame(POD_A, ip(x.a, x.b), udp({ sport: 5002, dport: BACKEND_PORT.dns }), PAYLOAD);
-				expectVerdict(direct, await node.fromPod(POD_A, direct), VERDICT.REDIRECT);
-				const answer = podFrame(POD_B, ip(x.b, x.a), udp({ sport: BACKEND_PORT.dns, dport: 5002 }), PAYLOAD);
-				const back = expectVerdict(answer, await node.fromPod(POD_B, answer), VERDICT.REDIRECT);
-				expect(layerOf(back, 'udp')).toMatchObject({ sport: BACKEND_PORT.dns, dport: 5002 });
-			});
-
 			it('never turns a UDP checksum into 0, which would mean none', async () => {
 				const datagram = (word: number, dst: string, dport: number) =>
 					podFrame(POD_A, ip(x.a, dst), udp({ sport: 5000, dport }), raw(u16(word)));
