@@ -12,10 +12,21 @@ const NO_ADDRESSES: readonly Address[] = [];
 const labelSets = new plain.Pool<Readonly<Record<string, string>>>();
 const portLists = new plain.Pool<readonly NamedPort[]>();
 
+/** Annotation by which the kubelet tells which pod from a file an object stands for. */
+const MIRROR = 'kubernetes.io/config.mirror';
+
+/**
+ * The uid by which the kubelet, and so a runtime, knows a pod. A pod from a file (a static pod) has one of its own: its object in the API is a
+ * mirror that the API server has given another.
+ */
+export function podUid({ uid, annotations }: { uid: string; annotations: Readonly<Record<string, string>> }): string {
+	return annotations[MIRROR] || uid;
+}
+
 /** @throws OddObject when the schema has to be asked */
 export function readPod(raw: unknown): Pod {
 	const { metadata, spec: rawSpec, status: rawStatus } = plain.fields(raw);
-	const { namespace, name, uid, labels } = plain.plainMeta(metadata);
+	const { namespace, name, uid, labels, annotations } = plain.plainMeta(metadata);
 	const spec = plain.optionalFields(rawSpec);
 	const status = plain.optionalFields(rawStatus);
 	const phase = plain.optionalText(status.phase);
@@ -26,7 +37,7 @@ export function readPod(raw: unknown): Pod {
 	return {
 		namespace: plain.shared(namespace),
 		name,
-		uid,
+		uid: podUid({ uid, annotations }),
 		labels: labelSets.share(JSON.stringify(labels), labels),
 		node: plain.shared(plain.optionalText(spec.nodeName)),
 		hostNetwork: plain.optionalFlag(spec.hostNetwork, false),

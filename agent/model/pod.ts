@@ -6,7 +6,7 @@ import type { Address } from './address.ts';
 import type { Parsed, Protocol } from './fields.ts';
 import { address, list, namespacedMeta, optional, parseWith, port, protocol } from './fields.ts';
 import { readPlain } from './plain.ts';
-import { readPod } from './plain-pod.ts';
+import { podUid, readPod } from './plain-pod.ts';
 
 /** A container port by the name that policies may use for it. */
 export interface NamedPort {
@@ -18,7 +18,7 @@ export interface NamedPort {
 export interface Pod {
 	readonly namespace: string;
 	readonly name: string;
-	/** '' = not known. */
+	/** As the kubelet has it: see podUid(). '' = not known. */
 	readonly uid: string;
 	readonly labels: Readonly<Record<string, string>>;
 	/** '' = not scheduled. */
@@ -75,7 +75,7 @@ export function parsePodBySchema(raw: unknown): Parsed<Pod> {
 		value: {
 			namespace: metadata.namespace,
 			name: metadata.name,
-			uid: metadata.uid,
+			uid: podUid(metadata),
 			labels: metadata.labels,
 			node: spec.nodeName,
 			hostNetwork: spec.hostNetwork,

@@ -18,8 +18,8 @@ function start(ask: () => Promise<AskedPod | undefined> = async () => undefined,
 	});
 	store.markSynced();
 	store.onChange((change) => lookup.onChange(change));
-	const put = (uid: string) => {
-		const parsed = parsePod({ metadata: { namespace: 'shop', name: 'web', uid } });
+	const put = (uid: string, annotations = {}) => {
+		const parsed = parsePod({ metadata: { namespace: 'shop', name: 'web', uid, annotations } });
 		if (parsed.ok) store.set('Pod', 'shop/web', parsed.value);
 	};
 	const find = (signal = new AbortController().signal) => lookup.find(WEB, signal);
@@ -41,23 +41,23 @@ describe('PodLookup', () => {
 	});
 
 	it('asks once when the watch does not bring it', async () => {
-		const { find, asked } = start(async () => ({ uid: 'u2', mirrorOf: '' }));
+		const { find, asked } = start(async () => ({ uid: 'u2' }));
 		expect([await find(), asked()]).toEqual([{ known: true }, 1]);
 	});
 
 	it('does not take a pod that had the name before for it, and asks at once', async () => {
-		const { find, put, asked } = start(async () => ({ uid: 'u2', mirrorOf: '' }), 10_000);
+		const { find, put, asked } = start(async () => ({ uid: 'u2' }), 10_000);
 		put('u1');
 		expect([await find(), asked()]).toEqual([{ known: true }, 1]);
-		const other = start(async () => ({ uid: 'u1', mirrorOf: '' }), 10_000);
+		const other = start(async () => ({ uid: 'u1' }), 10_000);
 		other.put('u1');
 		expect(await other.find()).toEqual({ known: false, why: expect.stringContaining('with uid u1') as string });
 	});
 
 	it('knows a pod from a file by its mirror', async () => {
-		const { find, put } = start(async () => ({ uid: 'u1', mirrorOf: 'u2' }), 10_000);
-		put('u1');
-		expect(await find()).toEqual({ known: true });
+		const { find, put, asked } = start();
+		put('u1', { 'kubernetes.io/config.mirror': 'u2', 'kubernetes.io/config.source': 'file' });
+		expect([await find(), asked()]).toEqual([{ known: true }, 0]);
 	});
 
 	it('says why a pod is not known', async () => {

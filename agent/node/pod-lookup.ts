@@ -16,9 +16,8 @@ export interface WantedPod {
 
 /** What the API server says of a pod. */
 export interface AskedPod {
+	/** As the kubelet has it. */
 	readonly uid: string;
-	/** Annotation kubernetes.io/config.mirror: the uid that the kubelet has for a pod from a file; '' = none. */
-	readonly mirrorOf: string;
 }
 
 export interface PodLookupOptions {
@@ -62,13 +61,13 @@ export class PodLookup {
 	/** Never throws; resolves at once when the pod is known, and not later than the signal. */
 	async find(pod: WantedPod, signal: AbortSignal): Promise<LookedUp> {
 		if (this.#isKnown(pod)) return KNOWN;
-		// of an older pod of the name the watch will bring the end, but a pod from a file never has the uid of its mirror
+		// an older pod of the name: the watch will bring its end, but that may take long
 		const there = this.#options.pods.get(keyOf(pod));
 		if (there === undefined && (await this.#wait(pod, signal))) return KNOWN;
 		try {
 			const asked = await this.#options.ask(pod, AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]));
 			if (asked === undefined) return { known: false, why: 'the API server does not know it' };
-			if (pod.uid === '' || asked.uid === pod.uid || asked.mirrorOf === pod.uid) return KNOWN;
+			if (pod.uid === '' || asked.uid === pod.uid) return KNOWN;
 			return { known: false, why: `the API server knows one of that name with uid ${asked.uid}` };
 		} catch (error) {
 			return { known: false, why: `the API server cannot be asked: ${errorMessage(error)}` };

@@ -35,7 +35,7 @@ function start(over: Partial<Config> = {}, knows = false) {
 			start: async () => undefined,
 			close: () => undefined,
 			api,
-			askPod: async () => (knows ? { uid: 'u1', mirrorOf: '' } : undefined),
+			askPod: async () => (knows ? { uid: 'u1' } : undefined),
 		});
 	return { life, requests, log, useSource };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { podOf } from '../../test/lib/policy-world.ts';
-import type { Pod } from '../model/pod.ts';
+import { type Pod, parsePod, parsePodBySchema } from '../model/pod.ts';
 import { type AttachedPod, PolicyPods } from './policy-pods.ts';
 
 const attachment = (name: string, addresses: string[], uid = 'u1', index = 1): AttachedPod => {
@@ -39,6 +39,23 @@ describe('PolicyPods', () => {
 		pods.follow([attachment('db-0', ['10.244.1.5'], 'u1'), attachment('db-0', ['10.244.1.6'], 'u2', 2)]);
 		expect(pods.get('x/db-0')?.addresses).toEqual(['10.244.1.6']);
 		expect(pods.attachmentsOf('x/db-0').map(({ index }) => index)).toEqual([2]);
+	});
+
+	it('know a pod from a file, whose object is a mirror with another uid', () => {
+		const metadata = { namespace: 'kube-system', name: 'proxy-node-1', uid: 'of-the-mirror' };
+		const annotations = { 'kubernetes.io/config.mirror': 'of-the-kubelet' };
+		const mirror = { metadata: { ...metadata, annotations }, spec: { nodeName: 'node-1' } };
+		for (const parse of [parsePod, parsePodBySchema]) {
+			const parsed = parse(mirror);
+			if (!parsed.ok) throw new Error('the mirror cannot be read');
+			const pods = setup(parsed.value);
+			const pod = { namespace: 'kube-system', name: 'proxy-node-1', uid: 'of-the-kubelet' };
+			pods.follow([{ pod, addresses: ['10.244.1.5'], index: 1, gen: 1 }]);
+			expect(pods.get('kube-system/proxy-node-1')?.addresses).toEqual(['10.244.1.5']);
+			expect(pods.attachmentsOf('kube-system/proxy-node-1')).toHaveLength(1);
+			pods.follow([{ pod: { ...pod, uid: 'of-the-mirror' }, addresses: ['10.244.1.5'], index: 1, gen: 1 }]);
+			expect(pods.attachmentsOf('kube-system/proxy-node-1')).toEqual([]);
+		}
 	});
 
 	it('know all interfaces of a pod, and nothing of pods of other nodes', () => {

@@ -12,13 +12,6 @@ export interface PodAskerParts {
 	readonly nodeName: string;
 }
 
-interface PodObject {
-	readonly metadata?: { readonly uid?: string; readonly annotations?: Readonly<Record<string, string>> };
-}
-
-/** Annotation by which the kubelet tells which pod from a file an object stands for. */
-const MIRROR = 'kubernetes.io/config.mirror';
-
 /**
  * Asks for a pod. If it is of this node and has the uid, it is in the store when this returns; the watch will bring it anyway.
  * @returns undefined = there is none of the name
@@ -28,7 +21,7 @@ export async function askPod(
 	{ api, own, nodeName }: PodAskerParts,
 	wanted: { readonly namespace: string; readonly name: string; readonly uid: string },
 	signal: AbortSignal,
-): Promise<{ readonly uid: string; readonly mirrorOf: string } | undefined> {
+): Promise<{ readonly uid: string } | undefined> {
 	const { namespace, name, uid } = wanted;
 	let object: unknown;
 	try {
@@ -37,10 +30,10 @@ export async function askPod(
 		if (failureOf(error).status === 404) return undefined;
 		throw error;
 	}
-	const { metadata } = object as PodObject;
 	const parsed = parsePod(object);
-	if (parsed.ok && parsed.value.node === nodeName && (uid === '' || parsed.value.uid === uid)) {
+	if (!parsed.ok) return { uid: '' };
+	if (parsed.value.node === nodeName && (uid === '' || parsed.value.uid === uid)) {
 		own.set('Pod', `${namespace}/${name}`, parsed.value);
 	}
-	return { uid: metadata?.uid ?? '', mirrorOf: metadata?.annotations?.[MIRROR] ?? '' };
+	return { uid: parsed.value.uid };
 }
