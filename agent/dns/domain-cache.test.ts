@@ -92,13 +92,15 @@ describe('addresses of names', () => {
 	});
 
 	it('are refused when all of their name are used, or there are too many of all names', () => {
-		const cache = cacheOf();
+		const full: string[] = [];
+		const cache = cacheOf({ onFull: (name, limit) => full.push(`${name} ${limit}`) });
 		cache.learn(answer('a.test', 60, '203.0.113.1', '203.0.113.2', '203.0.113.3', '203.0.113.4'), 0);
 		cache.expire(0, new Set(['203.0.113.1', '203.0.113.2', '203.0.113.3', '203.0.113.4']));
 		cache.learn(answer('a.test', 60, '203.0.113.5'), 0);
 		expect(cache.stats).toMatchObject({ addresses: 4, refused: 1 });
 		for (let n = 10; n < 20; n++) cache.learn(answer(`n${n}.test`, 60, `203.0.113.${n}`), 0);
 		expect(cache.stats).toMatchObject({ addresses: 10, refused: 5 });
+		expect(full).toEqual(['a.test name', 'n16.test all', 'n17.test all', 'n18.test all', 'n19.test all']);
 	});
 });
 

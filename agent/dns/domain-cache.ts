@@ -16,6 +16,8 @@ export interface DomainCacheOptions {
 	readonly addresses: number;
 	/** Told of whatever is to survive this process; null = forgotten. */
 	readonly onEntry?: (name: string, address: Address, expiresMs: number | null) => void;
+	/** An address had to go or was not learnt, for want of room for its name or for all. */
+	readonly onFull?: (name: string, limit: 'name' | 'all') => void;
 }
 
 export interface DomainEntry {
@@ -128,6 +130,8 @@ export class DomainCache {
 
 	#makeRoom(name: string, address: Address): boolean {
 		if (this.#hasRoom(name, address)) return true;
+		const own = this.#names.get(name)?.size ?? 0;
+		this.#options.onFull?.(name, own >= this.#options.addressesPerName ? 'name' : 'all');
 		for (const oldest of this.#names.get(name)?.keys() ?? []) {
 			if (this.#inUse.has(oldest)) continue;
 			this.#remove(name, oldest);

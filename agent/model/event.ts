@@ -36,6 +36,7 @@ export const EVENT_REASONS = {
 	AttachedByOtherPlugin: 'a pod of this node was not attached by Fairlead: it has no policy and may be unreachable',
 	FailedToStartServiceHealthcheck: 'the health check port of a Service cannot be opened',
 	InvalidObject: 'a field of the object has a value of the wrong form; it is not in force as it stands',
+	NameHasManyAddresses: 'a name of a policy has more addresses than are kept, so lookups may not open all of them',
 	PolicyNotEnforced: 'a policy cannot be enforced as written; what it selects is closed',
 } as const;
 

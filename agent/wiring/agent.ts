@@ -274,7 +274,7 @@ export class Agent {
 		this.#sockets = await openSockets(common);
 		const services = this.#planner(common);
 		this.#domains = new Domains({
-			...{ config: values, view: this.#store, dataplane, clock, pods, log: this.#log },
+			...{ config: values, view: this.#store, dataplane, clock, pods, log, events: life.events },
 			learn: (names) => policies.learn(names),
 		});
 		const policies = makePolicies(common, {

@@ -17,21 +17,24 @@ import { Sysctl } from '../kernel/sysctl.ts';
 import { type Address, addressBytes } from '../model/address.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import { errorMessage } from '../model/errors.ts';
+import type { EventRecorder } from '../model/event.ts';
 import { parseResolver } from '../model/resolver.ts';
 import { patternsOf } from '../plan/policy/domain-names.ts';
 import { bytesKey } from '../reconcile/table.ts';
 import { DNS_DEVICES, ensureDnsDevices } from '../routing/dns-device.ts';
 import { flowTables } from './collector.ts';
+import { CrowdedNames } from './crowded-names.ts';
 import type { Dataplane } from './dataplane.ts';
 
 export interface DomainsOptions {
-	readonly config: Pick<Config, 'stateDir' | 'dnsResolvers' | 'dnsGraceSeconds' | 'dnsAddressesPerName'>;
+	readonly config: Pick<Config, 'nodeName' | 'stateDir' | 'dnsResolvers' | 'dnsGraceSeconds' | 'dnsAddressesPerName'>;
 	readonly view: ClusterView;
 	readonly dataplane: Pick<Dataplane, 'datapath' | 'netlink'>;
 	readonly clock: JiffiesClock;
 	readonly pods: { list(): readonly { readonly mac: string; readonly ifindex: number }[] };
 	/** Puts other names of addresses in force before it returns; empty = forgotten. */
 	readonly learn: (domains: ReadonlyMap<Address, ReadonlySet<string>>) => void;
+	readonly events: EventRecorder;
 	readonly log: Logger;
 }
 
@@ -54,6 +57,7 @@ const GONE = new Set(['ENXIO', 'ENODEV', 'ENETDOWN']);
 export class Domains {
 	readonly #options: DomainsOptions;
 	readonly #cache: DomainCache;
+	readonly #crowded: CrowdedNames;
 	readonly #journal: DomainJournal;
 	#interceptor: Interceptor | undefined;
 	readonly #timers: NodeJS.Timeout[] = [];
@@ -71,15 +75,18 @@ export class Domains {
 	/** Reads what an earlier run has learnt; nothing is heard before start(). */
 	constructor(options: DomainsOptions) {
 		this.#options = options;
-		const { config, view } = options;
+		const { config, view, events } = options;
+		const { nodeName, dnsAddressesPerName: addressesPerName } = config;
+		this.#crowded = new CrowdedNames({ view, events, nodeName, addressesPerName, addresses: MAX_ADDRESSES });
 		this.#patterns = patternsIn(view);
 		this.#journal = new DomainJournal(join(config.stateDir, 'domains.jsonl'));
 		this.#cache = new DomainCache({
 			waitsFor: (name) => patternsOf(name).some((pattern) => this.#patterns.has(pattern)),
 			graceMs: config.dnsGraceSeconds * 1000,
-			addressesPerName: config.dnsAddressesPerName,
+			addressesPerName,
 			addresses: MAX_ADDRESSES,
 			onEntry: (name, address, expiresMs) => this.#note(name, address, expiresMs),
+			onFull: (name, limit) => this.#crowded.tell(name, limit),
 		});
 		this.#cache.restore(this.#journal.entries());
 		this.#cache.takeChanges();
@@ -256,6 +263,7 @@ export class Domains {
 	async #sweep(): Promise<void> {
 		if (this.#sweeping) return;
 		this.#sweeping = true;
+		this.#crowded.rest();
 		try {
 			await this.#repair();
 			const questionable = this.#cache.questionable(Date.now());
