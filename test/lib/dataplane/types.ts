@@ -65,7 +65,7 @@ export interface WorldFixture {
 	readonly pods: readonly PodFixture[];
 	readonly nodes: readonly NodeFixture[];
 	readonly services: readonly ServiceFixture[];
-	/** .rodata constants by name (without cfg_), on top of those that follow from the world. */
+	/** .rodata constants by name (without cfg_), on top of those that follow from the world. Text is an address, or bytes as in a MAC. */
 	readonly config?: Readonly<Record<string, number | string>>;
 	/** Sizes of maps by name, without fl_ and _1. */
 	readonly mapSizes?: Readonly<Record<string, number>>;
