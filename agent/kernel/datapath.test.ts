@@ -208,8 +208,8 @@ describe('start and restart', () => {
 		expect(links().join()).not.toMatch(/pod_/);
 	});
 
-	it('loads programs with other constants into the links that exist', async () => {
-		await open();
+	it('loads programs with other constants into the links that exist, and that of XDP when it is needed', async () => {
+		await open({ xdp: 'later' });
 		await activate();
 		const before = await agent.call<{ id: number; programId: number }>('link', join(linksDir, 'pod_a_in'));
 		await agent.call('reload', { podMtu: 1400 });
@@ -217,6 +217,13 @@ describe('start and restart', () => {
 		expect(after.id).toBe(before.id);
 		expect(after.programId).not.toBe(before.programId);
 		expect(readdirSync(join(bpffsDir, 'programs'))).toHaveLength(3);
+		const withXdp = { ...attachments, xdp: 'generic' };
+		await activate(withXdp);
+		expect(links().join()).not.toMatch(/xdp/);
+		await agent.call('needXdp');
+		expect(readdirSync(join(bpffsDir, 'programs'))).toHaveLength(4);
+		expect(await activate(withXdp)).toMatchObject({ attached: 1, failed: [] });
+		expect(links()).toContain(`uplink_${UPLINK}_xdp`);
 	});
 });
 

@@ -64,8 +64,8 @@ export interface DatapathOptions {
 	readonly features: KernelFeatures;
 	/** Capacities other than the defaults. */
 	readonly mapSizes?: MapSizes;
-	/** Load the XDP program as well. */
-	readonly xdp?: boolean;
+	/** Load the XDP program as well; 'later' = when needXdp() is called. */
+	readonly xdp?: boolean | 'later';
 	/** Default `auto`: tcx where the kernel has it. */
 	readonly tc?: 'auto' | 'clsact';
 	/** Makes attachEndpoint() fast; closed by close(). Left out = the kernel takes its time. */
@@ -200,12 +200,14 @@ export class Datapath {
 	readonly #attachedSingly = new Set<string>();
 	#programs: Programs;
 	#settings: DatapathSettings;
+	#xdp: boolean | 'later';
 
 	/** Use openDatapath(). */
 	constructor(parts: DatapathParts) {
 		const { options, maps } = parts;
 		this.#options = options;
 		this.#settings = options.settings;
+		this.#xdp = options.xdp ?? false;
 		this.#hz = parts.hz;
 		this.#maps = maps;
 		this.#programs = parts.programs;
@@ -303,13 +305,14 @@ export class Datapath {
 	 * are forgotten: call activate() when devices have changed.
 	 * @throws FairleadError PROGRAM_LOAD; the old programs go on then
 	 */
-	async reload(settings: DatapathSettings): Promise<void> {
+	async reload(settings: DatapathSettings, xdp = this.#xdp): Promise<void> {
 		const config = fullConfig(this.#options, settings, this.#hz);
-		const { objectDir, xdp = false } = this.#options;
+		const { objectDir } = this.#options;
 		const programs = await Programs.load({ objectDir, config, maps: this.#maps, pins: this.#pins, xdp });
 		const old = this.#programs;
 		this.#programs = programs;
 		this.#settings = settings;
+		this.#xdp = xdp;
 		try {
 			const { failed } = this.#swap(new Map(this.#attached), () => true);
 			for (const { name } of failed) this.#attached.delete(name);
@@ -317,6 +320,11 @@ export class Datapath {
 			old.close();
 			this.#pins.retain(programs.keys);
 		}
+	}
+
+	/** Loads the XDP program if that was put off; not while tables are being replaced. @throws FairleadError PROGRAM_LOAD */
+	async needXdp(): Promise<void> {
+		if (this.#xdp === 'later') await this.reload(this.#settings, true);
 	}
 
 	/**

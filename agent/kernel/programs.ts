@@ -34,8 +34,8 @@ export interface LoadOptions {
 	readonly maps: PinnedMaps;
 	/** Where accepted programs are kept. */
 	readonly pins: ProgramPins;
-	/** With the XDP program. */
-	readonly xdp?: boolean;
+	/** With the XDP program; 'later' = with its maps only. */
+	readonly xdp?: boolean | 'later';
 	/** Asked when all maps have been made; left out = nothing is being replaced. */
 	readonly lookBack?: () => LookBack;
 }
@@ -50,13 +50,14 @@ export class Programs {
 
 	/** @throws FairleadError PROGRAM_LOAD with the verifier's last lines */
 	static async load(options: LoadOptions): Promise<Programs> {
-		const { objectDir, config, maps, xdp } = options;
+		const { objectDir, config, maps, xdp = false } = options;
 		const programs = new Programs();
-		const paths = neededObjects(config, xdp).map((name) => join(objectDir, `${name}.bpf.o`));
-		for (const path of paths) await named(path, () => makeMaps(path, maps));
+		const pathsOf = (withXdp: boolean) =>
+			neededObjects(config, withXdp).map((name) => join(objectDir, `${name}.bpf.o`));
+		for (const path of pathsOf(xdp !== false)) await named(path, () => makeMaps(path, maps));
 		const lookBack = options.lookBack?.() ?? NO_LOOK_BACK;
 		programs.#looksBack = lookBack.maps.size > 0;
-		const loads = paths.map((path) => named(path, () => programs.#loadObject(path, options, lookBack)));
+		const loads = pathsOf(xdp === true).map((path) => named(path, () => programs.#loadObject(path, options, lookBack)));
 		// all must have ended before any can be closed
 		const failed = (await Promise.allSettled(loads)).find((each) => each.status === 'rejected');
 		if (failed !== undefined) {

@@ -36,7 +36,7 @@ import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import { bootId } from './machine.ts';
 import { collectNodeFacts } from './node-facts.ts';
-import { Xdp } from './xdp.ts';
+import { whyNoXdp, Xdp } from './xdp.ts';
 
 export interface DataplaneOptions {
 	/** Resolved: no `auto` but mtu's meaning is the same. */
@@ -187,7 +187,8 @@ export class Dataplane {
 			cgroupRoot: config.cgroupRoot,
 			settings,
 			features,
-			xdp: config.xdp !== 'off',
+			xdp:
+				config.xdp !== 'off' && ((await whyNoXdp(netlink, facts.uplink.ifindex, config.xdp)) === undefined || 'later'),
 			...gracePeriods(config, options.log),
 			mapSizes: mapSizesOf(config, facts.podCidrs),
 		});
@@ -313,6 +314,7 @@ export class Dataplane {
 
 	async #attachAll(): Promise<ActivationReport> {
 		const xdp = await this.#xdp?.modeFor(this.#facts.uplink.ifindex);
+		if (xdp !== undefined) await this.datapath.needXdp();
 		const report = await this.datapath.activate({
 			uplinks: [this.#facts.uplink.ifindex],
 			host: this.#devices.host.ifindex,

@@ -27,6 +27,19 @@ export const XDP_REFRESH_MS = 10_000;
 /** Until a neighbour that was asked for has answered. */
 const ASK_AGAIN_MS = 1000;
 
+/** @returns undefined = the interface shall have XDP */
+export async function whyNoXdp(
+	netlink: Pick<Netlink, 'link'>,
+	ifindex: number,
+	mode: XdpOptions['mode'],
+): Promise<{ readonly device: string; readonly obstacle: string } | undefined> {
+	if (mode === 'generic') return undefined;
+	const link = await netlink.link({ ifindex });
+	const obstacle =
+		link === undefined ? 'it is gone' : (xdpObstacle(link) ?? (mode === 'auto' ? xdpDoubt(link) : undefined));
+	return obstacle === undefined ? undefined : { device: link?.name ?? `interface ${ifindex}`, obstacle };
+}
+
 export class Xdp {
 	readonly #options: XdpOptions;
 	readonly #nodes: XdpNodes;
@@ -51,14 +64,12 @@ export class Xdp {
 	/** How the uplink shall have XDP; undefined = not at all, and `state` says why. */
 	async modeFor(ifindex: number): Promise<'native' | 'generic' | undefined> {
 		const { mode, netlink } = this.#options;
-		const link = await netlink.link({ ifindex });
-		const obstacle =
-			link === undefined ? 'it is gone' : (xdpObstacle(link) ?? (mode === 'auto' ? xdpDoubt(link) : undefined));
+		const why = await whyNoXdp(netlink, ifindex, mode);
 		this.#wanted = mode === 'auto' ? 'native' : mode;
 		this.#device = ifindex;
-		if (obstacle === undefined || mode === 'generic') return this.#wanted;
+		if (why === undefined) return this.#wanted;
 		this.#attached = false;
-		this.#state = `off: tc serves ${link?.name ?? `interface ${ifindex}`} alone: ${obstacle}`;
+		this.#state = `off: tc serves ${why.device} alone: ${why.obstacle}`;
 		this.#wanted = undefined;
 		return undefined;
 	}

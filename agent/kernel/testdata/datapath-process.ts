@@ -21,6 +21,7 @@ export interface OpenRequest {
 	readonly cgroupRoot: string;
 	readonly settings?: Partial<DatapathSettings>;
 	readonly mapSizes?: MapSizes;
+	readonly xdp?: boolean | 'later';
 	readonly tc?: 'auto' | 'clsact';
 	readonly gracePeriods?: GracePeriodOptions;
 }
@@ -83,6 +84,7 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 	},
 	activate: (attachments: Attachments) => datapath?.activate(attachments),
 	reload: (settings: Partial<DatapathSettings>) => datapath?.reload({ ...SETTINGS, ...settings }),
+	needXdp: () => datapath?.needXdp(),
 	attachEndpoint: (ifindex: number, name: string) => datapath?.attachEndpoint(ifindex, name),
 	/** From now on attachEndpoint() does not get its links before letAttach(). */
 	holdAttach() {
