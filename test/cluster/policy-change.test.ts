@@ -119,9 +119,11 @@ describe('a change of policies', () => {
 	async function firstPackets(name: string, labels: Record<string, string>) {
 		const host = pod('server').address('IPv4');
 		const sending = Promise.withResolvers<Traffic>();
-		const prepare = (place: Pod): void => {
+		const prepare = async (place: Pod): Promise<void> => {
 			const request = { mode: 'sendto', host, port: ECHO, timeoutMs: 20, intervalMs: 1 } as const;
-			sending.resolve(startTraffic(place, 'first', request));
+			const traffic = startTraffic(place, 'first', request);
+			await traffic.sending();
+			sending.resolve(traffic);
 		};
 		const made = await cluster().createPod({ node: cluster().node(1), name, namespace: 'x', labels, prepare });
 		await sleep(3 * SILENCE_MS);

@@ -47,7 +47,7 @@ export interface ClusterOptions {
 	routing?: 'vxlan' | 'direct' | 'auto';
 	/** Subnet (0, 1, …) of each node; default all in 0. */
 	subnets?: readonly number[];
-	/** Where agents have their objects from; default: FAIRLEAD_TEST_SOURCE of the environment, else files. */
+	/** Where agents have their objects from; default: TEST_SOURCE of the environment, else files. */
 	source?: 'files' | 'kubernetes';
 	/** More options of the test API server. */
 	apiServer?: ApiObjectsOptions['server'];
@@ -69,8 +69,8 @@ export interface PodOptions {
 	portMappings?: readonly PortMapping[];
 	/** Cgroup for its programs; default: one inside its node's. */
 	cgroup?: string;
-	/** Called when its namespace is there, before CNI ADD. */
-	prepare?: (pod: Pod) => void;
+	/** Called when its namespace is there, before CNI ADD, and waited for. */
+	prepare?: (pod: Pod) => void | Promise<void>;
 }
 
 /** What stands behind a Service: a pod, or an endpoint by address. */
@@ -98,7 +98,7 @@ export class Cluster {
 			cgroup: join(scope.cgroup, 'client'),
 			dir: join(scope.dir, 'client'),
 		});
-		const source = o.source ?? process.env.FAIRLEAD_TEST_SOURCE ?? 'files';
+		const source = o.source ?? process.env.TEST_SOURCE ?? 'files';
 		const at = { place: this.client, host: CLIENT.v4, dir: join(scope.dir, 'api') };
 		this.objects =
 			source === 'kubernetes'
@@ -208,7 +208,7 @@ export class Cluster {
 		await pod.run(['ip', 'link', 'set', 'lo', 'up']);
 		const labels = o.labels ?? { app: o.name };
 		this.objects.apply(this.#podObject(pod, labels, uid));
-		o.prepare?.(pod);
+		await o.prepare?.(pod);
 		await pod.attach();
 		this.objects.apply(this.#podObject(pod, labels, uid));
 		this.pods.push(pod);

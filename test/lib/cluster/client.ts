@@ -26,6 +26,8 @@ export async function ask(
 
 /** Traffic that goes on until `stop` is called, which returns its report. */
 export interface Traffic {
+	/** Resolves when the first request is about to be sent. */
+	sending(): Promise<void>;
 	/** Resolves when the first request has been answered. */
 	flowing(): Promise<void>;
 	stop(): Promise<ClientReport>;
@@ -41,13 +43,12 @@ export function startTraffic(
 	const file = join(place.dir, `traffic-${label}.log`);
 	const earlier = existsSync(file) ? readFileSync(file, 'utf8').length : 0;
 	const child = place.start(`traffic-${label}`, [NODE, CLIENT, JSON.stringify(full)]);
+	const said = (text: string) => (): void => {
+		if (!readFileSync(child.logFile, 'utf8').slice(earlier).includes(text)) throw new Error(`no ${text} yet`);
+	};
 	return {
-		async flowing() {
-			await eventually(`traffic ${label} flows`, () => {
-				if (!readFileSync(child.logFile, 'utf8').slice(earlier).includes('first answer'))
-					throw new Error('no answer yet');
-			});
-		},
+		sending: () => eventually(`traffic ${label} begins`, said('first request')),
+		flowing: () => eventually(`traffic ${label} flows`, said('first answer')),
 		async stop() {
 			await child.stop('SIGTERM', 20_000);
 			const last = readFileSync(child.logFile, 'utf8').trim().split('\n').at(-1) ?? '';

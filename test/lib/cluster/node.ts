@@ -113,7 +113,7 @@ export class ClusterNode extends Place {
 			dir: this.dir,
 		});
 		// the agent refuses variables that it does not know
-		this.#agent = agentPlace.start('agent', command, { FAIRLEAD_TEST_SOURCE: undefined });
+		this.#agent = agentPlace.start('agent', command);
 		return this.#agent;
 	}
 

@@ -1,6 +1,7 @@
 /**
  * Traffic source for tests and the demo. Reads a ClientRequest as JSON from its first argument, sends requests to an echo
- * server and prints a ClientReport as JSON. With `untilSignal` it goes on until SIGTERM, and says when it has its first answer.
+ * server and prints a ClientReport as JSON. With `untilSignal` it goes on until SIGTERM, and says when it sends its first request and has its
+ * first answer.
  *
  * Modes: `tcp` a new connection per request, `stream` one long-lived TCP connection, `udp` a new socket per request,
  * `udp-stream` one socket, `sendto` a new
@@ -239,6 +240,7 @@ async function work(): Promise<void> {
 process.on('SIGTERM', () => {
 	stopped = true;
 });
+if (options.untilSignal) process.stdout.write('first request\n');
 const workers = options.mode.includes('stream') ? 1 : (options.parallel ?? 1);
 await Promise.all(Array.from({ length: workers }, work));
 times.sort((a, b) => a - b);
