@@ -9,6 +9,7 @@ import type { NameRequest, NameResult } from '../lib/programs/name-client.ts';
 
 const NODE = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'node');
 const PROGRAMS = join(import.meta.dirname, '..', 'lib', 'programs');
+const FAMILIES = ['IPv4', 'IPv6'] as const;
 const DNS = { IPv4: '10.96.0.53', IPv6: 'fd00:96::53' };
 const ECHO = 7100;
 /** A name server that is a process of node 1, as a cache on each node is. */
@@ -49,12 +50,12 @@ async function routeNames({ name, client }: Cluster): Promise<void> {
 
 async function populate(cluster: Cluster): Promise<Pods> {
 	await routeNames(cluster);
-	const [client, near, far] = await Promise.all([
+	const [client, ...servers] = await Promise.all([
 		cluster.createPod({ node: cluster.node(1), name: 'client' }),
 		cluster.createPod({ node: cluster.node(1), name: 'dns-near', labels: { app: 'dns' } }),
-		cluster.createPod({ node: cluster.node(2), name: 'dns-far', labels: { app: 'dns' } }),
+		cluster.createPod({ node: cluster.node(2), name: 'dns-direct', labels: { app: 'dns' } }),
+		cluster.createPod({ node: cluster.node(3), name: 'dns-tunnel', labels: { app: 'dns' } }),
 	]);
-	const servers = [near, far];
 	const ports = [
 		{ name: 'dns', port: 53, targetPort: 53, protocol: 'UDP' as const },
 		{ name: 'dns-tcp', port: 53, targetPort: 53, protocol: 'TCP' as const },
@@ -101,7 +102,11 @@ const failures = (results: readonly NameResult[]) => results.filter(({ connected
 describe('egress to names', () => {
 	let pods: Pods;
 	const cluster = useCluster(
-		{ nodes: 2, config: { dnsGraceSeconds: 0, dnsResolvers: ['kube-system/kube-dns', NODE_SERVER] } },
+		{
+			// name servers on the own node, by direct routes, and through the tunnel
+			...{ nodes: 3, subnets: [0, 0, 1], routing: 'auto' },
+			config: { dnsGraceSeconds: 0, dnsResolvers: ['kube-system/kube-dns', NODE_SERVER] },
+		},
 		async (made) => {
 			pods = await populate(made);
 		},
@@ -175,11 +180,26 @@ describe('egress to names', () => {
 		}
 	});
 
-	it('learns from answers in fragments', async () => {
-		for (const server of pods.servers.map((pod) => pod.address('IPv4'))) {
-			const [result] = await look(pods.client, { server, names: ['n4000.big.test'] });
-			expect(result).toMatchObject({ connected: true });
-			expect(result?.addresses.length).toBe(150);
+	it('learns over both families from each server, on the own node, by direct routes and through the tunnel', async () => {
+		for (const [i, pod] of pods.servers.entries()) {
+			for (const [j, family] of FAMILIES.entries()) {
+				const server = pod.address(family);
+				const results = await look(pods.client, { server, names: names('first', 5000 + (2 * i + j) * 10, 5) });
+				expect(results.length).toBe(5);
+				expect(failures(results), `${pod.name} over ${family}`).toEqual([]);
+			}
+		}
+	});
+
+	it('learns from answers in fragments, over both families', async () => {
+		for (const [i, pod] of pods.servers.entries()) {
+			for (const [j, family] of FAMILIES.entries()) {
+				// addresses that no other lookup has opened
+				const name = `n${6000 + (2 * i + j) * 200}.big.test`;
+				const [result] = await look(pods.client, { server: pod.address(family), names: [name] });
+				expect(result, `${pod.name} over ${family}`).toMatchObject({ connected: true });
+				expect(result?.addresses.length).toBe(150);
+			}
 		}
 	});
 
