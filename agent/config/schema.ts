@@ -172,9 +172,9 @@ export const CONFIG_KEYS = {
 	),
 	dsr: key(
 		'text',
-		z.enum(['ipip', 'vxlan']),
+		z.enum(['ipip', 'vxlan', 'l2']),
 		'ipip',
-		'envelope of direct server return: IP in IP, or the VXLAN of routing vxlan',
+		'envelope of direct server return: IP in IP, or the VXLAN of routing vxlan; standalone: IP in IP that servers open, or l2 = none, servers on the link',
 	),
 	nodePortDsr: key(
 		'value',

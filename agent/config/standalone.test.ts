@@ -51,7 +51,7 @@ describe('standalone mode', () => {
 	});
 
 	it('names every key that contradicts it, its value, and where that comes from', () => {
-		const file = 'standalone: true\nrouting: vxlan\npodCidrs: [10.1.0.0/24]\nnorthSouth: dsr';
+		const file = 'standalone: true\nrouting: vxlan\npodCidrs: [10.1.0.0/24]\ndsr: vxlan';
 		expect(
 			refusal(file, ['--source', 'kubernetes', '--cni-bin-dir', '/opt/bin', '--policy-audit-mode', 'true']),
 		).toEqual({
@@ -59,12 +59,26 @@ describe('standalone mode', () => {
 			lines: [
 				'  flag --source: source: kubernetes: expected files',
 				'  file /agent.yaml: routing: vxlan: expected direct',
-				'  file /agent.yaml: northSouth: dsr: expected snat',
+				'  file /agent.yaml: dsr: vxlan: expected ipip or l2',
 				'  flag --policy-audit-mode: policyAuditMode: true: it has no meaning here',
 				'  file /agent.yaml: podCidrs: ["10.1.0.0/24"]: it has no meaning here',
 				'  flag --cni-bin-dir: cniBinDir: "/opt/bin": it has no meaning here',
 			],
 		});
+	});
+
+	it.each(['ipip', 'l2'])('lets servers answer clients themselves by %s', (dsr) => {
+		const { values } = load(`standalone: true\nnorthSouth: dsr\ndsr: ${dsr}`);
+		expect(values).toMatchObject({ northSouth: 'dsr', dsr });
+	});
+
+	it('is the only mode in which servers are on the link', () => {
+		expect(() => load('northSouth: dsr\ndsr: l2')).toThrow(
+			expect.objectContaining({
+				code: 'CONFIG_CONFLICT',
+				message: 'file /agent.yaml: dsr: l2: expected ipip or vxlan without standalone: true',
+			}),
+		);
 	});
 
 	it('accepts the configuration that --check-config prints of it', () => {

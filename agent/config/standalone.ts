@@ -6,7 +6,7 @@ import type { EffectiveConfig } from './config.ts';
 import { CONFIG_KEYS, type Config, type ConfigName } from './schema.ts';
 
 /** Values that the mode needs; where nothing is given they are taken. */
-const NEEDED = { source: 'files', routing: 'direct', northSouth: 'snat' } as const satisfies Partial<Config>;
+const NEEDED = { source: 'files', routing: 'direct' } as const satisfies Partial<Config>;
 
 /** What there is without an API server, pods, policies or a CNI plugin: nothing. Only defaults go with the mode. */
 const UNUSED: readonly ConfigName[] = [
@@ -28,7 +28,6 @@ const UNUSED: readonly ConfigName[] = [
 	'serviceCidrs',
 	'nonMasqueradeCidrs',
 	'masquerade',
-	'dsr',
 	'nodePortDsr',
 	'cniBinDir',
 	'cniConfDir',
@@ -45,8 +44,14 @@ const UNUSED: readonly ConfigName[] = [
  * @throws CONFIG_CONFLICT naming every key that contradicts the mode, its value and where that comes from
  */
 export function withStandalone(config: EffectiveConfig): EffectiveConfig {
-	if (!config.values.standalone) return config;
-	const problems = [...neededProblems(config), ...unusedProblems(config)];
+	if (!config.values.standalone) {
+		if (config.values.dsr !== 'l2') return config;
+		throw new FairleadError(
+			'CONFIG_CONFLICT',
+			`${config.origins.dsr.source}: dsr: l2: expected ipip or vxlan without standalone: true`,
+		);
+	}
+	const problems = [...neededProblems(config), ...dsrProblems(config), ...unusedProblems(config)];
 	if (problems.length > 0) {
 		throw new FairleadError(
 			'CONFIG_CONFLICT',
@@ -68,6 +73,12 @@ function neededProblems({ values, origins }: EffectiveConfig): string[] {
 	return (Object.keys(NEEDED) as (keyof typeof NEEDED)[])
 		.filter((name) => values[name] !== NEEDED[name] && origins[name].source !== 'default')
 		.map((name) => `${origins[name].source}: ${name}: ${values[name]}: expected ${NEEDED[name]}`);
+}
+
+/** Servers open IP in IP or none at all. */
+function dsrProblems({ values, origins }: EffectiveConfig): string[] {
+	if (values.dsr !== 'vxlan') return [];
+	return [`${origins.dsr.source}: dsr: vxlan: expected ipip or l2`];
 }
 
 function unusedProblems({ values, origins }: EffectiveConfig): string[] {

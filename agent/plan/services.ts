@@ -260,7 +260,7 @@ function planPort(
 			addresses: { ...addresses, node: nodeAddresses },
 			anyEndpoints: choice.anyEndpoints,
 			clusterFlags: cluster.flags,
-			externalFlags: outer.flags,
+			externalFlags: outer.flags | trackedFlag(context, port, external),
 			nodePortFlags: context.dsr === true && context.nodePortDsr === false ? SvcFlags.TRACKED : 0,
 			localAddresses: context.node.localAddresses,
 		}),
@@ -276,6 +276,12 @@ function planPort(
 }
 
 const NO_BACKENDS: readonly Backend[] = [];
+
+/** Servers that are no nodes get packets as clients sent them: who listens at another port gets the way with connection tracking. */
+function trackedFlag({ dsr, standalone }: ServicesContext, port: ServicePort, backends: readonly Backend[]): number {
+	const asSent = dsr !== true || standalone !== true || backends.every((each) => each.port === port.port);
+	return asSent ? 0 : SvcFlags.TRACKED;
+}
 
 interface FrontendParts {
 	readonly addresses: FamilyAddresses;

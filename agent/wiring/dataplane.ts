@@ -50,8 +50,9 @@ export interface DataplaneOptions {
 }
 
 /** How packets from outside get to backends on other nodes. */
-function northSouthOf({ northSouth, dsr, routing }: Config, devices: Devices): number {
+function northSouthOf({ northSouth, dsr, routing, standalone }: Config, devices: Devices): number {
 	if (northSouth === 'snat') return NorthSouth.SNAT;
+	if (standalone) return dsr === 'l2' ? NorthSouth.SERVER_LINK : NorthSouth.SERVER_IPIP;
 	if (dsr === 'ipip') return NorthSouth.IPIP;
 	if (devices.overlay !== null) return NorthSouth.VXLAN;
 	throw new FairleadError(

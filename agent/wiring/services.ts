@@ -164,7 +164,7 @@ export class ServicePlanner {
 			lbAlgorithm: config.lbAlgorithm,
 			dsr: config.northSouth === 'dsr',
 			// nodes may differ in what prefixes select: only the primary address is one that all know a node's ports by
-			nodePortDsr: config.nodePortDsr && setting[0] === 'primary',
+			nodePortDsr: config.nodePortDsr && setting[0] === 'primary' && !config.standalone,
 			standalone: config.standalone,
 		};
 		const text = JSON.stringify([name, zone, addresses, localAddresses, nodePortAddresses]);

@@ -36,6 +36,12 @@ struct dsr_choice {
 	__u32 alternative; /* where the flow may live instead; 0 = nowhere */
 };
 
+/* Do servers answer that know nothing of this dataplane (standalone mode)? They get no tags, no second envelope, and send no envelopes. */
+INLINE int dsr_to_servers(void)
+{
+	return cfg_north_south == NORTH_SOUTH_SERVER_IPIP || cfg_north_south == NORTH_SOUTH_SERVER_LINK;
+}
+
 /* Does the hash alone decide? Otherwise the packet takes the way with connection tracking. */
 INLINE int dsr_is_served(const struct svc_entry *svc)
 {

@@ -10,10 +10,10 @@ enum dsr_mss_limits {
 	DSR_TCP_OPTIONS = 6, /* options of a SYN-ACK before its MSS */
 };
 
-/* Do packets from outside come in envelopes that keep their addresses? */
+/* Does somebody else answer clients outside, who therefore must see their addresses? */
 INLINE int dsr_on(void)
 {
-	return cfg_north_south == NORTH_SOUTH_IPIP || cfg_north_south == NORTH_SOUTH_VXLAN;
+	return cfg_north_south != NORTH_SOUTH_SNAT;
 }
 
 /* Largest segment that reaches this node in two envelopes, which is what a connection may need while its service changes. */

@@ -120,7 +120,7 @@ NOINLINE void dsr_begin(struct __sk_buff *skb, struct dsr_packet *in)
 	__u16 tag;
 
 	__builtin_memset(in, 0, sizeof(*in));
-	if ((void *)(eth + 1) > data_end || !dsr_is_marked(eth))
+	if (dsr_to_servers() || (void *)(eth + 1) > data_end || !dsr_is_marked(eth))
 		return;
 	tag = bpf_ntohs(*(__be16 *)(eth->h_source + 4));
 	in->received = 1;

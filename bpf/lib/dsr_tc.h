@@ -73,7 +73,7 @@ INLINE struct peer_ref dsr_owner(const struct backend *backend)
 	return owner.peer;
 }
 
-/* Address of the node behind a backend, if that is another one; zero = this node, or not known. */
+/* Address of the node behind a backend, if that is another one, or of the server that it is; zero = this node, or not known. */
 INLINE void dsr_target_of(__u32 index, addr_t *out)
 {
 	struct backend *backend = index ? dsr_backend(index) : 0;
@@ -84,6 +84,11 @@ INLINE void dsr_target_of(__u32 index, addr_t *out)
 		return;
 	struct peer_ref owner = dsr_owner(backend);
 
+	if (dsr_to_servers()) {
+		if (owner.kind == PEER_KIND_WORLD || owner.kind == PEER_KIND_NATIVE)
+			*out = *addr_of(backend->addr);
+		return;
+	}
 	node = owner.kind == PEER_KIND_REMOTE_POD ? node_of(owner) : 0;
 	if (node)
 		*out = *addr_of(node->tunnel);
@@ -131,9 +136,11 @@ INLINE __u32 dsr_envelope_len(const addr_t *target)
 	return addr_is_ipv4(target) ? IPV4_MIN_LEN : IPV6_LEN;
 }
 
-/* IP bytes that the way to a node takes. */
+/* IP bytes that the way to a node or server takes. */
 INLINE __u32 dsr_outer_len(const addr_t *target)
 {
+	if (cfg_north_south == NORTH_SOUTH_SERVER_LINK)
+		return 0;
 	/* UDP and VXLAN header and the inner link header */
 	return dsr_envelope_len(target) + (cfg_north_south == NORTH_SOUTH_VXLAN ? 8 + 8 + ETH_LEN : 0);
 }
@@ -162,6 +169,22 @@ INLINE int dsr_send_vxlan(struct __sk_buff *skb, struct pkt *p, const struct dsr
 	return bpf_redirect(cfg_overlay_ifindex, 0);
 }
 
+/* As it is to the link address of a server, which has the service's address itself. Returns a verdict. */
+INLINE int dsr_send_link(const struct pkt *p, const addr_t *target)
+{
+	struct bpf_redir_neigh next = {};
+
+	if (p->family == 4) {
+		next.nh_family = 2; /* AF_INET */
+		next.ipv4_nh = addr_ipv4(target);
+	} else {
+		next.nh_family = 10; /* AF_INET6 */
+		__builtin_memcpy(next.ipv6_nh, target, 16);
+	}
+	count(METRIC_FORWARDED_PACKETS);
+	return bpf_redirect_neigh(cfg_uplink_ifindex, &next, sizeof(next), 0);
+}
+
 /* In an envelope to scratch->dsr.target, which is told of scratch->dsr.hint unless that is zero. Returns a verdict. */
 NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 {
@@ -172,6 +195,8 @@ NOINLINE int dsr_send(struct __sk_buff *skb, struct scratch *scratch)
 
 	if (rewrite_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, HOOK_FROM_UPLINK);
+	if (cfg_north_south == NORTH_SOUTH_SERVER_LINK)
+		return dsr_send_link(p, &in->target);
 	dsr_describe(skb, p, &e);
 	if (!addr_is_zero(&in->hint) && !skb->gso_size && e.len + len + dsr_envelope_len(&in->hint) <= cfg_uplink_mtu) {
 		e.target = in->hint;
@@ -299,6 +324,8 @@ GLOBAL int dsr_dispatch(void)
 		return DSR_GO_ON;
 	}
 	in->backend = choice.backend;
+	if (dsr_to_servers())
+		return DSR_SEND;
 	in->tag = backend ? dsr_tag(backend) : 0;
 	dsr_target_of(choice.alternative, &in->hint);
 	backend = dsr_backend(choice.alternative);

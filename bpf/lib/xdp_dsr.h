@@ -71,6 +71,18 @@ INLINE int xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, stru
 	return out->backend && dsr_confirm(svc, id, generation);
 }
 
+/* Is the service one whose servers answer by themselves? tc sends to them. */
+NOINLINE int dsr_leave_to_tc(const struct xdp_pkt *p)
+{
+	struct svc_key key
+		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_entry *svc;
+
+	*addr_of(key.addr) = p->dst;
+	svc = bpf_map_lookup_elem(&fl_services_1, &key);
+	return svc && dsr_is_served(svc);
+}
+
 /* The inner header of a packet that names another backend as well. 0 or 1. */
 NOINLINE int dsr_push_alternative(struct xdp_md *ctx, struct xdp_pkt *p, __u32 alternative, __u32 room)
 {

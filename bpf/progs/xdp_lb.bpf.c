@@ -35,6 +35,8 @@ INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
 		if (!at_node)
 			return XDP_PASS;
 	}
+	if (dsr_to_servers() && !at_node && dsr_leave_to_tc(p))
+		return XDP_PASS;
 	return has_snat() ? snat_forward(ctx, p) : XDP_PASS;
 }
 

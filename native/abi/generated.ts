@@ -384,7 +384,8 @@ export const NorthSouth = {
 	SNAT: 0,
 	IPIP: 1,
 	VXLAN: 2,
-	OPTION: 3,
+	SERVER_IPIP: 3,
+	SERVER_LINK: 4,
 } as const;
 export type NorthSouth = (typeof NorthSouth)[keyof typeof NorthSouth];
 export function NorthSouthName(value: number): string {

@@ -10,7 +10,7 @@ import { type Addresses, BACKEND_PORT, PROTO, uplinkFrame, V4, V6, WORLD } from 
 /** XDP's verdicts. */
 export const XDP = { DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 } as const;
 /** cfg_north_south */
-export const MODE = { snat: 0, ipip: 1, vxlan: 2, option: 3 } as const;
+export const MODE = { snat: 0, ipip: 1, vxlan: 2, serverIpip: 3, serverLink: 4 } as const;
 
 /** Slots of every table here. */
 export const TABLE = 31;

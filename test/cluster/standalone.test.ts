@@ -15,15 +15,16 @@ import { compileBpf } from '../../scripts/build-bpf.ts';
 import { ClusterNode, ROOT } from '../lib/cluster/node.ts';
 import { Place } from '../lib/cluster/place.ts';
 import { createScope, leftovers, removeScope, type Scope, sweep, uniqueName } from '../lib/cluster/scope.ts';
-import { createNetwork, createNode, nodeAddresses } from '../lib/cluster/topology.ts';
+import { CLIENT, createNetwork, createNode, nodeAddresses } from '../lib/cluster/topology.ts';
 import { ask, curl, eventually, run, setSysctls, startTraffic, urlOf } from '../lib/cluster.ts';
 
 const EXAMPLE = join(ROOT, 'examples/standalone');
-const OBJECTS = ['web.yaml', 'echo.yaml', 'admin.yaml'];
+const OBJECTS = ['web.yaml', 'echo.yaml', 'admin.yaml', 'direct.yaml'];
 const WEB = ['198.51.100.10', '2001:db8:100::10'] as const;
 const ECHO = ['198.51.100.11', '2001:db8:100::11'] as const;
 const ADMIN = ['198.51.100.12', '2001:db8:100::12'] as const;
-const VIPS = [...WEB, ...ECHO, ...ADMIN];
+const DIRECT = ['198.51.100.13', '2001:db8:100::13'] as const;
+const VIPS = [...WEB, ...ECHO, ...ADMIN, ...DIRECT];
 const [WEB_PORT, ECHO_PORT, NODE_PORT] = [8080, 7000, 30080];
 const SERVERS = [
 	{ name: 'near-1', index: 3, subnet: 0 },
@@ -59,6 +60,16 @@ class Server extends Place {
 			});
 		}
 	}
+}
+
+/** What docs/standalone.md says that a server needs to answer clients itself; its kernel may lack a device that opens IP in IP. */
+async function answerDirectly(server: Server, programDir: string): Promise<void> {
+	for (const vip of DIRECT)
+		await server.run(['ip', 'addr', 'replace', `${vip}/${vip.includes(':') ? 128 : 32}`, 'dev', 'lo']);
+	await setSysctls(server.netns, { 'net/ipv4/conf/all/arp_ignore': 1, 'net/ipv4/conf/all/arp_announce': 2 });
+	const program = join(programDir, 'ipip-open.bpf.o');
+	await compileBpf({ source: join(ROOT, 'test/lib/programs/ipip-open.bpf.c'), output: program });
+	await server.run(['ip', '-force', 'link', 'set', 'eth0', 'xdp', 'obj', program, 'sec', 'xdp']);
 }
 
 /** Frames that the uplink has sent by XDP. */
@@ -134,12 +145,16 @@ class Setting {
 		}
 	}
 
-	/** Puts an example among the objects. @param without  addresses that are left out */
-	publish(file: string, without: readonly string[] = []): void {
+	/** Puts an example among the objects. @param without  addresses that are left out @param draining  that get no new connections */
+	publish(file: string, without: readonly string[] = [], draining: readonly string[] = []): void {
 		const lines = readFileSync(join(EXAMPLE, 'objects', file), 'utf8').split('\n');
-		const kept = lines.filter(
-			(line) => !without.some((address) => line.includes(`[${address}]`) || line.includes(`["${address}"]`)),
-		);
+		const hasOneOf = (line: string, addresses: readonly string[]): boolean =>
+			addresses.some((address) => line.includes(`[${address}]`) || line.includes(`["${address}"]`));
+		const kept = lines
+			.filter((line) => !hasOneOf(line, without))
+			.map((line) =>
+				hasOneOf(line, draining) ? line.replace('ready: true', 'ready: false, serving: true, terminating: true') : line,
+			);
 		writeFileSync(join(this.objectsDir, `.${file}`), kept.join('\n'));
 		renameSync(join(this.objectsDir, `.${file}`), join(this.objectsDir, file));
 	}
@@ -317,5 +332,59 @@ describe('standalone load balancers', () => {
 		for (const host of WEB)
 			expect((await ask(setting.client, { mode: 'http', host, port: 80, count: 20 })).errors).toEqual({});
 		for (const one of traffic) expect((await one.stop()).errors).toEqual({});
+	});
+
+	it.each([
+		{ dsr: 'l2', names: NAMES.filter((name) => name !== 'far') },
+		{ dsr: 'ipip', names: NAMES },
+	])('leave the answers to the servers with dsr: $dsr', async ({ dsr, names }) => {
+		const balancer = balancers()[1]!;
+		const far = nodeAddresses(5, 1);
+		for (const server of setting.servers) await answerDirectly(server, setting.scope.dir);
+		setting.publish('direct.yaml', dsr === 'l2' ? [far.v4, far.v6] : []);
+		await balancer.killAgent();
+		balancer.configure({ northSouth: 'dsr', dsr });
+		balancer.startAgent();
+		await setting.ready(balancer);
+		await setting.routeTo(balancer);
+		for (const [n, host] of DIRECT.entries()) {
+			const want = { mode: 'tcp', host, port: ECHO_PORT, count: 40, parallel: 4 } as const;
+			await eventually(`${host} is served by ${names.join(' and ')}`, async () => {
+				const { errors, servers, seenAs } = await ask(setting.client, want);
+				const client = [CLIENT.v4, CLIENT.v6][n];
+				expect({ errors, servers: Object.keys(servers).sort(), seenAs }).toEqual({
+					errors: {},
+					servers: names,
+					seenAs: [client],
+				});
+			});
+		}
+		// ports that must be translated need the balancer in both directions
+		for (const host of WEB) {
+			const { errors, servers } = await ask(setting.client, { mode: 'http', host, port: 80, count: 40, parallel: 4 });
+			expect({ errors, servers: Object.keys(servers).sort() }).toEqual({ errors: {}, servers: NAMES });
+		}
+		const streams = [...DIRECT, ...DIRECT, ...DIRECT].map((host, n) =>
+			startTraffic(setting.client, `${dsr}-${n}`, {
+				mode: 'stream',
+				host,
+				port: ECHO_PORT,
+				intervalMs: 5,
+				timeoutMs: 15_000,
+			}),
+		);
+		await Promise.all(streams.map((one) => one.flowing()));
+		const left = nodeAddresses(4, 0);
+		setting.publish('direct.yaml', dsr === 'l2' ? [far.v4, far.v6] : [], [left.v4, left.v6]);
+		for (const host of DIRECT) {
+			await eventually(`no new connection comes to the server that drains, by ${host}`, async () => {
+				const { errors, servers } = await ask(setting.client, { mode: 'tcp', host, port: ECHO_PORT, count: 20 });
+				expect({ errors, servers: Object.keys(servers).sort() }).toEqual({
+					errors: {},
+					servers: names.filter((name) => name !== 'near-2'),
+				});
+			});
+		}
+		for (const one of streams) expect((await one.stop()).errors).toEqual({});
 	});
 });
