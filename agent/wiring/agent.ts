@@ -230,8 +230,8 @@ export class Agent {
 		const { facts } = await collectNodeFacts({
 			netlink: new Netlink({ request: netlinkRequest }),
 			node,
-			uplink: values.uplink,
-			podCidrs: values.podCidrs,
+			...values,
+			services: this.#store.services.values(),
 		});
 		const clock = await this.#openClock();
 		const dataplane = await Dataplane.open(

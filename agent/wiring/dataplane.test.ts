@@ -63,6 +63,34 @@ describe('facts of the node', () => {
 		expect(primaryAddresses({ internalIps: [] }, uplink)).toEqual(['192.0.2.7', '2001:db8::7']);
 	});
 
+	describe('when the Node object has no address', () => {
+		const own = { address: '192.0.2.7', prefixLength: 24 };
+		const vip = { address: '192.0.2.100', prefixLength: 24 };
+		const service = (externalIps: string[], loadBalancerIps: string[]) => ({ externalIps, loadBalancerIps });
+		const choose = (addresses: (typeof own)[], ...services: ReturnType<typeof service>[]) =>
+			primaryAddresses({ internalIps: [] }, { addresses }, services);
+
+		it('are not those of services on the uplink', () => {
+			expect(choose([vip, own], service([], [vip.address]))).toEqual([own.address]);
+			expect(choose([vip, own], service([vip.address], []))).toEqual([own.address]);
+			expect(choose([vip, own])).toEqual([vip.address]);
+		});
+
+		it('are not those without neighbours in their prefix', () => {
+			expect(choose([{ ...vip, prefixLength: 32 }, own])).toEqual([own.address]);
+			const [own6, vip6] = [
+				{ address: '2001:db8::7', prefixLength: 64 },
+				{ address: '2001:db8::100', prefixLength: 128 },
+			];
+			expect(choose([vip6, own6])).toEqual([own6.address]);
+		});
+
+		it('are what there is when there is nothing else', () => {
+			expect(choose([own], service([own.address], []))).toEqual([own.address]);
+			expect(choose([{ ...own, prefixLength: 32 }])).toEqual([own.address]);
+		});
+	});
+
 	it('find cgroup v2 beside cgroup v1', () => {
 		const mounts = 'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
 		expect(cgroup2Mount(mounts)).toBe('/sys/fs/cgroup/unified');

@@ -274,6 +274,7 @@ export class Dataplane {
 			node,
 			uplink: config.uplink,
 			podCidrs: config.podCidrs,
+			services: view.services.values(),
 		});
 		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had
 		if (facts.podCidrs.length === 0) facts = { ...facts, podCidrs: this.#facts.podCidrs };

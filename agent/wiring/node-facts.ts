@@ -5,6 +5,7 @@ import type { Netlink } from '../kernel/netlink.ts';
 import { type Address, familyOf } from '../model/address.ts';
 import type { Node } from '../model/node.ts';
 import type { NodeFacts, UplinkFacts } from '../model/node-facts.ts';
+import type { Service } from '../model/service.ts';
 import { detectUplink, localAddresses } from '../routing/uplink.ts';
 
 export interface FactsOptions {
@@ -15,7 +16,11 @@ export interface FactsOptions {
 	readonly uplink: string;
 	/** Other than those of the Node object; empty = take those. */
 	readonly podCidrs: readonly string[];
+	/** Those known by now: their addresses may be on the uplink and are not the node's. */
+	readonly services?: Iterable<ServiceAddresses>;
 }
+
+type ServiceAddresses = Pick<Service, 'externalIps' | 'loadBalancerIps'>;
 
 export interface FoundFacts {
 	readonly facts: NodeFacts;
@@ -23,15 +28,34 @@ export interface FoundFacts {
 	readonly uplinkReason: string;
 }
 
-/** The first of each family in the Node object, else on the uplink; the one the node is known by comes first. */
-export function primaryAddresses(node: Pick<Node, 'internalIps'>, uplink: Pick<UplinkFacts, 'addresses'>): Address[] {
-	const known = node.internalIps.length > 0 ? node.internalIps : uplink.addresses.map(({ address }) => address);
-	const firsts = [4, 6].flatMap((family) => known.find((address) => familyOf(address) === family) ?? []);
-	return firsts.sort((a, b) => known.indexOf(a) - known.indexOf(b));
+/**
+ * The first of each family in the Node object, else on the uplink; the one the node is known by comes first. On the uplink an address that a
+ * service has, or that is alone in its prefix as balancers add theirs, counts only when there is no other.
+ */
+export function primaryAddresses(
+	node: Pick<Node, 'internalIps'>,
+	uplink: Pick<UplinkFacts, 'addresses'>,
+	services: Iterable<ServiceAddresses> = [],
+): Address[] {
+	const all = uplink.addresses.map(({ address }) => address);
+	const known = node.internalIps.length > 0 ? node.internalIps : likeliest(uplink, services);
+	const firsts = ([4, 6] as const).flatMap((family) => known.find((address) => familyOf(address) === family) ?? []);
+	const order = node.internalIps.length > 0 ? known : all;
+	return firsts.sort((a, b) => order.indexOf(a) - order.indexOf(b));
+}
+
+/** Addresses of the uplink, those that are probably the node's own first. */
+function likeliest({ addresses }: Pick<UplinkFacts, 'addresses'>, services: Iterable<ServiceAddresses>): Address[] {
+	const taken = new Set(
+		[...services].flatMap(({ externalIps, loadBalancerIps }) => [...externalIps, ...loadBalancerIps]),
+	);
+	const rank = ({ address, prefixLength }: UplinkFacts['addresses'][number]): number =>
+		(taken.has(address) ? 2 : 0) + (prefixLength === (familyOf(address) === 4 ? 32 : 128) ? 1 : 0);
+	return [...addresses].sort((a, b) => rank(a) - rank(b)).map(({ address }) => address);
 }
 
 /** @throws FairleadError UPLINK_UNKNOWN */
-export async function collectNodeFacts({ netlink, node, ...options }: FactsOptions): Promise<FoundFacts> {
+export async function collectNodeFacts({ netlink, node, services, ...options }: FactsOptions): Promise<FoundFacts> {
 	const query = { wanted: options.uplink, nodeAddresses: node.internalIps };
 	const { uplink, reason } = await detectUplink(netlink, query);
 	return {
@@ -39,7 +63,7 @@ export async function collectNodeFacts({ netlink, node, ...options }: FactsOptio
 		facts: {
 			name: node.name,
 			zone: node.zone,
-			addresses: primaryAddresses(node, uplink),
+			addresses: primaryAddresses(node, uplink, services),
 			localAddresses: await localAddresses(netlink),
 			podCidrs: options.podCidrs.length > 0 ? options.podCidrs : node.podCidrs,
 			uplink,
