@@ -2,7 +2,17 @@
  * Everything a test cluster leaves on the machine carries its name, so it can be found and removed without the process
  * that made it: namespaces, cgroups (with all processes), bpffs directories and one temporary directory.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmdirSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { eventually, run, sleep } from './exec.ts';
 
@@ -102,17 +112,44 @@ export function leftovers(name: string): string[] {
 	return found;
 }
 
-/** Removes clusters whose owner has ended without removing them (a killed test run). */
+/** Removes clusters whose owner has ended without removing them (a killed test run), but for those that another process is removing. */
 export async function sweep(): Promise<string[]> {
 	if (!existsSync(REGISTRY)) return [];
 	const removed: string[] = [];
 	for (const name of readdirSync(REGISTRY)) {
-		const path = join(REGISTRY, name);
-		const owner = Number(readFileSync(path, 'utf8'));
-		const age = Date.now() - statSync(path).mtimeMs;
-		if (owner === 0 || existsSync(`/proc/${owner}`) || age < 1000) continue;
+		if (!isAbandoned(join(REGISTRY, name)) || !adopt(name)) continue;
 		await removeScope(name);
 		removed.push(name);
 	}
 	return removed;
+}
+
+function isAbandoned(entry: string): boolean {
+	const found = statSync(entry, { throwIfNoEntry: false });
+	return found !== undefined && Date.now() - found.mtimeMs >= 1000 && !hasOwner(entry);
+}
+
+/** A cluster that is kept has one, and so has an entry that is gone. */
+function hasOwner(entry: string): boolean {
+	try {
+		const owner = Number(readFileSync(entry, 'utf8'));
+		return owner === 0 || existsSync(`/proc/${owner}`);
+	} catch {
+		return true;
+	}
+}
+
+/** Makes this process the owner; false when another one was faster. */
+function adopt(name: string): boolean {
+	const entry = join(REGISTRY, name);
+	const taken = `${REGISTRY}.${process.pid}`;
+	try {
+		renameSync(entry, taken);
+	} catch {
+		return false;
+	}
+	const own = !hasOwner(taken);
+	if (own) writeFileSync(taken, `${process.pid}\n`);
+	renameSync(taken, entry);
+	return own;
 }
