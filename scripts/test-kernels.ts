@@ -20,7 +20,6 @@ const ROOT = join(import.meta.dirname, '..');
 const DIRECTORY = join(ROOT, 'build/kernels');
 const AT_ONCE = 2;
 const LIMIT_MS = 30 * 60_000;
-const SHORT_LIMIT_MS = 12 * 60_000;
 
 const { values, positionals } = parseArgs({
 	options: { short: { type: 'boolean' }, only: { type: 'string' } },
@@ -57,7 +56,7 @@ async function testKernel(kernel: KernelTree, base: string): Promise<void> {
 		initramfs: packImage(base, kernel),
 		logFile,
 		options: [short && 'fairlead.short', values.only && `fairlead.only=${values.only}`].filter(Boolean).join(' '),
-		limitMs: short ? SHORT_LIMIT_MS : LIMIT_MS,
+		limitMs: LIMIT_MS,
 	};
 	let status: string | undefined;
 	const why = await boot(machine, (text) => {

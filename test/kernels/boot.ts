@@ -15,7 +15,12 @@ export interface Machine {
 }
 
 const MEMORY_MB = 1500;
-const COMMAND_LINE = 'console=ttyS0 rdinit=/init panic=-1 quiet mitigations=off nokaslr no_timer_check';
+const COMMAND_LINE = 'console=ttyS0 rdinit=/init panic=-1 quiet mitigations=off nokaslr no_timer_check init_on_alloc=0';
+/**
+ * All that the emulator has but the fast string instructions, which it carries out byte by byte: told of them, kernels copy and clear memory by
+ * these alone. Without them, and without clearing what is allocated, programs take a third less time to load.
+ */
+const CPU = 'max,-erms,-fsrm';
 
 /**
  * Emulated in software, so that it runs inside virtual machines and without /dev/kvm.
@@ -25,7 +30,7 @@ export async function boot(machine: Machine, onLine: (line: string) => void): Pr
 	const child = spawn(
 		'qemu-system-x86_64',
 		[
-			...['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MB}`],
+			...['-accel', 'tcg', '-cpu', CPU, '-smp', '1', '-m', `${MEMORY_MB}`],
 			...['-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
 			...['-kernel', machine.kernel, '-initrd', machine.initramfs],
 			...['-append', `${COMMAND_LINE} ${machine.options ?? ''}`],
