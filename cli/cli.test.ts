@@ -298,7 +298,7 @@ describe('fairlead observe', () => {
 		for (let i = 0; i < 900; i++) agent.flows.record([flowRecord({ sport: i + 1 })]);
 		const script = `set -o pipefail; "${NODE}" "${CLI}" observe --all | head -1`;
 		const env = { ...process.env, FAIRLEAD_SOCKET: agent.socketPath };
-		const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script], { env, timeout: 15_000 });
+		const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script], { env, timeout: 60_000 });
 		expect(stderr).toBe('');
 		expect(stdout.split('\n')).toHaveLength(2);
 	});
@@ -389,7 +389,7 @@ describe('fairlead completion', () => {
 			printf '%s\\n' "\${COMPREPLY[@]}"`;
 		const env = { ...process.env, PATH: `${dir}:${process.env.PATH ?? ''}`, FAIRLEAD_SOCKET: socketPath };
 		const args = ['--norc', '-c', script, 'bash', ...words];
-		const { stdout, stderr } = await promisify(execFile)('bash', args, { env, timeout: 15_000 });
+		const { stdout, stderr } = await promisify(execFile)('bash', args, { env, timeout: 60_000 });
 		expect(stderr).toBe('');
 		return stdout.split('\n').filter((reply) => reply !== '');
 	}

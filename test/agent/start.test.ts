@@ -28,7 +28,7 @@ interface Started {
 }
 
 async function start(args: readonly string[], env: Record<string, string> = {}): Promise<Started> {
-	const child = spawn(NODE, args, { env: { ...process.env, ...env }, timeout: 15_000 });
+	const child = spawn(NODE, args, { env: { ...process.env, ...env }, timeout: 60_000 });
 	let [out, err] = ['', ''];
 	child.stdout.on('data', (data: Buffer) => {
 		out += data.toString();

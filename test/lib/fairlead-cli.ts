@@ -4,8 +4,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { entryOf } from './cluster/built.ts';
 
-export const CLI = join(import.meta.dirname, '../../cli/main.ts');
+export const CLI = entryOf(join(import.meta.dirname, '../..'), 'cli');
 /** The Node.js that runs TypeScript sources, whatever runs the tests. */
 export const NODE = join(import.meta.dirname, '../../node_modules/.bin/node');
 
@@ -35,7 +36,7 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Cli
 	const child = spawn(NODE, [CLI, ...args], {
 		env: { ...inherited, ...socket, TZ: 'UTC', NO_COLOR: '1' },
 		stdio: ['ignore', 'pipe', 'pipe'],
-		timeout: options.timeoutMs ?? 15_000,
+		timeout: options.timeoutMs ?? 60_000,
 		killSignal: 'SIGKILL',
 	});
 	let out = '';
