@@ -124,21 +124,28 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 /** Thrown by an attempt of `eventually` that waiting cannot help. */
 export class FinalError extends Error {}
 
-/** Repeats `attempt` until it does not throw; after `timeoutMs` (default 15 s) throws its last error with what was waited for. */
+/** Pauses are at least this part of what has been waited, so that asking does not keep a slow machine from coming to it. */
+const PAUSES = 20;
+
+/**
+ * Repeats `attempt` until it does not throw; after `timeoutMs` (default 15 s) throws its last error with what was waited for.
+ * `intervalMs` (default 100) is the shortest pause.
+ */
 export async function eventually<T>(
 	what: string,
 	attempt: () => Promise<T> | T,
 	o: { timeoutMs?: number; intervalMs?: number } = {},
 ): Promise<T> {
 	const timeoutMs = (o.timeoutMs ?? 15_000) * PATIENCE;
-	const deadline = Date.now() + timeoutMs;
+	const started = Date.now();
 	for (;;) {
 		try {
 			return await attempt();
 		} catch (error) {
 			if (error instanceof FinalError) throw error;
-			if (Date.now() >= deadline) throw new Error(`${what}: not so after ${timeoutMs} ms`, { cause: error });
-			await sleep(o.intervalMs ?? 100);
+			const waitedMs = Date.now() - started;
+			if (waitedMs >= timeoutMs) throw new Error(`${what}: not so after ${timeoutMs} ms`, { cause: error });
+			await sleep(Math.max(o.intervalMs ?? 100, waitedMs / PAUSES));
 		}
 	}
 }
