@@ -304,6 +304,11 @@ describe('upgrade and rollback', () => {
 		]);
 		expect(pins()).toEqual(finalPins);
 		expect(await mapId('fl_ct4_1')).not.toBe(old);
+		const { programId } = await agent.call<{ programId: number }>('link', join(linksDir, 'pod_a_in'));
+		const shown = execFileSync('bpftool', ['-j', 'prog', 'show', 'id', `${programId}`], { encoding: 'utf8' });
+		const { map_ids: used } = JSON.parse(shown) as { map_ids: number[] };
+		expect(used).toContain(await mapId('fl_ct4_1'));
+		expect(used, 'programs hold the old map').not.toContain(old);
 		expect(Ct4Entry.decode((await agent.call<Uint8Array>('get', 'ct4', flowKey(7)))!)).toMatchObject({ created: 1007 });
 		expect(RuntimeState.decode(await agent.call<Uint8Array>('get', 'runtime', new Uint8Array(4)))).toMatchObject({
 			migrating: 0,
