@@ -56,7 +56,7 @@ describe('replacing the agent by another version', () => {
 	beforeAll(async () => {
 		versions.programs = await makeOtherVersion('programs');
 		versions.layout = await makeOtherVersion('layout');
-	}, 120_000);
+	}, 400_000);
 	afterAll(() => {
 		for (const version of Object.values(versions)) version.remove();
 	});
@@ -183,7 +183,7 @@ describe('replacing the agent by another version', () => {
 	}
 
 	it('carries every connection through other programs, another conntrack layout and back', {
-		timeout: 120_000,
+		timeout: 400_000,
 	}, async () => {
 		const first = await lasting(cluster().node(1), ROOT);
 		const tags = await podProgramTags();
@@ -204,9 +204,7 @@ describe('replacing the agent by another version', () => {
 
 		const reports = Object.entries(traffic).map(async ([name, one]) => [name, await one.stop()] as const);
 		for (const [name, report] of await Promise.all(reports)) {
-			// A first datagram that is under way while the layout changes may be unknown to the other programs: TCP would send it again.
-			const swaps = name.startsWith('udp from foreign') ? 2 : 0;
-			expect(report.failed, `${name}: ${JSON.stringify(report.errors)}`).toBeLessThanOrEqual(swaps);
+			expect(report.failed, `${name}: ${JSON.stringify(report.errors)}`).toBe(0);
 			expect(report.ok, name).toBeGreaterThan(100);
 		}
 	});

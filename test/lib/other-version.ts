@@ -38,7 +38,7 @@ const COPIED = [
 	'package.json',
 ];
 const LINKED = ['node_modules', 'native/build', 'dist/cni'];
-const BUILD_LIMIT_MS = 120_000;
+const BUILD_LIMIT_MS = 300_000;
 
 /** Replacements by file; each must apply. */
 type Edits = Readonly<Record<string, readonly (readonly [before: string, after: string])[]>>;
