@@ -22,7 +22,7 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 	{ carry: 'flows', maps: ['nat'] },
 	{ carry: 'flows', maps: ['sock_rev'] },
 	{ carry: 'flows', maps: ['affinity'] },
-	{ carry: 'tables', maps: ['vip_filter', 'services', 'slots', 'backends', 'conns', 'sources'] },
+	{ carry: 'tables', maps: ['vip_filter', 'services', 'slots', 'backends', 'conns', 'sources', 'xdp_svc'] },
 	{
 		carry: 'tables',
 		maps: [

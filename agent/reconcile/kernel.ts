@@ -16,6 +16,7 @@ export type SharedMapName =
 	| 'backends'
 	| 'ports'
 	| 'inside'
+	| 'xdp_svc'
 	| 'policyset'
 	| 'ranges'
 	| 'policygen'
@@ -28,6 +29,7 @@ export const SHARED_STRIDE = {
 	backends: Maps.backends.valueSize,
 	ports: Maps.ports.valueSize,
 	inside: Maps.inside.valueSize,
+	xdp_svc: Maps.xdp_svc.valueSize,
 	policyset: Maps.policyset.valueSize,
 	ranges: Maps.ranges.valueSize,
 	policygen: Maps.policygen.valueSize,

@@ -11,6 +11,7 @@ import type { Kernel } from './kernel.ts';
 import { SHARED_STRIDE } from './kernel.ts';
 import type { BackendWord, OwnerWord, ServiceOp, ServiceOps } from './services-ops.ts';
 import { sourceKey } from './services-sources.ts';
+import { clearXdpRow, writeXdpRow, type XdpRowMemory, xdpRowMemory } from './xdp-rows.ts';
 
 export interface ApplyReport {
 	/** Operations that were done. */
@@ -34,6 +35,7 @@ export interface ServiceMemory {
 	readonly slots: Uint32Array;
 	readonly backendBytes: Uint8Array;
 	readonly backendWords: BigUint64Array;
+	readonly xdp: XdpRowMemory;
 }
 
 export function serviceMemory(kernel: Kernel): ServiceMemory {
@@ -45,6 +47,7 @@ export function serviceMemory(kernel: Kernel): ServiceMemory {
 		slots: new Uint32Array(slots.buffer, slots.byteOffset, slots.byteLength / 4),
 		backendBytes: new Uint8Array(backends.buffer, backends.byteOffset, backends.byteLength),
 		backendWords: new BigUint64Array(backends.buffer, backends.byteOffset, Math.floor(backends.byteLength / 8)),
+		xdp: xdpRowMemory(kernel),
 	};
 }
 
@@ -140,6 +143,12 @@ export function applyServiceOp(op: ServiceOp, kernel: Kernel, memory: ServiceMem
 			return;
 		case 'slots-set':
 			memory.slots.set(op.indexes, op.base);
+			return;
+		case 'xdp-clear':
+			clearXdpRow(memory.xdp, op.at);
+			return;
+		case 'xdp-set':
+			writeXdpRow(memory.xdp, op.at, op.row);
 			return;
 		case 'source-set':
 			kernel.mapSet('sources', SourceKey.encode(sourceKey(op.set, op.cidr)), SOURCE_VALUE);

@@ -14,6 +14,7 @@ import { commitPort, dropPort, preparePort } from './services-port.ts';
 import type { Claim, Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import { dueMs, type TransitionClock } from './services-tables.ts';
+import { diffXdpRows } from './services-xdp.ts';
 
 export interface ServicesDiff extends ServiceOps {
 	/** Owners that could not be programmed as wanted, with the reason. What they had before stays in force. */
@@ -63,15 +64,16 @@ export function diffServices(
 	if (full) removeOthers(work, changes);
 	endTransitions(work, changes);
 	const published = diffEntries(work);
+	const xdp = diffXdpRows(state, work.touched, peerOf, full);
 	const sources = state.sources.settle();
 	const ports = diffExternalPorts(state);
 	const idle = full ? state.filter.idle() : published.idleBits;
 	for (const extent of work.freedExtents) freeExtent(state, extent);
 	if (full && state.found !== undefined) sweepFound(work);
 	return {
-		before: [...published.filterSet, ...sources.before, ...work.before, ...work.slots, ...ports.before],
+		before: [...xdp.before, ...published.filterSet, ...sources.before, ...work.before, ...work.slots, ...ports.before],
 		publish: published.ops,
-		after: [...ports.after, ...work.after, ...sources.after, ...clearBits(state, idle)],
+		after: [...ports.after, ...work.after, ...sources.after, ...clearBits(state, idle), ...xdp.after],
 		refused: work.refused,
 		gone: work.gone,
 	};

@@ -4,6 +4,7 @@
 import type { SvcEntry } from '../../native/abi/generated.ts';
 import type { Cidr } from '../model/address.ts';
 import type { Backend } from '../plan/endpoints.ts';
+import type { XdpServiceRow } from '../plan/xdp-services.ts';
 
 export type ServiceOp =
 	| { readonly kind: 'filter-set'; readonly bit: number }
@@ -27,7 +28,10 @@ export type ServiceOp =
 	| { readonly kind: 'service-delete'; readonly key: string }
 	| { readonly kind: 'backend-free'; readonly index: number; readonly row: BackendWord }
 	| { readonly kind: 'source-delete'; readonly set: number; readonly cidr: Cidr }
-	| { readonly kind: 'filter-clear'; readonly bit: number };
+	| { readonly kind: 'filter-clear'; readonly bit: number }
+	/** A row of xdp_svc is not true any more: XDP looks into the other maps. */
+	| { readonly kind: 'xdp-clear'; readonly at: number }
+	| { readonly kind: 'xdp-set'; readonly at: number; readonly row: XdpServiceRow };
 
 /** The 8 bytes of a backend row that follow the address. */
 export interface BackendWord {

@@ -12,7 +12,7 @@ import type { PackedPeer } from './services-peers.ts';
 import type { Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import type { Table, TableMember, Tables, TransitionClock } from './services-tables.ts';
-import { dueMs, moveTables, sameTable, tableOf } from './services-tables.ts';
+import { dueMs, moveTables, rankedTableOf, sameTable, tableOf } from './services-tables.ts';
 
 /** A backend that a service port no longer has: what is connected to it through the service should be ended. */
 export interface GoneBackend {
@@ -255,7 +255,7 @@ function moveExternal(
 function tablesOf({ plan, rows, external }: PortState): Tables | undefined {
 	if (plan.externalTable === 0 || external.count === 0) return undefined;
 	const members = membersOf(plan.external, rowsOf(plan.external, plan.serving, rows));
-	const current = tableOf(members, plan.externalTable);
+	const current = (plan.transitions ? rankedTableOf : tableOf)(members, plan.externalTable);
 	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
 }
 

@@ -15,6 +15,7 @@ import type { PackedPeer } from './services-peers.ts';
 import { SourceSets } from './services-sources.ts';
 import type { Tables } from './services-tables.ts';
 import { FilterBits } from './vip-filter.ts';
+import { XdpRows, xdpRowMemory } from './xdp-rows.ts';
 
 /** A list or table in `slots`. Empty ones take no room. Never changed: a changed list gets another extent. */
 export interface Extent {
@@ -84,6 +85,7 @@ export interface ServicesState {
 	readonly chunks: ExtentAllocator;
 	readonly filter: FilterBits;
 	readonly sources: SourceSets;
+	readonly xdp: XdpRows;
 	/** Frontend keys that the filter has counted. */
 	readonly counted: Set<string>;
 	/** Entries at node addresses: wanted now, and what `runtime` says. */
@@ -135,6 +137,7 @@ export function readServicesState(kernel: Kernel): ServicesState {
 		chunks,
 		filter: new FilterBits(readFilter(kernel)),
 		sources: new SourceSets(kernel),
+		xdp: new XdpRows(xdpRowMemory(kernel), kernel.mapCapacity('xdp_svc')),
 		counted: new Set(),
 		atNode: 0,
 		externalPorts: readExternalPorts(kernel),

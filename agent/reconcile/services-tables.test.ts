@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { maglevSize } from '../plan/maglev.ts';
 import type { TableMember, Tables } from './services-tables.ts';
-import { dueMs, moveTables, sameTable, tableOf } from './services-tables.ts';
+import { dueMs, moveTables, rankedTableOf, sameTable, tableOf } from './services-tables.ts';
 
 const WINDOW_MS = 1000;
 const member = (n: number): TableMember => ({ key: `10.0.${n >> 8}.${n & 255}|8080|6`, row: n });
@@ -25,7 +25,7 @@ describe('moveTables', () => {
 
 	it('starts with the table that every node makes', () => {
 		expect(first).toMatchObject({ previous: null, behind: false });
-		expect(sameTable(first.current, tableOf(members(1, 2, 3), 251))).toBe(true);
+		expect(sameTable(first.current, rankedTableOf(members(1, 2, 3), 251))).toBe(true);
 	});
 
 	it('keeps the same object when nothing changes', () => {
@@ -35,7 +35,7 @@ describe('moveTables', () => {
 	it('has the old table beside the new one after an addition', () => {
 		const next = move(first, [1, 2, 3, 4], 0);
 		expect(next.previous).toBe(first.current);
-		expect(sameTable(next.current, tableOf(members(1, 2, 3, 4), 251))).toBe(true);
+		expect(sameTable(next.current, rankedTableOf(members(1, 2, 3, 4), 251))).toBe(true);
 		expect(next.behind).toBe(false);
 	});
 
@@ -45,7 +45,7 @@ describe('moveTables', () => {
 		expect(waiting.current).toBe(started.current);
 		expect([waiting.behind, dueMs(waiting)]).toEqual([true, WINDOW_MS]);
 		const then = move(waiting, [1, 2, 3, 4, 5], WINDOW_MS);
-		expect(sameTable(then.current, tableOf(members(1, 2, 3, 4, 5), 251))).toBe(true);
+		expect(sameTable(then.current, rankedTableOf(members(1, 2, 3, 4, 5), 251))).toBe(true);
 		expect(then.behind).toBe(false);
 	});
 
@@ -94,8 +94,16 @@ describe('moveTables', () => {
 	it('disturbs only slots of the backend that dies', () => {
 		const next = move(first, [1, 2], 0);
 		for (let slot = 0; slot < 251; slot++) {
-			if (first.current[slot] !== 3) expect(next.previous![slot]).toBe(first.current[slot]);
+			if (first.current[slot] !== 3) expect(next.current[slot]).toBe(first.current[slot]);
 		}
+		// no table moves a slot of the others, so there is nothing to remember
+		expect(next.previous).toBeNull();
+	});
+
+	it('has Maglev tables for sets that are too large to be ranked', () => {
+		const many = Array.from({ length: 13 }, (_, i) => i + 1);
+		expect(sameTable(move(undefined, many, 0).current, tableOf(members(...many), 251))).toBe(true);
+		expect(sameTable(move(undefined, many.slice(1), 0).current, tableOf(members(...many.slice(1)), 251))).toBe(false);
 	});
 });
 

@@ -7,6 +7,7 @@
  * Pure: time comes in, rows are numbers.
  */
 import { maglevTable } from '../plan/maglev.ts';
+import { rankableTags, rankedTable } from '../plan/rank.ts';
 
 /** A backend that may be in the table. */
 export interface TableMember {
@@ -59,6 +60,13 @@ export function tableOf(members: readonly TableMember[], size: number): Uint32Ar
 	return table;
 }
 
+/** The same under direct server return, where small sets are ranked slot by slot. */
+export function rankedTableOf(members: readonly TableMember[], size: number): Uint32Array {
+	const tags = rankableTags(members.map(({ key }) => key));
+	if (tags === undefined) return tableOf(members, size);
+	return rankedTable(tags, size).map((position) => members[position]?.row ?? 0);
+}
+
 /** When the tables are due to be looked at again. */
 export function dueMs(tables: Tables): number {
 	return tables.behind ? tables.youngUntilMs : tables.keepUntilMs;
@@ -67,7 +75,7 @@ export function dueMs(tables: Tables): number {
 /** What the tables should be now. @param old  what is in force; undefined = nothing, or no Maglev table */
 export function moveTables(old: Tables | undefined, goal: TableGoal, clock: TransitionClock): Tables {
 	if (goal.members.length === 0) return settled(EMPTY);
-	const target = tableOf(goal.members, goal.size);
+	const target = rankedTableOf(goal.members, goal.size);
 	if (old === undefined || old.current.length === 0) return settled(target);
 	if (old.previous !== null && clock.nowMs < old.youngUntilMs) {
 		const kept = patched(old, old.previous, goal, target);
@@ -153,7 +161,7 @@ function replaceRows(
 	let result: Uint32Array | undefined;
 	for (let slot = 0; slot < table.length; slot++) {
 		if (kept.has(table[slot] ?? 0)) continue;
-		substitutes ??= tableOf(members, table.length);
+		substitutes ??= rankedTableOf(members, table.length);
 		result ??= Uint32Array.from(table);
 		const row = substitutes[slot] ?? 0;
 		result[slot] = row === avoid(slot) ? (members.find((each) => each.row !== row)?.row ?? row) : row;

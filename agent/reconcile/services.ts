@@ -13,6 +13,7 @@ import type { GoneBackend } from './services-port.ts';
 import { rowsWithin } from './services-rows.ts';
 import type { ServicesState } from './services-state.ts';
 import { readServicesState } from './services-state.ts';
+import { moveXdpRows } from './services-xdp.ts';
 
 export interface ReconcileReport {
 	/** Operations that were done. */
@@ -33,6 +34,8 @@ export interface ServicesUsage {
 	readonly slots: { readonly used: number; readonly capacity: number };
 	/** Prefixes of source ranges. */
 	readonly sources: { readonly used: number; readonly capacity: number };
+	/** Rows of services that XDP finds without the other maps. */
+	readonly xdpServices: { readonly used: number; readonly capacity: number };
 }
 
 export interface ServicesReconcilerOptions {
@@ -154,12 +157,15 @@ export class ServicesReconciler {
 		const state = this.#state;
 		if (state === undefined) return 0;
 		let changed = 0;
+		const moved = new Set<number>();
 		for (const { index, address, peer, svcId } of rowsWithin(state.backends, this.#memory, change)) {
 			const wanted = this.#peerOf(address);
 			if (wanted === peer) continue;
 			storeOwner(this.#memory, index, { peer: wanted, svcId });
 			changed++;
+			moved.add(svcId);
 		}
+		moveXdpRows(state, this.#memory.xdp, moved, this.#peerOf);
 		return changed;
 	}
 
@@ -175,7 +181,9 @@ export class ServicesReconciler {
 	/** Rows and lists wait for a grace period before they can be used again. */
 	get hasGarbage(): boolean {
 		const state = this.#state;
-		return state !== undefined && state.backends.allocator.quarantined + state.chunks.quarantined > 0;
+		return (
+			state !== undefined && state.backends.allocator.quarantined + state.chunks.quarantined + state.xdp.quarantined > 0
+		);
 	}
 
 	/** Waits for the grace period (milliseconds, blocking) and frees what is out of use. Call it when nothing else is due. */
@@ -185,6 +193,7 @@ export class ServicesReconciler {
 		this.#kernel.barrier();
 		state.backends.allocator.release();
 		state.chunks.release();
+		state.xdp.release();
 	}
 
 	/** Current problems of the plan and of the maps, for status displays. */
@@ -212,6 +221,7 @@ export class ServicesReconciler {
 			backends: { used: allocator.used, capacity: allocator.capacity },
 			slots: { used: state.chunks.used, capacity: state.chunks.capacity },
 			sources: { used: state.sources.used, capacity: state.sources.capacity },
+			xdpServices: { used: state.xdp.used, capacity: state.xdp.capacity },
 		};
 	}
 

@@ -35,8 +35,8 @@ describe('sizes of maps', () => {
 		['{}', { ct4: 262_144, ct6: 1024 }],
 		['ctMaxEntries: 4096', { ct4: 4096, ct6: 1024 }],
 		['maps: {backends: 200000}', { ct4: 262_144, ct6: 1024, backends: 200_000, conns: 200_000 }],
-		['northSouth: dsr', { ct4: 262_144, ct6: 1024, slots: 262_144 }],
-		['northSouth: dsr\nmaps: {slots: 4096}', { ct4: 262_144, ct6: 1024, slots: 4096 }],
+		['northSouth: dsr', { ct4: 262_144, ct6: 1024, slots: 262_144, xdp_svc: 65_536 }],
+		['northSouth: dsr\nmaps: {slots: 4096}', { ct4: 262_144, ct6: 1024, slots: 4096, xdp_svc: 65_536 }],
 	])('follow %s', (file, wanted) => {
 		expect(sizes(file)).toEqual(wanted);
 	});

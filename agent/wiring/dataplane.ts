@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { NorthSouth } from '../../native/abi/generated.ts';
+import { NorthSouth, XdpServiceLimits } from '../../native/abi/generated.ts';
 import { type KernelFeatures, netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import {
@@ -369,7 +369,7 @@ export function mapSizesOf(config: Config, podCidrs: readonly string[]): Record<
 	return {
 		ct4: config.ctMaxEntries,
 		ct6: usesIpv6 ? config.ctMaxEntries : 1024,
-		...(config.northSouth === 'dsr' && { slots: DSR_SLOTS }),
+		...(config.northSouth === 'dsr' && { slots: DSR_SLOTS, xdp_svc: XdpServiceLimits.HOMES }),
 		// Connections are counted by backend index: a backend beyond the end would look idle for ever.
 		...(backends !== undefined && { conns: backends }),
 		...Object.fromEntries(defined),

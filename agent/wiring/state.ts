@@ -250,6 +250,7 @@ export function mapReports(parts: MapParts): MapReport[] {
 		backends: usage?.backends.used,
 		slots: usage?.slots.used,
 		sources: usage?.sources.used,
+		xdp_svc: usage?.xdpServices.used,
 		endpoints: parts.pods.list().length,
 		policy: policies?.rows.used,
 		ranges: policies?.ranges.used,

@@ -56,6 +56,7 @@ EXPORT_STRUCT(policy_generation);
 EXPORT_STRUCT(policy_denied);
 EXPORT_STRUCT(explain_flow);
 EXPORT_STRUCT(xdp_node);
+EXPORT_STRUCT(xdp_service);
 EXPORT_STRUCT(dsr_flow);
 
 EXPORT_ENUM(limits);
@@ -89,3 +90,6 @@ EXPORT_ENUM(explain_stage);
 EXPORT_ENUM(explain_flag);
 EXPORT_ENUM(north_south);
 EXPORT_ENUM(port_bits);
+EXPORT_ENUM(xdp_service_kind);
+EXPORT_ENUM(xdp_service_limits);
+EXPORT_ENUM(xdp_backend_bits);

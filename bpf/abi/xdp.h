@@ -39,6 +39,39 @@ struct xdp_node {
 };
 _Static_assert(sizeof(struct xdp_node) == 64, "one cache line per node");
 
+/* How a row of xdp_svc chooses. */
+enum xdp_service_kind {
+	XDP_SERVICE_RANKED = 1, /* of `backend`, the one with the highest score at the flow's slot */
+	XDP_SERVICE_TABLE = 2,  /* by a table in slots: backend[0] is its base, backend[1] its count */
+};
+
+enum xdp_service_limits {
+	XDP_SERVICE_HOMES = 65536, /* positions that a key hashes to; rows behind the last are the first again */
+	XDP_SERVICE_PROBES = 4,    /* a row lies at its home or one of the rows behind it */
+	XDP_SERVICE_BACKENDS = 12,
+};
+
+/* Parts of an element of xdp_service.backend. */
+enum xdp_backend_bits {
+	XDP_BACKEND_TAG_BITS = 15, /* dsr_tag */
+	XDP_BACKEND_GEN_BITS = 3,  /* the lowest of the node's generation; the index of its row is above */
+};
+
+/*
+ * Element of xdp_svc: all that XDP must know of a service whose set of backends is stable, in one cache line. Mmapable. A row
+ * whose key is set never changes, but for the node in an element of `backend`, by one aligned store. It is taken out by clearing the
+ * key, and used again after a grace period. What has no row is found in `services`.
+ */
+struct xdp_service {
+	__u64 key; /* address << 32 | port << 16 | proto << 8 | family, as they are in memory; IPv6: of a hash; 0 = free */
+	__u32 check; /* the rest of the hash; 0 for IPv4 */
+	__u16 slots; /* of a ranked set */
+	__u8 kind;   /* enum xdp_service_kind */
+	__u8 pad;
+	__u32 backend[12]; /* distinct tags; what is left over repeats the others */
+};
+_Static_assert(sizeof(struct xdp_service) == 64, "one cache line per service");
+
 /* Value of dsr_flows, by struct ct_key of the packet as the client sent it: where a flow stays while a set changes. */
 struct dsr_flow {
 	__u32 backend; /* index into backends */

@@ -6,6 +6,7 @@
 #include "drop.h"
 #include "lb.h"
 #include "xdp_packet.h"
+#include "xdp_service.h"
 
 /* dsr_forward: connection tracking serves the packet. Anything else is a verdict. */
 #define DSR_NOT_SERVED (-1)
@@ -147,43 +148,103 @@ NOINLINE int xdp_drop(struct xdp_md *ctx, const struct xdp_pkt *p, enum drop_rea
 	return XDP_DROP;
 }
 
-/*
- * A packet to a service, at an address of its own or, `at_node`, at the node's. XDP_PASS for whatever tc serves, DSR_NOT_SERVED for services
- * and backends that direct server return is not for.
- */
-NOINLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
-{
-	struct svc_key key
-		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
-	struct dsr_choice choice;
-	struct svc_entry *svc;
-	struct backend *backend;
+/* Where a packet goes. */
+struct dsr_way {
 	struct xdp_node *node;
-	__u32 overhead;
+	__u32 alternative; /* backend that the flow may live at instead; 0 = none */
+	__u16 tag;
+};
 
-	*addr_of(key.addr) = p->dst;
-	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	if (!svc || !dsr_is_served(svc))
-		return DSR_NOT_SERVED;
-	if (p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src)))
-		return XDP_PASS;
+/* By the service's row, which says that no set changes. 1 = the tables shall say. */
+INLINE int dsr_way_by_row(const struct xdp_service *row, const struct xdp_pkt *p, struct dsr_way *way)
+{
+	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), at, word;
+	struct backend *backend;
+
+	if (row->kind == XDP_SERVICE_RANKED) {
+		at = xdp_highest(row, flow_slot(hash, row->slots) * 0x9e3779b1u);
+		if (at >= XDP_SERVICE_BACKENDS)
+			return 1;
+		word = row->backend[at];
+		way->node = xdp_backend_node(word);
+		way->tag = xdp_backend_tag(word);
+		return !way->node;
+	}
+	backend = dsr_backend(dsr_slot(row->backend[0], row->backend[1], hash));
+	if (!backend)
+		return 1;
+	way->node = xdp_node_of(backend);
+	way->tag = dsr_tag(backend);
+	return !way->node;
+}
+
+/* By the tables; what dsr_forward answers, or 0 = the way is known. */
+INLINE int dsr_way_by_tables(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_way *way)
+{
+	struct dsr_choice choice;
+	struct backend *backend;
+
 	if (!xdp_choose(svc, p, &choice))
 		return XDP_PASS;
 	backend = dsr_backend(choice.backend);
 	if (!backend)
 		return XDP_PASS;
-	node = xdp_node_of(backend);
-	if (!node)
+	way->node = xdp_node_of(backend);
+	if (!way->node)
 		return backend->peer.kind == PEER_KIND_REMOTE_NODE ? DSR_NOT_SERVED : XDP_PASS;
+	way->tag = dsr_tag(backend);
+	way->alternative = choice.alternative;
+	return 0;
+}
+
+INLINE struct svc_entry *xdp_dsr_service(const struct xdp_pkt *p)
+{
+	struct svc_key key
+		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_entry *svc;
+
+	*addr_of(key.addr) = p->dst;
+	svc = bpf_map_lookup_elem(&fl_services_1, &key);
+	return svc && dsr_is_served(svc) ? svc : 0;
+}
+
+/*
+ * A packet to a service, at an address of its own or, `at_node`, at the node's. XDP_PASS for whatever tc serves, DSR_NOT_SERVED for services
+ * and backends that direct server return is not for. A service's row says where a packet goes; everything else its tables say.
+ */
+NOINLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
+{
+	struct xdp_service *row = xdp_service_of(p);
+	struct dsr_way way = {};
+	struct svc_entry *svc = 0;
+	struct xdp_node *node;
+	__u32 overhead;
+
+	if (!row || dsr_way_by_row(row, p, &way)) {
+		svc = xdp_dsr_service(p);
+		if (!svc)
+			return DSR_NOT_SERVED;
+	}
+	if (p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src)))
+		return XDP_PASS;
+	if (svc) {
+		int verdict = dsr_way_by_tables(svc, p, &way);
+
+		if (verdict)
+			return verdict;
+	}
+	node = way.node;
+	if (!node)
+		return XDP_PASS;
 	overhead = dsr_overhead(node);
 	if (!overhead || p->ip_len + overhead > node->mtu || xdp_take_hop(ctx, p->family))
 		return XDP_PASS;
 	p->proto = p->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	if (choice.alternative)
-		dsr_push_alternative(ctx, p, choice.alternative, node->mtu - overhead);
+	if (way.alternative)
+		dsr_push_alternative(ctx, p, way.alternative, node->mtu - overhead);
 	if (cfg_north_south == NORTH_SOUTH_VXLAN
-		    ? xdp_push_vxlan(ctx, node, p->tos, p->ip_len, dsr_tag(backend), p->sport ^ p->dport)
-		    : xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, dsr_tag(backend)))
+		    ? xdp_push_vxlan(ctx, node, p->tos, p->ip_len, way.tag, p->sport ^ p->dport)
+		    : xdp_push_ip(ctx, node, p->proto, p->tos, p->ip_len, way.tag))
 		return xdp_drop(ctx, p, DROP_REASON_REWRITE_FAILED); /* no headroom */
 	count(METRIC_FORWARDED_PACKETS);
 	return xdp_send(ctx, node);

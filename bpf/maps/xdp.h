@@ -35,6 +35,15 @@ struct {
 	__type(value, struct xdp_node);
 } fl_xdp_nodes_1 SEC(".maps");
 
+/* Small: the agent makes it XDP_SERVICE_HOMES long where direct server return is on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct xdp_service);
+} fl_xdp_svc_1 SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

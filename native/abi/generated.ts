@@ -402,6 +402,34 @@ export function PortBitsName(value: number): string {
 	return enumName(PortBits, value);
 }
 
+export const XdpServiceKind = {
+	RANKED: 1,
+	TABLE: 2,
+} as const;
+export type XdpServiceKind = (typeof XdpServiceKind)[keyof typeof XdpServiceKind];
+export function XdpServiceKindName(value: number): string {
+	return enumName(XdpServiceKind, value);
+}
+
+export const XdpServiceLimits = {
+	HOMES: 65536,
+	PROBES: 4,
+	BACKENDS: 12,
+} as const;
+export type XdpServiceLimits = (typeof XdpServiceLimits)[keyof typeof XdpServiceLimits];
+export function XdpServiceLimitsName(value: number): string {
+	return enumName(XdpServiceLimits, value);
+}
+
+export const XdpBackendBits = {
+	TAG_BITS: 15,
+	GEN_BITS: 3,
+} as const;
+export type XdpBackendBits = (typeof XdpBackendBits)[keyof typeof XdpBackendBits];
+export function XdpBackendBitsName(value: number): string {
+	return enumName(XdpBackendBits, value);
+}
+
 export interface PeerRef {
 	index: number;
 	gen: number;
@@ -1908,6 +1936,47 @@ export const XdpNode = {
 	format: formatXdpNode,
 } as const satisfies Codec<XdpNode>;
 
+export interface XdpService {
+	key: bigint;
+	check: number;
+	slots: number;
+	kind: number;
+	backend: number[];
+}
+function encodeXdpService(value: XdpService, view: DataView, offset: number): void {
+	view.setBigUint64(offset, value.key, true);
+	view.setUint32(offset + 8, uint(value.check, 0xffffffff, 'xdp_service.check'), true);
+	view.setUint16(offset + 12, uint(value.slots, 0xffff, 'xdp_service.slots'), true);
+	view.setUint8(offset + 14, uint(value.kind, 0xff, 'xdp_service.kind'));
+	view.setUint8(offset + 15, 0);
+	counted(value.backend, 12, 'xdp_service.backend').forEach((each, index) => {
+		view.setUint32(offset + 16 + index * 4, uint(each, 0xffffffff, 'xdp_service.backend'), true);
+	});
+}
+function decodeXdpService(view: DataView, offset: number): XdpService {
+	return {
+		key: view.getBigUint64(offset, true),
+		check: view.getUint32(offset + 8, true),
+		slots: view.getUint16(offset + 12, true),
+		kind: view.getUint8(offset + 14),
+		backend: Array.from({ length: 12 }, (_, index) => view.getUint32(offset + 16 + index * 4, true)),
+	};
+}
+function formatXdpService(value: XdpService): string {
+	return `key=${value.key} check=${value.check} slots=${value.slots} kind=${value.kind} backend=${value.backend.join(',')}`;
+}
+export const XdpService = {
+	name: 'xdp_service',
+	size: 64,
+	layout: '4da49477f9ee3d8d',
+	encode: (value: XdpService): Uint8Array => encodeWith(64, encodeXdpService, value),
+	encodeInto: encodeXdpService,
+	decode: (bytes: Uint8Array, offset = 0): XdpService =>
+		decodeXdpService(viewOf(bytes, offset, 64, 'xdp_service'), 0),
+	decodeFrom: decodeXdpService,
+	format: formatXdpService,
+} as const satisfies Codec<XdpService>;
+
 export interface DsrFlow {
 	backend: number;
 	generation: number;
@@ -2275,6 +2344,15 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 64,
 		layout: '3e3fa7829e395b19',
+	},
+	xdp_svc: {
+		name: 'fl_xdp_svc_1',
+		type: 2,
+		flags: 1024,
+		maxEntries: 64,
+		keySize: 4,
+		valueSize: 64,
+		layout: '3c2419501c1a113e',
 	},
 } as const satisfies Record<string, MapSpec>;
 

@@ -147,6 +147,9 @@
 	SIXTEEN(X, U8, source)                                                                                         \
 	SIX(X, U8, dst_mac)                                                                                            \
 	X(U16, mtu) SIX(X, U8, src_mac) X(U8, gen) X(U8, direct) X(U32, ifindex) X(U32, deadline)
+#define FIELDS_xdp_service(X)                                                                                          \
+	X(U64, key) X(U32, check) X(U16, slots) X(U8, kind) SIX(X, U32, backend) X(U32, backend[6])        \
+		X(U32, backend[7]) X(U32, backend[8]) X(U32, backend[9]) X(U32, backend[10]) X(U32, backend[11])
 #define FIELDS_dsr_flow(X) X(U32, backend) X(U32, generation) X(U32, last_seen)
 
 #define STRUCTS(S)                                                                                                     \
@@ -163,7 +166,7 @@
 		S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
 			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
 				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(resolver_key)    \
-					S(dns_state) S(explain_flow) S(xdp_node) S(dsr_flow)
+					S(dns_state) S(explain_flow) S(xdp_node) S(xdp_service) S(dsr_flow)
 
 #define DEFINE(name)                                                                                                   \
 	struct {                                                                                                       \

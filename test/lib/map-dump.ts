@@ -123,6 +123,9 @@ function formatServiceOp(op: ServiceOp): string {
 			return `${op.kind} ${op.cidr}`;
 		case 'slots-set':
 			return `${op.kind} ${op.indexes.length} slots of ${new Set(Array.from(op.indexes)).size} backends`;
+		case 'xdp-clear':
+		case 'xdp-set':
+			return `${op.kind} row ${op.at}`;
 		case 'external-ports':
 			return `${op.kind} ${op.count}`;
 		case 'service-set': {

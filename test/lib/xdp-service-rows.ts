@@ -1,0 +1,46 @@
+/** Rows of xdp_svc for the services of a fixture, as the agent makes them for services at rest. */
+import { maglevSize, maglevTable } from '../../agent/plan/maglev.ts';
+import { rankableTags, rankedTable } from '../../agent/plan/rank.ts';
+import { rankedRow, tableRow, xdpServiceHome, xdpServiceKey } from '../../agent/plan/xdp-services.ts';
+import { Backend, PeerKind, SvcEntry, XdpService } from '../../native/abi/generated.ts';
+import { indexKey, type Rows } from './dataplane/rows.ts';
+import type { Row, ServiceFixture } from './dataplane/types.ts';
+
+const keysOf = ({ backends, proto }: Pick<ServiceFixture, 'backends' | 'proto'>): string[] =>
+	backends.map(({ address, port }) => `${address}|${port}|${proto}`);
+
+/** The table that every agent makes of a set under direct server return. */
+export function dsrTable(service: Pick<ServiceFixture, 'backends' | 'proto'>): number[] {
+	const keys = keysOf(service);
+	const tags = rankableTags(keys);
+	const size = maglevSize(keys.length);
+	return Array.from(tags === undefined ? maglevTable(keys, size) : rankedTable(tags, size));
+}
+
+/** @param rows  of the services, which have tables of dsrTable() and are in order; the others get no row */
+export function xdpServiceRows(services: readonly ServiceFixture[], rows: Rows): Row[] {
+	const entries = (rows.services ?? []).map(({ value }) => SvcEntry.decode(value)).filter(({ id }) => id !== 0);
+	const peers = (rows.backends ?? []).map(({ value }) => Backend.decode(value).peer);
+	const made = new Map<number, Row>();
+	let first = 0;
+	for (const [n, service] of services.entries()) {
+		const entry = entries[n];
+		const own = peers.slice(first, first + service.backends.length);
+		first += service.backends.length;
+		if (entry === undefined || service.table === undefined || service.previous !== undefined) continue;
+		const key = xdpServiceKey(service.address, service.port, service.proto);
+		const tags = rankableTags(keysOf(service));
+		const ranked = (tags ?? []).map((tag, i) => {
+			const { kind = 0, index = 0, gen = 0 } = own[i] ?? {};
+			return kind === PeerKind.REMOTE_POD ? { tag, node: index, gen } : { tag, node: 0, gen: 0 };
+		});
+		const row =
+			tags === undefined ? tableRow(key, entry.allBase, entry.allCount) : rankedRow(key, entry.allCount, ranked);
+		let at = xdpServiceHome(key);
+		while (made.has(at)) at++;
+		const word = (BigInt(key.high) << 32n) | BigInt(key.low);
+		const value = XdpService.encode({ ...row, key: word, check: key.check, backend: [...row.backend] });
+		made.set(at, { key: indexKey(at), value });
+	}
+	return [...made.values()];
+}
