@@ -8,6 +8,7 @@ import { Objects } from '../test/lib/dataplane/objects.ts';
 import { flat, indexKey, worldConfig, worldRows, xdpNodeRows } from '../test/lib/dataplane/rows.ts';
 import { serve } from '../test/lib/netns-process.ts';
 import { build, eth, ip, parse, raw, tcp } from '../test/lib/packet.ts';
+import { xdpServiceRows } from '../test/lib/xdp-service-rows.ts';
 import { benchWorld, CLIENT, FOREIGN, NODE, SERVICE_PORT, serviceAddress, UPLINK_MAC } from './xdp-world.ts';
 
 export type Mode = 'dsr' | 'snat';
@@ -77,7 +78,7 @@ class Worker {
 	}
 
 	static async start(driver: string, mode: Mode, services: number): Promise<Worker> {
-		const world = benchWorld(services);
+		const world = benchWorld(services, mode === 'dsr');
 		const devices = makeDevices(world);
 		const config = { ...worldConfig(world, devices), ...CONFIG[mode] };
 		const objects = await Objects.load({
@@ -86,7 +87,12 @@ class Worker {
 			mapSizes: world.mapSizes ?? {},
 		});
 		const now = objects.program('clock_jiffies').testRun({ data: new Uint8Array(64) }).retval >>> 0;
-		const rows = { ...worldRows(world, devices), xdp_nodes: xdpNodeRows(world, now) };
+		const made = worldRows(world, devices);
+		const rows = {
+			...made,
+			xdp_nodes: xdpNodeRows(world, now),
+			xdp_svc: xdpServiceRows(world.services, made),
+		};
 		for (const [map, list] of Object.entries(rows)) {
 			const { keys, values } = flat(list);
 			if (list.length > 0 && objects.maps.has(map)) await objects.map(map).updateBatch(keys, values);

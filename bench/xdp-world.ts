@@ -1,10 +1,13 @@
-/** The node that the XDP figures are measured on: 16 other nodes, services at external addresses with Maglev tables. */
+/** The node that the XDP figures are measured on: 16 other nodes, services at external addresses as the agent programs them. */
+import { XdpServiceLimits } from '../native/abi/generated.ts';
 import type { NodeFixture, ServiceFixture, WorldFixture } from '../test/lib/dataplane/types.ts';
+import { dsrTable } from '../test/lib/xdp-service-rows.ts';
 
 const TCP = 6;
 const NODES = 16;
-/** Slots of a service's table, as the agent makes them for 100 and for 10 backends. */
-const TABLES = { 100: 4093, 10: 251 } as const;
+/** Of 16 slots, for the table of 10 and of 100 backends. */
+const CHUNKS = { many: 128, one: 1024 } as const;
+const BACKEND_PORT = 8080;
 export const SERVICE_PORT = 80;
 export const CLIENT = { ipv4: '203.0.113.7', mac: '02:00:00:00:50:fe' } as const;
 export const NODE = { ipv4: '192.168.50.1', ipv6: 'fd50::1' } as const;
@@ -29,22 +32,17 @@ export function serviceAddress(n: number): string {
 	return `198.51.${n >> 8}.${n & 255}`;
 }
 
-function service(n: number, backends: 10 | 100): ServiceFixture {
-	return {
-		address: serviceAddress(n),
-		port: SERVICE_PORT,
-		proto: TCP,
-		external: true,
-		backends: Array.from({ length: backends }, (_, i) => {
-			const at = n * backends + i;
-			return { address: `10.244.${2 + (at % NODES)}.${1 + ((at >> 4) % 250)}`, port: 8080 };
-		}),
-		table: Array.from({ length: TABLES[backends] }, (_, slot) => (slot * 7919 + n) % backends),
-	};
+function service(n: number, count: 10 | 100, dsr: boolean): ServiceFixture {
+	const backends = Array.from({ length: count }, (_, i) => {
+		const at = n * count + i;
+		return { address: `10.244.${2 + (at % NODES)}.${1 + ((at >> 4) % 250)}`, port: BACKEND_PORT };
+	});
+	const address = { address: serviceAddress(n), port: SERVICE_PORT, proto: TCP, external: true };
+	return { ...address, backends, ...(dsr && { table: dsrTable({ backends, proto: TCP }) }) };
 }
 
 /** One service has 100 backends, many have 10 each. */
-export function benchWorld(services: number): WorldFixture {
+export function benchWorld(services: number, dsr: boolean): WorldFixture {
 	return {
 		...NODE,
 		podCidr4: '10.244.1.0/24',
@@ -54,8 +52,13 @@ export function benchWorld(services: number): WorldFixture {
 		nonMasqueradeCidrs: [],
 		pods: [],
 		nodes: Array.from({ length: NODES }, (_, i) => node(2 + i)),
-		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10)),
-		mapSizes: { backends: 262_144, slots: 1 << 20, nat: 262_144 },
+		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10, dsr)),
+		mapSizes: {
+			backends: 262_144,
+			slots: dsr ? Math.max(CHUNKS.one, CHUNKS.many * services) : 32_768,
+			nat: 262_144,
+			xdp_svc: dsr ? XdpServiceLimits.HOMES : 64,
+		},
 		config: { snat_port_min: 32_768, snat_port_max: 65_535, has_coarse_time: 1, event_rate: 1_000_000 },
 	};
 }
