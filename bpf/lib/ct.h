@@ -249,6 +249,8 @@ INLINE void ct_set_flags(struct ct_entry *entry, __u16 flags)
 		ct_count_connection(entry, -1);
 		flags &= ~CT_FLAG_COUNTED;
 	}
+	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
+		entry->last_seen = jiffies32(); /* how long its port rests counts from here */
 	entry->flags = flags;
 }
 

@@ -9,7 +9,8 @@
 
 enum nat_limits {
 	NAT_PORT_TRIES = 64,
-	NAT_FREE_TRIES = 16, /* of these before ports of finished flows are taken */
+	NAT_REST_TRIES = 16, /* of these before ports of flows that have just ended are taken */
+	NAT_REST_S = 1,      /* a port rests so long after its flow */
 	NAT_GRACE_S = 2,     /* an entry is made a moment before its flow's */
 };
 
@@ -36,29 +37,39 @@ INLINE void nat_key(const struct pkt *p, __be16 nat_port, struct ct_key *key)
 	ct_make_key(&reply, key);
 }
 
+/* What is known of the flow that holds a port. */
+enum nat_holder {
+	NAT_IN_USE,
+	NAT_JUST_OVER, /* packets of it may still be on their way, and its server may not know yet */
+	NAT_OVER,
+};
+
 /*
- * Is the flow that holds a port to the destination of `p` over? Its entries say so until they are collected, or are gone. Echo
+ * The flow that holds a port to the destination of `p`. Its entries say when it ended until they are collected, or are gone. Echo
  * identifiers are left to the collector.
  */
-INLINE int nat_is_over(const struct pkt *p, const struct nat_entry *holder)
+INLINE enum nat_holder nat_holder_of(const struct pkt *p, const struct nat_entry *holder)
 {
 	struct pkt flow = {
 		.dst = p->dst, .sport = holder->port, .dport = p->dport, .proto = p->proto, .family = p->family};
 	struct ct_entry *entry;
 
 	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
-		return 0;
+		return NAT_IN_USE;
 	flow.src = *addr_of((void *)holder->addr);
 	entry = ct_lookup(&flow);
-	if (entry)
-		return !!(entry->flags & CT_FLAG_CLOSING);
-	return jiffies32() - holder->last_seen > NAT_GRACE_S * cfg_hz;
+	if (!entry)
+		return jiffies32() - holder->last_seen > NAT_GRACE_S * cfg_hz ? NAT_OVER : NAT_IN_USE;
+	if (!(entry->flags & CT_FLAG_CLOSING))
+		return NAT_IN_USE;
+	return (__s32)(jiffies32() - entry->last_seen) >= (__s32)(NAT_REST_S * cfg_hz) ? NAT_OVER : NAT_JUST_OVER;
 }
 
 /*
- * Finds a free port for the flow in scratch->inner (already with the backend as destination). Keeps the pod's own port where it is in
- * range. Among many connections to one destination, those that are over give their ports to new ones. Returns the port in network
- * order, or 0 when none of NAT_PORT_TRIES is to be had.
+ * Finds a port for the flow in scratch->inner (already with the backend as destination). Keeps the pod's own port where it is in
+ * range. Ports of flows that are over are as good as free ones after NAT_REST_S: at thousands of connections per second to one
+ * destination all ports are held by such flows, so whoever meets a port in use asks at once. Earlier only when NAT_REST_TRIES others
+ * were no better. Returns the port in network order, or 0 when none of NAT_PORT_TRIES is to be had.
  */
 GLOBAL int nat_allocate(void)
 {
@@ -78,20 +89,17 @@ GLOBAL int nat_allocate(void)
 	*addr_of(entry.addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
 		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * (i + 1) / 2) % range);
+		struct nat_entry *holder;
 
 		nat_key(p, port, &key);
-		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) == 0) {
-			count(METRIC_NAT_CREATED);
-			return port;
+		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) != 0) {
+			holder = bpf_map_lookup_elem(&fl_nat_1, &key);
+			if (!holder || nat_holder_of(p, holder) < (i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER) ||
+			    bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_ANY) != 0)
+				continue;
 		}
-		if (i < NAT_FREE_TRIES)
-			continue;
-		struct nat_entry *holder = bpf_map_lookup_elem(&fl_nat_1, &key);
-
-		if (holder && nat_is_over(p, holder) && bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_ANY) == 0) {
-			count(METRIC_NAT_CREATED);
-			return port;
-		}
+		count(METRIC_NAT_CREATED);
+		return port;
 	}
 	return 0;
 }

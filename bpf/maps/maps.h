@@ -132,7 +132,6 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ct_key);
 	__type(value, struct nat_entry);
 } fl_nat_1 SEC(".maps");

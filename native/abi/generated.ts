@@ -2213,7 +2213,7 @@ export const Maps = {
 	nat: {
 		name: 'fl_nat_1',
 		type: 1,
-		flags: 1,
+		flags: 0,
 		maxEntries: 65536,
 		keySize: 40,
 		valueSize: 24,

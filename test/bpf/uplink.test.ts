@@ -1,6 +1,6 @@
 /** The uplink: who may come in, node ports, masquerade and its reverse (design.md sections 4 and 9). */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DropReason, EventType, FlowEvent } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtKey, DropReason, EventType, FlowEvent } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
@@ -167,6 +167,21 @@ function world(x: Addresses, sport: number, flags = 'S', target = x.world): Uint
 	return podFrame(POD_A, ip(x.a, target), tcp({ sport, dport: 443, flags, seq: 1 }), PAYLOAD);
 }
 
+/** Moves the time of the last packet of the flow with this port of a pod: into the past, or so that it stays just now. */
+async function shiftFlow(x: Addresses, port: number, jiffies: number): Promise<void> {
+	const table = x.family === 4 ? 'ct4' : 'ct6';
+	for (const { key, value } of await node.dataplane.entries(table)) {
+		const { loPort, hiPort } = x.family === 4 ? Ct4Key.decode(key) : CtKey.decode(key);
+		if (loPort !== port && hiPort !== port) continue;
+		const shifted = <E extends { lastSeen: number }>(e: E): E => ({ ...e, lastSeen: (e.lastSeen + jiffies) >>> 0 });
+		const entry =
+			x.family === 4
+				? Ct4Entry.encode(shifted(Ct4Entry.decode(value)))
+				: CtEntry.encode(shifted(CtEntry.decode(value)));
+		await node.dataplane.set(table, key, entry);
+	}
+}
+
 describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 	async function outPort(got: RunResult): Promise<number> {
 		return layerOf(parse(got.packet), 'tcp').sport;
@@ -251,6 +266,23 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 		const answer = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport: over, flags: 'SA', seq: 1, ack: 2 }));
 		const got = expectVerdict(answer, await node.fromUplink(answer), VERDICT.REDIRECT);
 		expect(layerOf(got, 'tcp').dport).toBe(42_000);
+	});
+
+	it('lets a port rest for a second before it takes it from a connection that is over', async () => {
+		const open = async (sport: number) => outPort(await node.fromPod(POD_A, world(x, sport)));
+		const end = async (dport: number, sport: number, jiffies: number): Promise<void> => {
+			const reset = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport, flags: 'RA', seq: 1, ack: 2 }));
+			expectVerdict(reset, await node.fromUplink(reset), VERDICT.REDIRECT);
+			await shiftFlow(x, sport, jiffies);
+		};
+		const rested = await open(41_000);
+		for (let sport = 43_000; sport < 43_000 + SNAT.max - SNAT.min; sport++)
+			await end(await open(sport), sport, 1_000_000);
+		await end(rested, 41_000, -1_000_000);
+		for (let sport = 42_000; sport < 42_006; sport++) {
+			expect(await open(sport)).toBe(rested);
+			await end(rested, sport, -1_000_000);
+		}
 	});
 
 	it('keeps the pod address towards exempted networks, nodes and pods of other nodes', async () => {
