@@ -1,9 +1,11 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
 import { TestApiServer } from './server.ts';
 import { makeTls } from './tls.ts';
 
@@ -49,10 +51,14 @@ describe.runIf(hasKubectl())('kubectl', () => {
 		rmSync(directory, { recursive: true });
 	});
 
-	async function kubectl(...args: string[]): Promise<string> {
+	const env = { ...process.env, KUBECONFIG: '/dev/null' };
+	function withAccess(args: readonly string[]): string[] {
 		const access = ['--server', `https://127.0.0.1:${port}`, '--certificate-authority', join(directory, 'ca.crt')];
-		const all = [...access, '--token', 'operator', '--cache-dir', join(directory, 'cache'), ...args];
-		const { stdout } = await promisify(execFile)('kubectl', all, { env: { ...process.env, KUBECONFIG: '/dev/null' } });
+		return [...access, '--token', 'operator', '--cache-dir', join(directory, 'cache'), ...args];
+	}
+
+	async function kubectl(...args: string[]): Promise<string> {
+		const { stdout } = await promisify(execFile)('kubectl', withAccess(args), { env });
 		return stdout;
 	}
 
@@ -71,5 +77,47 @@ describe.runIf(hasKubectl())('kubectl', () => {
 		expect((await apply('--server-side', '--force-conflicts'))[0]).toBe('service/web serverside-applied');
 		await kubectl('delete', '-f', file);
 		expect(await kubectl('get', 'svc,endpointslices,cnp', '-A', '-o', 'name')).toBe('');
+	});
+
+	it('patches in every way, tries on the server, and watches', async () => {
+		const file = join(directory, 'watched.yaml');
+		writeFileSync(file, OBJECTS(80));
+		await kubectl('apply', '-f', file);
+		const watch = spawn(
+			'kubectl',
+			withAccess(['get', 'svc', 'web', '-w', '--output-watch-events', '-o', 'jsonpath={.type} ']),
+			{
+				env,
+			},
+		);
+		let seen = '';
+		watch.stdout.on('data', (data: Buffer) => {
+			seen += data.toString();
+		});
+		try {
+			while (seen === '') await once(watch.stdout, 'data');
+			await kubectl('patch', 'svc', 'web', '-p', '{"spec":{"ports":[{"port":80,"nodePort":30080}]}}');
+			await kubectl('patch', 'svc', 'web', '--type=merge', '-p', '{"spec":{"type":"NodePort"}}');
+			const json = '[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]';
+			await kubectl('patch', 'svc', 'web', '--type=json', '-p', json);
+			await kubectl('apply', '-f', file, '--dry-run=server', '--server-side', '--force-conflicts');
+			const path = 'jsonpath={.spec.type} {.spec.ports[*].name} {.spec.ports[*].nodePort} {.metadata.labels.a}';
+			expect(await kubectl('get', 'svc', 'web', '-o', path)).toBe('NodePort http 30080 b');
+			await kubectl('delete', '-f', file);
+			while (!seen.includes('DELETED')) await once(watch.stdout, 'data');
+			expect(seen.match(/ADDED|MODIFIED|DELETED/g)).toEqual(['ADDED', 'MODIFIED', 'MODIFIED', 'MODIFIED', 'DELETED']);
+		} finally {
+			watch.kill();
+		}
+	});
+
+	it('makes of our Kustomize base what the files in it say', async () => {
+		const base = join(import.meta.dirname, '../../manifests/base');
+		const { stdout } = await promisify(execFile)('kubectl', ['kustomize', base]);
+		const made = parseAllDocuments(stdout).map((document) => document.toJS() as unknown);
+		const files = readdirSync(base).filter((name) => name !== 'kustomization.yaml');
+		const wanted = files.map((name) => parse(readFileSync(join(base, name), 'utf8')) as unknown);
+		expect(made).toHaveLength(wanted.length);
+		expect(made).toEqual(expect.arrayContaining(wanted));
 	});
 });
