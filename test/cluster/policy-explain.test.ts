@@ -165,6 +165,50 @@ describe('why a flow is dropped', () => {
 		await settled(others, []);
 	});
 
+	it('with all policies in audit mode nothing is dropped, and everything that would be is reported', async () => {
+		const node = cluster().node(1);
+		const others = (['client', 'other', 'far'] as const).map((from) => toPod(from, 'server'));
+		clientsOnly();
+		clusterPolicy('guard', {
+			...{ tier: 'Admin', priority: 1, subject: { namespaces: { matchLabels: { team: 'x' } } } },
+			ingress: [{ action: 'Deny', from: [{ namespaces: { matchLabels: { team: 'y' } } }] }],
+		});
+		await settled(always(), [toPod('other', 'server'), toPod('far', 'server'), toPod('client', 'server', OTHER)]);
+		await restart({ policyAuditMode: true });
+		try {
+			await settled([...others, toPod('client', 'server', OTHER), toNodePort('outside', 1), ...always()], []);
+			const { policies } = await json<{ policies: ListedPolicy[] }>(1, 'policy', 'list');
+			expect(policies.map(({ name, state }) => [name, state]).sort()).toEqual([
+				['clients', 'audit'],
+				['guard', 'audit'],
+			]);
+			for (const [from, text] of [
+				['y/other', 'ClusterNetworkPolicy guard ingress rule 0'],
+				['y/far', 'ClusterNetworkPolicy guard ingress rule 0'],
+				['x/client', 'isolated by NetworkPolicy x/clients'],
+			] as const) {
+				await eventually(`an audit record about ${from}`, async () => {
+					await settled(others, []);
+					await settled([toPod('client', 'server', OTHER)], []);
+					const flows = await observed(1, '--verdict', 'audit', '--from-pod', from, '--to-pod', 'x/server');
+					expect(flows.at(-1)?.ingressPolicy?.text).toContain(text);
+				});
+			}
+			const asked = await why(1, 'y/other', 'x/server', String(WEB));
+			expect([asked.verdict, stepOf(asked, 'ingress')?.outcome]).toEqual(['forwarded', 'audit']);
+		} finally {
+			await restart({ policyAuditMode: false });
+		}
+		await settled(always(), [toPod('other', 'server'), toPod('far', 'server'), toPod('client', 'server', OTHER)]);
+
+		async function restart(config: Record<string, unknown>): Promise<void> {
+			await node.killAgent();
+			node.configure(config);
+			node.startAgent();
+			await node.waitReady();
+		}
+	});
+
 	it('policy get counts what rules allow and drop', async () => {
 		clientsOnly();
 		await settled([toPod('client', 'server', WEB, ['TCP'])], [toPod('other', 'server')]);
