@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that need root and a kernel; they share the machine, so one file at a time. */
+/** Tests that need root and a kernel. What a file makes there carries its process's number in its name. */
 const kernel = [
 	'test/bpf/**/*.test.ts',
 	'native/**/*.test.ts',
@@ -10,6 +10,10 @@ const kernel = [
 /** Tests that build namespaces and run agents in them. */
 const cluster = ['test/cluster/**/*.test.ts', 'test/cni*/**/*.test.ts', 'test/cni*.test.ts'];
 const never = ['**/node_modules/**', 'dist/**', 'build/**'];
+/** Files of kernel tests at a time: each computes about half of its time. */
+const KERNEL_FILES = 2;
+/** Clusters at a time: their tests wait more than they compute, each in namespaces, cgroups and directories of its own. */
+const CLUSTERS = 3;
 
 export default defineConfig({
 	test: {
@@ -19,7 +23,9 @@ export default defineConfig({
 					name: 'unit',
 					include: ['**/*.test.ts'],
 					exclude: [...never, ...kernel, ...cluster],
-					testTimeout: 20_000,
+					maxWorkers: '100%',
+					testTimeout: 60_000,
+					hookTimeout: 60_000,
 				},
 			},
 			{
@@ -28,9 +34,10 @@ export default defineConfig({
 					include: kernel,
 					exclude: never,
 					pool: 'forks',
-					fileParallelism: false,
-					testTimeout: 60_000,
-					hookTimeout: 60_000,
+					maxWorkers: KERNEL_FILES,
+					sequence: { groupOrder: 1 },
+					testTimeout: 180_000,
+					hookTimeout: 180_000,
 				},
 			},
 			{
@@ -39,9 +46,10 @@ export default defineConfig({
 					include: cluster,
 					exclude: never,
 					pool: 'forks',
-					fileParallelism: false,
-					testTimeout: 120_000,
-					hookTimeout: 120_000,
+					maxWorkers: CLUSTERS,
+					sequence: { groupOrder: 2 },
+					testTimeout: 300_000,
+					hookTimeout: 300_000,
 				},
 			},
 		],
