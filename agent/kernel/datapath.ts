@@ -49,7 +49,15 @@ export { type EndpointAttachment, isXdpLink } from './attachments.ts';
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
 	DatapathConfig,
-	'hz' | 'hostNetns' | 'dryRun' | 'hasSetRetval' | 'hasCsumIpv6' | 'hasKernCtx' | 'hasCoarseTime' | keyof LookBackConfig
+	| 'hz'
+	| 'hostNetns'
+	| 'dryRun'
+	| 'hasSetRetval'
+	| 'hasCsumIpv6'
+	| 'hasKernCtx'
+	| 'hasCoarseTime'
+	| 'xdpFrags'
+	| keyof LookBackConfig
 >;
 
 export interface DatapathOptions {
@@ -172,6 +180,7 @@ function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: nu
 		hasCsumIpv6: since(6, 16),
 		hasKernCtx: since(6, 2),
 		hasCoarseTime: since(5, 11),
+		xdpFrags: options.features.xdpFrags ? 1 : 0,
 	};
 }
 

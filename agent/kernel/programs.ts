@@ -104,11 +104,30 @@ export class Programs {
 		shareMaps(object, maps);
 		const used = new Set(object.mapNames);
 		for (const [name, map] of lookBack.maps) if (used.has(name)) object.replaceMap(name, map);
+		const loaded = chooseForms(object, config);
 		await object.load();
-		const made = new Map(object.programNames.map((name) => [name, object.program(name)]));
+		const made = new Map([...loaded].map(([name, form]) => [name, object.program(form)]));
 		for (const [name, program] of made) this.#programs.set(name, program);
 		pins.keep(key, made);
 	}
+}
+
+/** Programs with another form for kernels whose packets may take several buffers: a device of large MTU refuses the first. */
+const FRAGS_FORMS: Readonly<Record<string, string>> = { xdp_lb: 'xdp_lb_frags' };
+
+/** Says which form of each program is to be loaded. @returns it by the name under which the program is attached */
+function chooseForms(object: BpfObject, { xdpFrags }: DatapathConfig): Map<string, string> {
+	const others = Object.values(FRAGS_FORMS);
+	const names = object.programNames.filter((name) => !others.includes(name));
+	return new Map(
+		names.map((name) => {
+			const form = FRAGS_FORMS[name];
+			if (form === undefined || xdpFrags === 0) return [name, name];
+			object.setAutoload(name, false);
+			object.setAutoload(form, true);
+			return [name, form];
+		}),
+	);
 }
 
 /** A program that is attached nowhere, on the maps that exist. */

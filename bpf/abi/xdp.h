@@ -7,9 +7,9 @@
 
 /* cfg_north_south */
 enum north_south {
-	NORTH_SOUTH_SNAT = 0,  /* the node's address as source; replies come back here */
-	NORTH_SOUTH_IPIP = 1,  /* direct server return: IP in IP to the backend's node */
-	NORTH_SOUTH_VXLAN = 2, /* direct server return through the overlay's VXLAN */
+	NORTH_SOUTH_SNAT = 0,        /* the node's address as source; replies come back here */
+	NORTH_SOUTH_IPIP = 1,        /* direct server return: IP in IP to the backend's node */
+	NORTH_SOUTH_VXLAN = 2,       /* direct server return through the overlay's VXLAN */
 	NORTH_SOUTH_SERVER_IPIP = 3, /* by servers that are no nodes: IP in IP, which they open themselves */
 	NORTH_SOUTH_SERVER_LINK = 4, /* by servers on the link, which get packets as they are */
 };

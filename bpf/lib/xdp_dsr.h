@@ -130,7 +130,7 @@ NOINLINE int xdp_drop(struct xdp_md *ctx, const struct xdp_pkt *p, enum drop_rea
 
 	if (counter) {
 		counter->packets++;
-		counter->bytes += ctx->data_end - ctx->data;
+		counter->bytes += xdp_frame_len(ctx);
 	}
 	if (!scratch || !cfg_events || !event_allowed(key))
 		return XDP_DROP;

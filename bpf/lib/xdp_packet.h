@@ -32,6 +32,21 @@ struct xdp_pkt {
 	__u8 pad;
 };
 
+/* Bytes of the frame, of which the first buffer may hold the beginning only. */
+INLINE __u32 xdp_frame_len(struct xdp_md *ctx)
+{
+	return cfg_xdp_frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
+}
+
+/*
+ * Is all of a packet there? Most are in one buffer, which costs nothing to see. Headers always are in the first one, and nothing here looks
+ * at what is behind them. Several buffers only leave by the device they came by, which is the only one with XDP.
+ */
+INLINE int xdp_is_whole(struct xdp_md *ctx, const void *ip, const void *data_end, __u32 ip_len)
+{
+	return ip_len <= (__u32)(data_end - ip) || (cfg_xdp_frags && ip_len + ETH_LEN <= bpf_xdp_get_buff_len(ctx));
+}
+
 /* Ports and flags behind the IP header. 0 = not a packet for XDP. */
 INLINE int xdp_parse_l4(void *l4, void *data_end, struct xdp_pkt *p)
 {
@@ -47,8 +62,8 @@ INLINE int xdp_parse_l4(void *l4, void *data_end, struct xdp_pkt *p)
 	return 1;
 }
 
-/* 0 = options, a fragment, another protocol, not all in one buffer, or broken: tc shall judge. */
-INLINE int xdp_parse_ipv4(void *ip_header, void *data_end, struct xdp_pkt *p)
+/* 0 = options, a fragment, another protocol, not whole, or broken: tc shall judge. */
+INLINE int xdp_parse_ipv4(struct xdp_md *ctx, void *ip_header, void *data_end, struct xdp_pkt *p)
 {
 	struct iphdr *ip = ip_header;
 
@@ -61,12 +76,12 @@ INLINE int xdp_parse_ipv4(void *ip_header, void *data_end, struct xdp_pkt *p)
 	p->family = 4;
 	p->tos = ip->tos;
 	p->ttl = ip->ttl;
-	if (p->ip_len > (__u32)(data_end - (void *)ip))
+	if (!xdp_is_whole(ctx, ip, data_end, p->ip_len))
 		return 0;
 	return xdp_parse_l4(ip + 1, data_end, p);
 }
 
-INLINE int xdp_parse_ipv6(void *ip_header, void *data_end, struct xdp_pkt *p)
+INLINE int xdp_parse_ipv6(struct xdp_md *ctx, void *ip_header, void *data_end, struct xdp_pkt *p)
 {
 	struct ipv6hdr *ip = ip_header;
 
@@ -79,7 +94,7 @@ INLINE int xdp_parse_ipv6(void *ip_header, void *data_end, struct xdp_pkt *p)
 	p->family = 6;
 	p->tos = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
 	p->ttl = ip->hop_limit;
-	if (p->ip_len > (__u32)(data_end - (void *)ip))
+	if (!xdp_is_whole(ctx, ip, data_end, p->ip_len))
 		return 0;
 	return xdp_parse_l4(ip + 1, data_end, p);
 }

@@ -9,7 +9,7 @@
 #include "xdp_dsr.h"
 
 /* Services that tc has to choose for: with state, sets or policies of their own. */
-#define SNAT_FLAGS_UNWANTED (DSR_FLAGS_UNWANTED | SVC_FLAG_LEAST_CONN)
+#define SNAT_FLAGS_UNWANTED ((DSR_FLAGS_UNWANTED & ~SVC_FLAG_TRACKED) | SVC_FLAG_LEAST_CONN)
 
 enum snat_result {
 	SNAT_NO_FLOW = -1,

@@ -58,14 +58,14 @@ INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
-			return xdp_parse_ipv4(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!dsr_is_node_port(ip->protocol, *port) || !xdp_parse_ipv4(ip, data_end, &p))
+			return xdp_parse_ipv4(ctx, ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
+		if (!dsr_is_node_port(ip->protocol, *port) || !xdp_parse_ipv4(ctx, ip, data_end, &p))
 			return XDP_PASS;
 		return serve(ctx, &p, 1);
 	}
 	addr_t dst = addr_from_ipv4(ip->daddr);
 
-	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ip, data_end, &p))
+	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ctx, ip, data_end, &p))
 		return XDP_PASS;
 	return serve(ctx, &p, 0);
 }
@@ -89,12 +89,12 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
-			return xdp_parse_ipv6(ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!dsr_is_node_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ip, data_end, &p))
+			return xdp_parse_ipv6(ctx, ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
+		if (!dsr_is_node_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ctx, ip, data_end, &p))
 			return XDP_PASS;
 		return serve(ctx, &p, 1);
 	}
-	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ip, data_end, &p))
+	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ctx, ip, data_end, &p))
 		return XDP_PASS;
 	return serve(ctx, &p, 0);
 }
@@ -106,8 +106,7 @@ NOINLINE int drop_marked(struct xdp_md *ctx)
 	return xdp_drop(ctx, &unknown, DROP_REASON_TUNNEL_SOURCE);
 }
 
-SEC("xdp")
-int xdp_lb(struct xdp_md *ctx)
+INLINE int balance(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
@@ -121,6 +120,19 @@ int xdp_lb(struct xdp_md *ctx)
 	if (eth->h_proto == bpf_htons(ETH_IPV6))
 		return handle_ipv6(ctx, data, data_end);
 	return XDP_PASS;
+}
+
+SEC("xdp")
+int xdp_lb(struct xdp_md *ctx)
+{
+	return balance(ctx);
+}
+
+/* The same for kernels with packets in several buffers (5.18), without which devices of large MTU get no XDP. Not loaded unless asked for. */
+SEC("?xdp.frags")
+int xdp_lb_frags(struct xdp_md *ctx)
+{
+	return balance(ctx);
 }
 
 char _license[] SEC("license")

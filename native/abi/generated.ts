@@ -2384,6 +2384,7 @@ export interface DatapathConfig {
 	hasSetRetval: number;
 	hasKernCtx: number;
 	hasCoarseTime: number;
+	xdpFrags: number;
 	hasCsumIpv6: number;
 	northSouth: number;
 	hostNetns: bigint;
@@ -2473,6 +2474,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_has_coarse_time: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasCoarseTime, 0xff, 'cfg_has_coarse_time'));
+		}, config),
+		cfg_xdp_frags: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.xdpFrags, 0xff, 'cfg_xdp_frags'));
 		}, config),
 		cfg_has_csum_ipv6: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasCsumIpv6, 0xff, 'cfg_has_csum_ipv6'));

@@ -42,6 +42,8 @@ const OPTION_SETS: readonly OptionSet[] = [
 	{ title: 'no events', settings: { events: 0 } },
 	{ title: 'direct server return by IP in IP', settings: { northSouth: 1 }, short: true },
 	{ title: 'direct server return by VXLAN', settings: { northSouth: 2 } },
+	{ title: 'direct server return by servers, in IP in IP', settings: { northSouth: 3 } },
+	{ title: 'direct server return by servers on the link', settings: { northSouth: 4 } },
 	{ title: 'IPv4 only', settings: noV6 },
 	{ title: 'IPv6 only', settings: noV4 },
 	{
@@ -51,7 +53,7 @@ const OPTION_SETS: readonly OptionSet[] = [
 	{
 		title: 'without what came after 5.10',
 		short: true,
-		features: { version: [5, 10, 0], bpfSetRetval: false, tcx: false },
+		features: { version: [5, 10, 0], bpfSetRetval: false, tcx: false, xdpFrags: false },
 	},
 ];
 const SMALL: MapSizes = Object.fromEntries(

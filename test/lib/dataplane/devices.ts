@@ -7,7 +7,6 @@ import type { WorldFixture } from './types.ts';
 /** Next hop for the world outside; a permanent neighbour. */
 export const GATEWAY = { ipv4: '192.168.50.254', ipv6: 'fd50::fe', mac: '02:00:00:00:50:fe' } as const;
 export const UPLINK_MAC = '02:00:00:00:50:01';
-const UPLINK_MTU = 1500;
 
 /** A veth pair whose other end is called `<name>_`; small kernels have no dummy devices. */
 function veth(name: string, mac: string, mtu: number): string[] {
@@ -25,7 +24,7 @@ function veth(name: string, mac: string, mtu: number): string[] {
 export function makeDevices(world: WorldFixture): Ifindexes {
 	const lines = [
 		'link set lo up',
-		...veth('uplink', UPLINK_MAC, UPLINK_MTU),
+		...veth('uplink', UPLINK_MAC, world.uplinkMtu ?? 1500),
 		`addr add ${world.ipv4}/24 dev uplink`,
 		`addr add ${world.ipv6}/64 dev uplink nodad`,
 		`neigh add ${GATEWAY.ipv4} lladdr ${GATEWAY.mac} dev uplink nud permanent`,

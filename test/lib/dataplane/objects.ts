@@ -70,6 +70,11 @@ export class Objects {
 				object.reuseMap(name, shared);
 			}
 		}
+		const withFrags = object.programNames.includes('xdp_lb_frags') && o.config.xdp_frags === 1;
+		if (withFrags) {
+			object.setAutoload('xdp_lb', false);
+			object.setAutoload('xdp_lb_frags', true);
+		}
 		await object.load();
 		for (const name of names) {
 			const short = shortName(name);
@@ -78,7 +83,8 @@ export class Objects {
 			}
 		}
 		for (const name of object.programNames) {
-			this.programs.set(name, object.program(name));
+			if (name === 'xdp_lb_frags') continue; // takes the place of the other one
+			this.programs.set(name, object.program(withFrags && name === 'xdp_lb' ? 'xdp_lb_frags' : name));
 		}
 	}
 

@@ -65,6 +65,8 @@ export interface WorldFixture {
 	readonly pods: readonly PodFixture[];
 	readonly nodes: readonly NodeFixture[];
 	readonly services: readonly ServiceFixture[];
+	/** Of the uplink, and of the way to other nodes for XDP; default 1500. */
+	readonly uplinkMtu?: number;
 	/** .rodata constants by name (without cfg_), on top of those that follow from the world. Text is an address, or bytes as in a MAC. */
 	readonly config?: Readonly<Record<string, number | string>>;
 	/** Sizes of maps by name, without fl_ and _1. */
