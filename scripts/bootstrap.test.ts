@@ -21,7 +21,7 @@ function bootstrapWith(standIns: Record<string, string>): { code: number | null;
 	const result = spawnSync('bash', [BOOTSTRAP, '--build'], {
 		env: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
 		encoding: 'utf8',
-		timeout: 15_000,
+		timeout: 50_000,
 	});
 	return { code: result.status, lines: `${result.stdout}${result.stderr}`.trim().split('\n') };
 }

@@ -20,7 +20,7 @@ import {
 	setLink,
 } from './netlink.ts';
 
-const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8', timeout: 10_000 });
+const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8', timeout: 60_000 });
 const mac = (last: number): Uint8Array => Uint8Array.of(2, 0, 0, 0, 0, last);
 const MAIN = 254;
 

@@ -203,9 +203,9 @@ describe('routes and neighbours', () => {
 			await ensure();
 			await apply(PLAN);
 			const mac = async (): Promise<unknown> => (await json('neigh', 'show', '192.0.2.2', 'dev', 'eth0'))[0]?.lladdr;
-			await expect.poll(mac, { timeout: 15_000 }).toBe('02:00:00:00:00:11');
+			await expect.poll(mac, { timeout: 60_000 }).toBe('02:00:00:00:00:11');
 			await ip('-n', far, 'link', 'set', 'far', 'address', '02:00:00:00:00:22');
-			await expect.poll(mac, { timeout: 15_000 }).toBe('02:00:00:00:00:22');
+			await expect.poll(mac, { timeout: 60_000 }).toBe('02:00:00:00:00:22');
 		} finally {
 			await ip('netns', 'del', far);
 		}

@@ -61,7 +61,7 @@ const result = await (${body.toString()})(native, ${JSON.stringify(args)});
 if (result !== undefined) process.stdout.write(JSON.stringify(result, (_, v) => typeof v === 'bigint' ? Number(v) : v));`;
 	const run = [node, '--input-type=module', ...(o.nodeFlags ?? []), '-e', code];
 	const [file = '', ...rest] = o.netns === undefined ? run : ['nsenter', `--net=/run/netns/${o.netns}`, ...run];
-	const { status, signal, stdout, stderr } = spawnSync(file, rest, { encoding: 'utf8', timeout: 30_000 });
+	const { status, signal, stdout, stderr } = spawnSync(file, rest, { encoding: 'utf8', timeout: 150_000 });
 	return { status, signal, stdout, stderr };
 }
 

@@ -52,7 +52,7 @@ describe('clean-up of a node', () => {
 		node().startAgent();
 		await node().waitReady(60_000);
 		pod = await cluster().createPod({ node: node(), name: 'web' });
-	}, 120_000);
+	}, 300_000);
 
 	it('refuses while the agent runs', async () => {
 		const { code, stderr } = await cleanup('--yes');

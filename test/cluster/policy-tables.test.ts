@@ -26,10 +26,10 @@ describe.each(ROUTINGS)('two nodes, %s', (routing) => {
 	let cluster: PolicyCluster;
 	beforeAll(async () => {
 		cluster = await PolicyCluster.create(routing);
-	}, 120_000);
+	}, 300_000);
 	afterAll(() => cluster?.destroy());
 
-	it.each(chosen.map((each) => [each.title, each] as const))('%s', { timeout: 180_000 }, async (_title, each) => {
+	it.each(chosen.map((each) => [each.title, each] as const))('%s', { timeout: 300_000 }, async (_title, each) => {
 		try {
 			await cluster.check(each);
 		} catch (error) {

@@ -187,7 +187,7 @@ describe('standalone load balancers', () => {
 		balancers()[0]!.configure({ xdp: 'native' });
 		for (const vip of WEB) await balancers()[1]!.run(['ip', 'addr', 'add', vip, 'dev', 'lo']);
 		for (const balancer of balancers()) balancer.startAgent();
-	}, 120_000);
+	}, 300_000);
 
 	afterEach((context) => {
 		if (context.task.result?.state !== 'fail') return;

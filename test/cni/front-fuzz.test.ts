@@ -145,7 +145,7 @@ function judge(binary: string, fuzzer: Fuzzer, label: string): void {
 	const run = spawnSync(binary, {
 		env: { ...env, ASAN_OPTIONS: 'detect_leaks=0' },
 		input,
-		timeout: 15_000,
+		timeout: 60_000,
 		encoding: 'utf8',
 	});
 	const what = `${label}: env ${JSON.stringify(env)} stdin ${JSON.stringify(input.toString('latin1'))} stderr ${run.stderr}`;
@@ -191,7 +191,7 @@ describe('the CNI executable', () => {
 			const run = spawnSync(join(ROOT, 'dist/cni/fairlead-cni'), {
 				env,
 				input: text,
-				timeout: 15_000,
+				timeout: 60_000,
 				encoding: 'utf8',
 			});
 			const valid = isJson(text);

@@ -18,7 +18,7 @@ interface Answer {
 	readonly error?: string;
 }
 
-const COMMAND_TIMEOUT_MS = 10_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 /** The project's own Node.js: the one that runs a test may be too old for TypeScript. */
 export const NODE = resolve(import.meta.dirname, '../../node_modules/.bin/node');
 let started = 0;

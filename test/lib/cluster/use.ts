@@ -17,7 +17,7 @@ export function useCluster(options: ClusterOptions, setUp?: (cluster: Cluster) =
 			console.error(`${made.diagnostics()}\nlogs: ${made.saveLogs()}`);
 			throw error;
 		}
-	}, 180_000);
+	}, 400_000);
 	afterEach((context) => {
 		if (context.task.result?.state === 'fail' && cluster) {
 			console.error(`${cluster.diagnostics()}\nlogs: ${cluster.saveLogs()}`);
@@ -25,7 +25,7 @@ export function useCluster(options: ClusterOptions, setUp?: (cluster: Cluster) =
 	});
 	afterAll(async () => {
 		await cluster?.destroy();
-	}, 60_000);
+	}, 200_000);
 	return () => {
 		if (!cluster) throw new Error('the cluster is made before the tests; ask for it inside a test');
 		return cluster;
