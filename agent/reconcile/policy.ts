@@ -171,10 +171,16 @@ export class PolicyReconciler {
 
 	/** Sets that deny everything for want of room, or report nothing, if all of their policies are in audit mode. */
 	closed(): readonly ClosedSet[] {
-		return [...(this.#state?.closed ?? [])].map(([number, reason]) => {
+		const full = [...(this.#state?.closed ?? [])].map(([number, reason]) => {
 			const set = this.#compiler.setByNumber(number);
 			return { policies: set?.policies ?? [], pods: [...(set?.pods ?? [])].sort(), reason };
 		});
+		const broken = [...this.#compiler.broken()].map(([name, why]) => {
+			const sets = [...this.#compiler.sets()].filter(({ policies }) => policies.includes(name));
+			const pods = new Set(sets.flatMap((set) => [...set.pods]));
+			return { policies: [name], pods: [...pods].sort(), reason: cannotCompile(why) };
+		});
+		return [...full, ...broken];
 	}
 
 	/** Occupancy; undefined before the first run and after a failure. */
@@ -208,6 +214,8 @@ export class PolicyReconciler {
 		});
 		const addresses = [...(this.#state?.unplaced.values() ?? [])].filter(({ kind }) => kind === 'address-set').length;
 		if (addresses > 0) closed.push(noRoomFor(addresses, this.#kernel));
+		for (const [name, why] of this.#compiler.broken())
+			closed.push(`policy ${name} denies everything: ${cannotCompile(why)}`);
 		return { ops, problems: [...failures, ...closed], closed, full, tookMs: this.#now() - start };
 	}
 
@@ -398,6 +406,10 @@ export function readPolicyHints(
 		if (pod !== undefined) sets.set(pod, policySet);
 	}
 	return { addresses, cidrs: readCidrs(kernel), sets };
+}
+
+function cannotCompile(why: string): string {
+	return `it cannot be compiled: ${why}`;
 }
 
 function noRoomFor(addresses: number, kernel: PolicyKernel): string {

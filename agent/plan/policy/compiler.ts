@@ -175,6 +175,11 @@ export class PolicyCompiler {
 		return this.#byNumber.get(number);
 	}
 
+	/** Policies that threw while they were compiled, by name, and what: they deny everything to the pods they select. */
+	broken(): ReadonlyMap<string, string> {
+		return new Map([...this.#programs.broken].flatMap(({ broken }) => [...broken]));
+	}
+
 	/** Pods of this node with the set that judges them; null = no policy selects the pod. */
 	*localPods(): Iterable<{ readonly key: string; readonly pod: Pod; readonly set: PolicySet | null }> {
 		for (const [key, { pod, set }] of this.#local) yield { key, pod, set };

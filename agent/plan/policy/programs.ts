@@ -4,6 +4,7 @@
  */
 import { PolicyCookie } from '../../../native/abi/generated.ts';
 import type { ClusterNetworkPolicy, ClusterPeer, ClusterPort } from '../../model/cluster-network-policy.ts';
+import { errorMessage } from '../../model/errors.ts';
 import { PROTOCOL_NUMBER } from '../../model/fields.ts';
 import type { NetworkPolicy, NetworkPolicyPeer, PolicyPort } from '../../model/network-policy.ts';
 import { type CookieTable, isolationName } from './cookies.ts';
@@ -56,6 +57,8 @@ export interface Program {
 	readonly aboutPods: readonly number[];
 	/** Names of container ports that rows depend on; egress only. */
 	readonly portNames: readonly string[];
+	/** Policies that threw while they were compiled, by name, and what: they deny everything to their pods. */
+	readonly broken: ReadonlyMap<string, string>;
 	/** All it has taken, to be released with it. */
 	readonly taken: readonly Matcher[];
 	/** Sets in force that use it. */
@@ -86,14 +89,14 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 		return matcher;
 	};
 	const rules: ProgramRule[] = [];
+	const broken = new Map<string, string>();
 	for (const policy of inOrder(input.policies)) {
-		for (const [i, rule] of rawRules(policy, input.direction).entries()) {
-			const name = ruleName(policy, input.direction, i);
-			const { tier, action, peers, ports } = rule;
-			const own = peers?.map(take) ?? null;
-			const { audit } = policy.value;
-			const cookie = cookies.acquire(name);
-			rules.push({ tier, action, name, cookie, matchers: own, ports: resolve(ports, input), audit });
+		try {
+			rules.push(...rulesOf(policy, input, take, cookies));
+		} catch (error) {
+			// A fault of ours, or an object that should not have got so far: it must not take the other policies along.
+			broken.set(`${policy.kind} ${policy.key}`, errorMessage(error));
+			rules.push(...closedRules(policy, input.direction, cookies));
 		}
 	}
 	const portNames = [
@@ -101,7 +104,8 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 	];
 	for (const name of portNames) take({ kind: 'port', name });
 	const isolating = input.policies.filter(
-		({ kind, value }) => kind === 'NetworkPolicy' && value[input.direction] !== null,
+		({ kind, key, value }) =>
+			kind === 'NetworkPolicy' && (value[input.direction] !== null || broken.has(`${kind} ${key}`)),
 	);
 	const isolated = isolating.length > 0;
 	return {
@@ -123,11 +127,48 @@ export function buildProgram(input: ProgramInput, matchers: MatcherTable, cookie
 		domains: rules.some(({ matchers }) => matchers?.some(({ kind }) => kind === 'domain')),
 		...audience(rules, taken),
 		portNames: portNames.sort(),
+		broken,
 		taken,
 		sets: new Set(),
 		memo: new Map(),
 		refs: 1,
 	};
+}
+
+/** Rules of one policy, or none and what was thrown; only then are all numbers and matchers taken. */
+function rulesOf(
+	policy: PolicyObject,
+	input: ProgramInput,
+	take: (spec: MatcherSpec) => Matcher,
+	cookies: CookieTable,
+): ProgramRule[] {
+	const { audit } = policy.value;
+	const made = rawRules(policy, input.direction).map(({ tier, action, peers, ports }, i) => {
+		const own = peers?.map(take) ?? null;
+		return {
+			tier,
+			action,
+			name: ruleName(policy, input.direction, i),
+			matchers: own,
+			ports: resolve(ports, input),
+			audit,
+		};
+	});
+	return made.map((rule) => ({ ...rule, cookie: cookies.acquire(rule.name) }));
+}
+
+/** A NetworkPolicy closes by isolating without rules, another by denying everybody in its place. */
+function closedRules(policy: PolicyObject, direction: Direction, cookies: CookieTable): ProgramRule[] {
+	if (policy.kind === 'NetworkPolicy') return [];
+	const { tier, audit } = policy.value;
+	const name = ruleName(policy, direction, 0);
+	const rule = {
+		tier: tier === 'Admin' ? 'admin' : 'baseline',
+		action: 'deny',
+		matchers: null,
+		ports: [ALL_PORTS],
+	} as const;
+	return [{ ...rule, name, cookie: cookies.acquire(name), audit }];
 }
 
 /** Who isolates, and the number that verdicts have for it. */

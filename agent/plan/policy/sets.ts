@@ -139,6 +139,8 @@ export function setKey(policies: readonly string[], ports: readonly NamedPort[])
 
 /** Programs by what they are made of; sets with the same rules in a direction share one. */
 export class ProgramTable {
+	/** Those with policies that threw while they were compiled. */
+	readonly broken = new Set<Program>();
 	readonly #programs = new Map<string, Program>();
 	readonly #matchers: MatcherTable;
 	readonly #cookies: CookieTable;
@@ -163,6 +165,7 @@ export class ProgramTable {
 			const policies = own.map(({ object }) => object);
 			const program = buildProgram({ key, direction, policies, ports: named }, this.#matchers, this.#cookies);
 			this.#programs.set(key, program);
+			if (program.broken.size > 0) this.broken.add(program);
 			return program;
 		};
 		return { ingress: of('ingress'), egress: of('egress') };
@@ -173,6 +176,7 @@ export class ProgramTable {
 			const program = programs[direction];
 			if (--program.refs > 0) continue;
 			this.#programs.delete(program.key);
+			this.broken.delete(program);
 			releaseProgram(program, this.#matchers, this.#cookies);
 		}
 	}
