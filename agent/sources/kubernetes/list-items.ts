@@ -38,10 +38,13 @@ export class ListItems {
 	/** @throws SyntaxError when an item is no JSON, RangeError when it is absurdly long */
 	push(chunk: Buffer): void {
 		let [depth, inText, escaped] = [this.#depth, this.#inText, this.#escaped];
+		const last = chunk.length - 1;
 		let start = 0;
-		for (let at = 0; at < chunk.length; at++) {
-			const byte = chunk[at];
+		for (let at = 0; at <= last; at++) {
+			let byte = chunk[at];
 			if (inText) {
+				// most bytes are within texts
+				while (byte !== QUOTE && byte !== BACKSLASH && !escaped && at < last) byte = chunk[++at];
 				if (escaped) escaped = false;
 				else if (byte === BACKSLASH) escaped = true;
 				else if (byte === QUOTE) inText = false;
