@@ -1,7 +1,14 @@
 /**
- * New connections through services. Pod to ClusterIP against straight to the pod; outside client to a NodePort whose backend is
- * on another node against kernel DNAT by nftables with masquerading and conntrack, on two further nodes of the same network
- * (plain veth and routes). Real agents, real pods; the paths take turns within each round.
+ * Requests through services. Pod to ClusterIP against straight to the pod; outside client to a NodePort whose backend is on another
+ * node against kernel DNAT by nftables with masquerading and conntrack, on two further nodes of the same network (plain veth and
+ * routes). Real agents, real pods; the paths take turns within each round.
+ *
+ * `nodeport.rps.ratio` is what a cluster with the default configuration does: the node's address as source, by tc, because these
+ * uplinks are veths and `xdp: auto` leaves those alone. XDP is measured as well, by an agent that is told to use it: a veth copies each
+ * TCP packet into a page for it and makes a new skb at the other end, which no network card does. Direct server return has figures of
+ * its own, as it must be configured. With a connection per request most of the time is that of both ends' sockets; what the same path
+ * costs when connections are kept is `nodeport.rr.ratio`. How much both ends and the way between them take without any entry
+ * node is measured beside (`straight`): no entry node whatever could reach more than that.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +28,14 @@ const PORT = 7200;
 const NODE_PORT = 30_720;
 const VIP = '10.96.7.8';
 /** Addresses of the yardstick's nodes and of its server. */
-const YARDSTICK = { entry: 8, far: 9, server: '10.199.9.2', gateway: '10.199.9.1', subnet: '10.199.9.0/24' } as const;
+const YARDSTICK = {
+	entry: 8,
+	far: 9,
+	server: '10.199.9.2',
+	straight: '10.199.9.3',
+	gateway: '10.199.9.1',
+	subnet: '10.199.9.0/24',
+} as const;
 /** All ends of every path share one CPU: the rate is then what the path costs, not how long another CPU takes to wake up. */
 const ON_CPU = ['taskset', '-c', '1'];
 
@@ -36,11 +50,24 @@ const FIGURES: readonly FigureInfo[] = [
 		what: 'requests per second, a connection each, outside to NodePort with a remote backend, against DNAT by nftables',
 		target: { atLeast: 1.3 },
 	},
-	{ id: 'nodeport.rps.tc.ratio', what: 'the same without XDP' },
+	{ id: 'nodeport.rps.xdp.ratio', what: 'the same by XDP on a veth' },
+	{ id: 'nodeport.rps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
+	{
+		id: 'nodeport.rps.straight.ratio',
+		what: 'the same straight to the server, by no entry node: nothing can be faster',
+	},
+	{ id: 'nodeport.rr.ratio', what: 'requests per second on kept connections, otherwise as nodeport.rps.ratio' },
+	{ id: 'nodeport.rr.xdp.ratio', what: 'the same by XDP on a veth' },
+	{ id: 'nodeport.rr.dsr.ratio', what: 'the same with direct server return' },
+	{ id: 'nodeport.rr.straight.ratio', what: 'the same straight to the server, by no entry node' },
+	{
+		id: 'nodeport.entry.ratio',
+		what: 'time that the entry node adds to a request on a kept connection: that of nftables over ours',
+	},
 ];
 
 interface Path {
-	readonly name: 'pod' | 'clusterip' | 'nftables' | 'xdp' | 'tc';
+	readonly name: 'pod' | 'clusterip' | 'nftables' | 'straight' | 'xdp' | 'tc' | 'dsr';
 	readonly from: Place;
 	readonly to: string;
 	readonly port: number;
@@ -79,10 +106,13 @@ async function makeYardstick(cluster: Cluster, traffic: string): Promise<string>
 	await ip(far, 'link', 'add', 'to-pod', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
 	await ip(far, 'address', 'add', `${YARDSTICK.gateway}/24`, 'dev', 'to-pod');
 	await ip(far, 'link', 'set', 'to-pod', 'up');
-	await ip(netns, 'address', 'add', `${YARDSTICK.server}/24`, 'dev', 'eth0');
+	for (const address of [YARDSTICK.server, YARDSTICK.straight]) {
+		await ip(netns, 'address', 'add', `${address}/24`, 'dev', 'eth0');
+	}
 	for (const device of ['lo', 'eth0']) await ip(netns, 'link', 'set', device, 'up');
 	await ip(netns, 'route', 'add', 'default', 'via', YARDSTICK.gateway);
 	await ip(entry, 'route', 'add', YARDSTICK.subnet, 'via', farAddress);
+	await ip(`${cluster.name}-router`, 'route', 'add', YARDSTICK.straight, 'via', farAddress);
 	const rules = join(cluster.dir, 'nat.nft');
 	await writeFile(rules, NFT_RULES(entryAddress));
 	await run(['nsenter', `--net=/run/netns/${entry}`, 'nft', '-f', rules]);
@@ -91,14 +121,17 @@ async function makeYardstick(cluster: Cluster, traffic: string): Promise<string>
 	return entryAddress;
 }
 
-/** The switch's ports to the nodes must take frames that XDP sent; an agent without XDP is node 3's. */
+/**
+ * The switch's port to node 1 must take frames that XDP sent. Node 3 has the defaults; node 4 leaves replies to the backend's node, which
+ * therefore opens envelopes.
+ */
 async function startAgents(cluster: Cluster): Promise<void> {
 	const program = join(cluster.dir, 'xdp-pass.bpf.o');
 	const source = join(import.meta.dirname, '..', 'test/lib/programs/xdp-pass.bpf.c');
 	await compileBpf({ source, output: program });
 	await run(['ip', '-n', `${cluster.name}-router`, 'link', 'set', 'node1', 'xdp', 'obj', program, 'sec', 'xdp']);
 	cluster.node(1).configure({ xdp: 'native' });
-	for (const index of [2, 3]) cluster.node(index).configure({ xdp: 'off' });
+	for (const index of [2, 4]) cluster.node(index).configure({ northSouth: 'dsr' });
 	await cluster.startAgents();
 }
 
@@ -130,47 +163,110 @@ async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]
 		{ name: 'nftables', ...outside, to: nftables },
 		{ name: 'xdp', ...outside, to: cluster.node(1).addresses.v4 },
 		{ name: 'tc', ...outside, to: cluster.node(3).addresses.v4 },
+		{ name: 'dsr', ...outside, to: cluster.node(4).addresses.v4 },
+		{ name: 'straight', from: cluster.client, to: YARDSTICK.straight, port: PORT },
 	];
 	for (const path of paths) {
-		await eventually(`the path ${path.name} answers`, () => rate(traffic, path, 10));
+		await eventually(`the path ${path.name} answers`, () => rate(traffic, 'requests', path, 10));
 	}
 	return paths;
 }
 
-/** Requests per second, a connection each. */
-async function rate(traffic: string, { from, to, port }: Path, ms: number): Promise<number> {
-	const command = [...ON_CPU, traffic, 'requests', to, String(port), String(ms), String(PARALLEL)];
+/** `requests`: a connection each; `kept`: one after the other on the same connections. */
+type Kind = 'requests' | 'kept';
+
+/** Requests per second. */
+async function rate(traffic: string, kind: Kind, { from, to, port }: Path, ms: number): Promise<number> {
+	const command = [...ON_CPU, traffic, kind, to, String(port), String(ms), String(PARALLEL)];
 	return firstNumber((await from.run(command)).stdout);
 }
 
+/** Requests per second by kind and name of path, a value per round. */
 type Samples = Map<string, number[]>;
 
-async function rounds(traffic: string, paths: readonly Path[], progress: (text: string) => void): Promise<Samples> {
-	progress(`connections: ${paths.length} paths, ${ROUNDS} rounds`);
-	const samples: Samples = new Map(paths.map(({ name }) => [name, []]));
-	for (let round = 0; round < ROUNDS; round++) {
-		for (const path of round % 2 === 0 ? paths : paths.toReversed()) {
-			samples.get(path.name)?.push(await rate(traffic, path, MS));
+const keyOf = (kind: Kind, name: Path['name']): string => `${kind} ${name}`;
+
+interface Comparison {
+	readonly kind: Kind;
+	readonly own: Path['name'];
+	readonly base: Path['name'];
+}
+
+/** Figure → the path that it is about, and the one that it is compared with. */
+const COMPARED: Readonly<Record<string, Comparison>> = {
+	'cps.clusterip.ratio': { kind: 'requests', own: 'clusterip', base: 'pod' },
+	'nodeport.rps.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
+	'nodeport.rps.xdp.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
+	'nodeport.rps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
+	'nodeport.rps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
+	'nodeport.rr.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
+	'nodeport.rr.xdp.ratio': { kind: 'kept', own: 'xdp', base: 'nftables' },
+	'nodeport.rr.dsr.ratio': { kind: 'kept', own: 'dsr', base: 'nftables' },
+	'nodeport.rr.straight.ratio': { kind: 'kept', own: 'straight', base: 'nftables' },
+	'nodeport.entry.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
+};
+const BASELINE: Partial<Record<Path['name'], string>> = {
+	pod: 'straight to the pod, same round',
+	nftables: 'nftables dnat + masquerade, same round',
+};
+const ENTRY = 'nodeport.entry.ratio';
+
+/** Which paths the figures need, by kind. */
+function wantedPaths(ids: readonly string[]): ReadonlyMap<Kind, ReadonlySet<Path['name']>> {
+	const wanted = new Map<Kind, Set<Path['name']>>();
+	for (const id of ids) {
+		const { kind, own, base } = comparisonOf(id);
+		const names = wanted.get(kind) ?? new Set();
+		for (const name of [own, base]) names.add(name);
+		if (id === ENTRY) names.add('straight');
+		wanted.set(kind, names);
+	}
+	return wanted;
+}
+
+function comparisonOf(id: string): Comparison {
+	const compared = COMPARED[id];
+	if (!compared) throw new Error(`no figure ${id} here`);
+	return compared;
+}
+
+async function rounds(
+	traffic: string,
+	paths: readonly Path[],
+	ids: readonly string[],
+	progress: (text: string) => void,
+): Promise<Samples> {
+	const samples: Samples = new Map();
+	for (const [kind, names] of wantedPaths(ids)) {
+		progress(`${kind}: ${[...names].join(', ')}, ${ROUNDS} rounds`);
+		const used = paths.filter(({ name }) => names.has(name));
+		for (let round = 0; round < ROUNDS; round++) {
+			for (const path of round % 2 === 0 ? used : used.toReversed()) {
+				const key = keyOf(kind, path.name);
+				samples.set(key, [...(samples.get(key) ?? []), await rate(traffic, kind, path, MS)]);
+			}
 		}
 	}
 	return samples;
 }
 
-/** Figure → the path that it is about, and the one that it is compared with. */
-const COMPARED: Readonly<Record<string, { own: Path['name']; base: Path['name']; baseline: string }>> = {
-	'cps.clusterip.ratio': { own: 'clusterip', base: 'pod', baseline: 'straight to the pod, same round' },
-	'nodeport.rps.ratio': { own: 'xdp', base: 'nftables', baseline: 'nftables dnat + masquerade, same round' },
-	'nodeport.rps.tc.ratio': { own: 'tc', base: 'nftables', baseline: 'nftables dnat + masquerade, same round' },
-};
+/** What the entry node adds to a request, over the way without it; medians, as differences of single rounds are noise. */
+function entryFigure(samples: Samples): Figure {
+	const us = (name: Path['name']): number => 1e6 / median(samples.get(keyOf('kept', name)) ?? []);
+	const [own, base] = [us('tc') - us('straight'), us('nftables') - us('straight')];
+	const note = `${rounded(own)} against ${rounded(base)} µs of ${rounded(us('tc'))} and ${rounded(us('nftables'))}`;
+	return { id: ENTRY, value: rounded(base / own), unit: '×', baseline: BASELINE.nftables ?? '', runs: ROUNDS, note };
+}
 
 function figureOf(id: string, samples: Samples): Figure {
-	const compared = COMPARED[id];
-	if (!compared) throw new Error(`no figure ${id} here`);
-	const own = samples.get(compared.own) ?? [];
-	const base = samples.get(compared.base) ?? [];
+	if (id === ENTRY) return entryFigure(samples);
+	const { kind, own: ownName, base: baseName } = comparisonOf(id);
+	const own = samples.get(keyOf(kind, ownName)) ?? [];
+	const base = samples.get(keyOf(kind, baseName)) ?? [];
 	const ratios = own.map((value, i) => value / (base[i] ?? Number.NaN));
 	const note = `${rounded(median(own))} against ${rounded(median(base))} /s, ${PARALLEL} at a time; spread ${spread(ratios, 2)}`;
-	return { id, value: rounded(median(ratios)), unit: '×', baseline: compared.baseline, runs: ratios.length, note };
+	const baseline = BASELINE[baseName] ?? baseName;
+	return { id, value: rounded(median(ratios)), unit: '×', baseline, runs: ratios.length, note };
 }
 
 export const servicesTrafficSuite: Suite = {
@@ -181,12 +277,10 @@ export const servicesTrafficSuite: Suite = {
 		let cluster: Cluster | undefined;
 		try {
 			const traffic = await buildTraffic(directory);
-			cluster = await Cluster.create({ nodes: 3, routing: 'direct', withoutAgents: true, progress });
-			const wanted = FIGURES.filter(({ id }) => ids.has(id));
-			const names = new Set(wanted.flatMap(({ id }) => [COMPARED[id]?.own, COMPARED[id]?.base]));
-			const paths = (await setUp(cluster, traffic)).filter(({ name }) => names.has(name));
-			const samples = await rounds(traffic, paths, progress);
-			return wanted.map(({ id }) => figureOf(id, samples));
+			cluster = await Cluster.create({ nodes: 4, routing: 'direct', withoutAgents: true, progress });
+			const wanted = FIGURES.filter(({ id }) => ids.has(id)).map(({ id }) => id);
+			const samples = await rounds(traffic, await setUp(cluster, traffic), wanted, progress);
+			return wanted.map((id) => figureOf(id, samples));
 		} finally {
 			await cluster?.destroy();
 			await rm(directory, { recursive: true, force: true });

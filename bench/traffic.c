@@ -6,6 +6,7 @@
  *   traffic rr ADDRESS PORT MS                          one byte to and fro; prints exchanges per second
  *   traffic answer PORT                                 accepts on [::]:PORT, in one thread; answers REQUEST_LEN bytes
  *   traffic requests ADDRESS PORT MS PARALLEL           a connection per request, PARALLEL at a time; prints requests/s
+ *   traffic kept ADDRESS PORT MS PARALLEL               PARALLEL connections, request after request; prints requests/s
  *   traffic connect ADDRESS PORT ADDRESS PORT ROUNDS    connects to both in turn; prints the median ns of connect() to
  * each traffic time STDIN STDOUT COMMAND [ARGUMENT]...     prints the ns from fork to the end of the command; its exit
  * code
@@ -157,7 +158,7 @@ static void watch(int queue, int fd, uint32_t events)
 		die("epoll_ctl");
 }
 
-/* One request per connection; the client ends it. */
+/* A request of a connection; the client ends it. */
 static void answer(int fd)
 {
 	char buffer[REQUEST_LEN];
@@ -210,8 +211,16 @@ static void request_begin(int queue, const struct sockaddr_storage *to, socklen_
 	watch(queue, fd, EPOLLOUT);
 }
 
-/* Goes on with a request. 1 = answered. */
-static int request_go_on(int queue, const struct epoll_event *event)
+static void request_send(int fd)
+{
+	char buffer[REQUEST_LEN] = {0};
+
+	if (write(fd, buffer, sizeof(buffer)) != sizeof(buffer))
+		die("write");
+}
+
+/* Goes on with a request. 1 = answered; then the connection is closed, or has sent the next one if it is kept. */
+static int request_go_on(int queue, const struct epoll_event *event, int kept)
 {
 	char buffer[REQUEST_LEN] = {0};
 	struct epoll_event next = {.events = EPOLLIN, .data.fd = event->data.fd};
@@ -223,18 +232,21 @@ static int request_go_on(int queue, const struct epoll_event *event)
 		die("request");
 	}
 	if (event->events & EPOLLOUT) {
-		if (write(event->data.fd, buffer, sizeof(buffer)) != sizeof(buffer) ||
-		    epoll_ctl(queue, EPOLL_CTL_MOD, event->data.fd, &next) < 0)
-			die("write");
+		request_send(event->data.fd);
+		if (epoll_ctl(queue, EPOLL_CTL_MOD, event->data.fd, &next) < 0)
+			die("epoll_ctl");
 		return 0;
 	}
 	if (read(event->data.fd, buffer, sizeof(buffer)) != sizeof(buffer))
 		die("read");
-	close(event->data.fd);
+	if (kept)
+		request_send(event->data.fd);
+	else
+		close(event->data.fd);
 	return 1;
 }
 
-static int run_requests(const char *address, const char *port, int64_t ms, int parallel)
+static int run_requests(const char *address, const char *port, int64_t ms, int parallel, int kept)
 {
 	struct sockaddr_storage to;
 	socklen_t len = parse_address(address, port, &to);
@@ -252,10 +264,11 @@ static int run_requests(const char *address, const char *port, int64_t ms, int p
 		if (n <= 0)
 			die("no answer");
 		for (int i = 0; i < n; i++) {
-			if (!request_go_on(queue, &events[i]))
+			if (!request_go_on(queue, &events[i], kept))
 				continue;
 			done++;
-			request_begin(queue, &to, len);
+			if (!kept)
+				request_begin(queue, &to, len);
 		}
 	}
 	printf("%.1f\n", (double)done * 1e9 / (double)(now_ns() - start));
@@ -324,13 +337,15 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "answer") == 0)
 		run_answer(argv[2]);
 	if (argc == 6 && strcmp(argv[1], "requests") == 0)
-		return run_requests(argv[2], argv[3], atoll(argv[4]), atoi(argv[5]));
+		return run_requests(argv[2], argv[3], atoll(argv[4]), atoi(argv[5]), 0);
+	if (argc == 6 && strcmp(argv[1], "kept") == 0)
+		return run_requests(argv[2], argv[3], atoll(argv[4]), atoi(argv[5]), 1);
 	if (argc == 7 && strcmp(argv[1], "connect") == 0 && atoi(argv[6]) > 0)
 		return run_connect(argv + 2, atoi(argv[6]));
 	if (argc >= 5 && strcmp(argv[1], "time") == 0)
 		return run_time(argv[2], argv[3], argv + 4);
 	fprintf(stderr, "usage: traffic server PORT | rr ADDRESS PORT MS | answer PORT | "
-			"requests ADDRESS PORT MS PARALLEL | connect ADDRESS PORT ADDRESS PORT ROUNDS | "
+			"requests|kept ADDRESS PORT MS PARALLEL | connect ADDRESS PORT ADDRESS PORT ROUNDS | "
 			"time STDIN STDOUT COMMAND [ARGUMENT]...\n");
 	return 2;
 }
