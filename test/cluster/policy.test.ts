@@ -18,6 +18,7 @@ import {
 } from '../lib/policy-nodes.ts';
 
 const NODE = join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'node');
+const API_VIP = { IPv4: '10.96.7.9', IPv6: 'fd00:96::709' };
 const DENY_ALL = { podSelector: {}, policyTypes: ['Ingress'] };
 /** Sends three datagrams from each address. */
 const SEND = `
@@ -164,6 +165,32 @@ describe.each(['vxlan', 'direct'] as const)('network policy with routing %s', (r
 		removePolicies();
 	});
 
+	it('lets no policy cut nodes off from each other, their pods, and services whose backends they are', async () => {
+		const toNode = (from: Who, n: 1 | 2): Asked => {
+			const { v4, v6 } = cluster().node(n).addresses;
+			return { from, to: `node${n}`, port: WEB, hosts: (family) => (family === 'IPv4' ? v4 : v6) };
+		};
+		const toApi = (from: Who): Asked => ({ from, to: 'the API', port: 443, hosts: (family) => API_VIP[family] });
+		publishApi();
+		const nodes: Asked[] = [
+			...[toNode('node1', 2), toNode('node2', 1), toNode('outside', 1), toNode('outside', 2)],
+			...[toApi('node1'), toApi('node2'), toPod('node1', 'server'), toPod('node2', 'backend'), toPod('node2', 'far')],
+		];
+		const pods = [toNode('client', 2), toNode('far', 1), toApi('client'), toApi('far')];
+		await settled([...nodes, ...pods], []);
+		const everywhere = [{ networks: ['0.0.0.0/0', '::/0'] }, { namespaces: {} }, { nodes: {} }];
+		clusterPolicy('nothing', {
+			...{ tier: 'Admin', priority: 0, subject: { namespaces: {} } },
+			ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }],
+			egress: [{ action: 'Deny', to: everywhere }],
+		});
+		for (const namespace of ['x', 'y'])
+			policy('nothing', namespace, { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
+		await settled(nodes, [...pods, toPod('client', 'server'), toPod('node2', 'server'), toNodePort('outside', 1)]);
+		removePolicies();
+		await settled([...nodes, ...pods], []);
+	});
+
 	it('refuses fragments and forged senders as well', async () => {
 		await forge(['itself'], true);
 		policy('deny', 'x', {
@@ -177,6 +204,15 @@ describe.each(['vxlan', 'direct'] as const)('network policy with routing %s', (r
 		await forge(['the admitted pod', 'the node', 'itself'], false);
 		removePolicies();
 	});
+
+	/** A service of a process on node 2, as that of the API server is. */
+	function publishApi(): void {
+		const { v4, v6 } = cluster().node(2).addresses;
+		const ports = PROTOCOLS.map((protocol) => ({ name: protocol, port: 443, targetPort: WEB, protocol }));
+		const clusterIPs = [API_VIP.IPv4, API_VIP.IPv6];
+		const server = { name: 'api', nodeName: cluster().node(2).name, addresses: { IPv4: v4, IPv6: v6 } };
+		cluster().publish({ name: 'api', namespace: 'x', clusterIPs, ports }, [server]);
+	}
 
 	async function fragmentsReach(from: Member, expected: boolean): Promise<void> {
 		for (const family of FAMILIES) {
