@@ -98,6 +98,12 @@ INLINE void mac_copy(void *to, const void *from)
 	*(volatile __u16 *)(to + 4) = tail;
 }
 
+INLINE int mac_equal(const void *a, const void *b)
+{
+	return *(const volatile __u32 *)a == *(const volatile __u32 *)b &&
+	       *(const volatile __u16 *)(a + 4) == *(const volatile __u16 *)(b + 4);
+}
+
 struct mac {
 	__u8 bytes[6];
 };

@@ -95,6 +95,21 @@ INLINE long ct_insert_overflow(void *overflow, const void *key, const void *entr
 	return bpf_map_update_elem(overflow, key, entry, flags);
 }
 
+/* ct_insert of an IPv4 flow whose entry is complete. */
+INLINE int ct_insert4(const struct pkt *p, const struct ct_entry *entry, __u64 flags)
+{
+	struct ct4_key key __attribute__((aligned(8)));
+	long err;
+
+	ct_make_key4(p, &key);
+	err = bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
+	if (err == -E2BIG)
+		return ct_insert_overflow(&fl_ctfull4_1, &key, entry, flags);
+	if (!err && ct_was_full())
+		bpf_map_delete_elem(&fl_ctfull4_1, &key);
+	return err;
+}
+
 /*
  * Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. A flow that finds the
  * table full is kept where new flows evict each other. 0 or an error.
@@ -107,16 +122,8 @@ NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 	if (ct_src_is_hi(p))
 		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
 	if (p->family == 4) {
-		struct ct4_key key __attribute__((aligned(8)));
-
 		((struct ct4_entry *)entry)->xlate_addr = addr_ipv4(addr_of(entry->xlate_addr));
-		ct_make_key4(p, &key);
-		err = bpf_map_update_elem(&fl_ct4_1, &key, entry, flags);
-		if (err == -E2BIG)
-			return ct_insert_overflow(&fl_ctfull4_1, &key, entry, flags);
-		if (!err && ct_was_full())
-			bpf_map_delete_elem(&fl_ctfull4_1, &key);
-		return err;
+		return ct_insert4(p, entry, flags);
 	}
 	struct ct_key key __attribute__((aligned(8)));
 
@@ -127,6 +134,18 @@ NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 	if (!err && ct_was_full())
 		bpf_map_delete_elem(&fl_ctfull6_1, &key);
 	return err;
+}
+
+/* The same, without a call for IPv4. */
+INLINE int ct_put(const struct pkt *p, struct ct_entry *entry, __u64 flags)
+{
+	if (p->family != 4)
+		return ct_insert(p, entry, flags);
+	entry->flags &= ~CT_FLAG_INITIATOR_IS_HI;
+	if (ct_src_is_hi(p))
+		entry->flags |= CT_FLAG_INITIATOR_IS_HI;
+	((struct ct4_entry *)entry)->xlate_addr = addr_ipv4(addr_of(entry->xlate_addr));
+	return ct_insert4(p, entry, flags);
 }
 
 NOINLINE void ct_delete(const struct pkt *p)

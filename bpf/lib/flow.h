@@ -225,7 +225,7 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 	entry->flags = flags | CT_FLAG_SVC_REPLY;
 	*addr_of(entry->xlate_addr) = p->dst;
 	entry->xlate_port = p->dport;
-	err = flow_insert_full(p, inner, entry);
+	err = ct_put(inner, entry, BPF_NOEXIST) == 0 ? 0 : flow_insert_full(p, inner, entry);
 	if (err)
 		return err;
 	entry->flags = (flags & ~CT_FLAG_COUNTED) | CT_FLAG_SVC_FORWARD;
@@ -233,14 +233,14 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 	entry->xlate_port = choice->port;
 	if (!(flags & CT_FLAG_MASQUERADE))
 		entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
-	if (ct_insert(p, entry, BPF_ANY) == 0)
+	if (ct_put(p, entry, BPF_ANY) == 0)
 		return 0;
 	ct_delete(inner);
 	return -DROP_REASON_CT_INSERT;
 }
 
-NOINLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const struct pkt *inner,
-			      const struct flow_origin *origin, __u32 dst_identity)
+INLINE void flow_report_new(struct __sk_buff *skb, const struct pkt *p, const struct pkt *inner,
+			    const struct flow_origin *origin, __u32 dst_identity)
 {
 	struct scratch *scratch = scratch_get();
 	struct flow_event *event;
@@ -412,12 +412,14 @@ INLINE int flow_create(struct __sk_buff *skb, const struct flow_origin *origin, 
 /*
  * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were, and what is not TCP follows its
  * backend: when that is gone, another is chosen at once. New TCP connections that reuse a port never go to a dead backend either.
+ * *pod: whom the packet goes to if that is a pod of this node, else NULL.
  */
-INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir, struct endpoint **pod)
 {
 	struct peer_ref to = entry->peer[(dir ^ 1) & 1];
 
-	if (to.kind == PEER_KIND_LOCAL_POD && !endpoint_of(to))
+	*pod = to.kind == PEER_KIND_LOCAL_POD ? endpoint_of(to) : 0;
+	if (to.kind == PEER_KIND_LOCAL_POD && !*pod)
 		return 0;
 	if (is_remote(to.kind) && !node_of(to))
 		return 0;

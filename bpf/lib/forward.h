@@ -10,7 +10,8 @@
 #include "reply.h"
 
 enum translate_args {
-	TRANSLATE_REPLY = 0x10000, /* beside enum ct_flags */
+	TRANSLATE_REPLY = 0x10000,                                                /* beside enum ct_flags */
+	TRANSLATE_MORE = CT_FLAG_HOST_LOOP | CT_FLAG_MASQUERADE | CT_FLAG_SHARED, /* more than one side may change */
 };
 
 /* A client that talks to its own node: the backend sees the service's address, the client itself. 0 or a negative reason. */
@@ -61,16 +62,33 @@ GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 	return rewrite(skb, p, REWRITE_SOURCE, &addr, own_port);
 }
 
+/* Translates a TCP segment over IPv4 of which one side changes: most packets of services. 1 = it is not such a one, nothing is done. */
+INLINE int translate_in_place(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+{
+	__u32 simple = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD;
+	__be32 to = addr_ipv4(&p->xlate);
+
+	if (p->family != 4 || p->proto != L4_PROTO_TCP || (p->flags & PKT_FRAGMENT) || entry->snat_port ||
+	    !entry->xlate_port || (entry->flags & (simple | TRANSLATE_MORE)) != simple)
+		return 1;
+	if (dir == CT_DIR_REPLY)
+		return rewrite_tcp4(skb, p, REWRITE_SOURCE, to, entry->xlate_port);
+	return rewrite_tcp4(skb, p, REWRITE_DESTINATION, to, entry->xlate_port);
+}
+
 /* What the entry says about addresses and ports, for `p`, which is scratch->pkt. 0 or a negative reason. */
 INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
 	__u32 flags = entry->flags;
 	__u32 wanted =
 		CT_FLAG_SHARED | (dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE);
+	int err;
 
-	(void)p;
 	if (!(flags & wanted))
 		return 0;
+	err = translate_in_place(skb, p, entry, dir);
+	if (err <= 0)
+		return err;
 	if (dir == CT_DIR_REPLY)
 		flags |= TRANSLATE_REPLY;
 	return translate(skb, flags, (__u32)entry->snat_port << 16 | entry->xlate_port);
@@ -104,13 +122,15 @@ INLINE int forward_may_fragment(const struct pkt *p, const struct ct_entry *entr
 	return !(p->flags & PKT_DONT_FRAGMENT) && !(dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_MASQUERADE));
 }
 
-/* Into a pod of this node, without passing the host's stack. */
-INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+/* Into a pod of this node, without passing the host's stack. `to`: NULL = not looked up yet. */
+INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, struct endpoint *to,
+			  __u32 dir, enum hook hook)
 {
-	struct endpoint *to = endpoint_of(entry->peer[(dir ^ 1) & 1]);
 	__u32 agent = 0;
 	int err;
 
+	if (!to)
+		to = endpoint_of(entry->peer[(dir ^ 1) & 1]);
 	if (!to)
 		return drop(skb, p, DROP_REASON_NO_ROUTE, hook);
 	if (!(to->flags & ENDPOINT_FLAG_READY))
@@ -276,7 +296,9 @@ INLINE int forward_from_pod_address(const struct ct_entry *entry, __u32 dir)
 	return entry->peer[dir & 1].kind == PEER_KIND_LOCAL_POD && !(entry->flags & translated);
 }
 
-INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir, enum hook hook)
+/* `pod`: as flow_usable gives it. */
+INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, struct endpoint *pod, __u32 dir,
+		   enum hook hook)
 {
 	int err = judge_known(skb, p, entry, hook);
 
@@ -288,7 +310,7 @@ INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
 	switch (entry->peer[(dir ^ 1) & 1].kind) {
 	case PEER_KIND_LOCAL_POD:
-		return forward_to_pod(skb, p, entry, dir, hook);
+		return forward_to_pod(skb, p, entry, pod, dir, hook);
 	case PEER_KIND_REMOTE_NODE:
 		if (!forward_from_pod_address(entry, dir))
 			return forward_to_world(skb, p, entry, dir, hook);

@@ -81,14 +81,14 @@ GLOBAL int egress_answer(struct __sk_buff *skb)
 	return forward_translate(skb, p, entry, dir);
 }
 
-INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir)
+INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir, struct endpoint **to)
 {
 	struct ct_entry *entry = ct_lookup(p);
 
 	if (!entry)
 		return 0;
 	*dir = ct_direction(entry, p);
-	return flow_usable(p, entry, *dir) && ct_touch(p, entry, *dir) ? entry : 0;
+	return flow_usable(p, entry, *dir, to) && ct_touch(p, entry, *dir) ? entry : 0;
 }
 
 /* Makes entries for a new flow from outside. enum flow_result or a reason. */
@@ -119,6 +119,7 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sender_check check, enum hook hook)
 {
 	struct pkt *p = &scratch->pkt;
+	struct endpoint *to = 0;
 	struct ct_entry *entry;
 	__u32 dir = CT_DIR_FORWARD;
 	int err, replied;
@@ -132,7 +133,7 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 	replied = err == 0;
 	if (!replied && !(dsr_on() && scratch->dsr.received) && !ingress_is_ours(p))
 		return VERDICT_NEXT;
-	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir, &to);
 	if (dsr_on() && (p->flags & PKT_ICMP_ERROR)) {
 		if (scratch->dsr.received && !replied)
 			return drop(skb, p, DROP_REASON_DSR_NOT_OURS, hook);
@@ -148,6 +149,7 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		if (err)
 			return drop(skb, p, err, hook);
 	} else {
+		to = 0;
 		err = ingress_new(skb, p, check, hook, scratch, replied && (p->flags & PKT_ICMP_ERROR));
 		if (err == FLOW_NOT_OURS)
 			return VERDICT_NEXT;
@@ -156,5 +158,5 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		entry = &scratch->made;
 		dir = carry_direction(scratch);
 	}
-	return forward(skb, p, entry, dir, hook);
+	return forward(skb, p, entry, to, dir, hook);
 }

@@ -35,6 +35,8 @@ INLINE __u32 judge_side(const struct judged *judged, const struct endpoint *endp
 	if (endpoint->flags & ENDPOINT_FLAG_ISOLATED)
 		return side == 1 && other == IDENTITY_HOST ? policy_fixed(1, POLICY_COOKIE_HOST)
 							   : policy_fixed(0, POLICY_COOKIE_CLOSED);
+	if (!endpoint->policy_set) /* policy_verdict() says the same, but for the price of a call */
+		return policy_fixed(1, POLICY_COOKIE_NO_POLICY);
 	return policy_verdict(endpoint->policy_set, policy_peer(other, direction, self), judged->port_proto);
 }
 

@@ -116,7 +116,7 @@ INLINE int lb_affine(const struct affinity_key *key, __u32 timeout_s, __u8 flags
 }
 
 /* Chooses among the backends of a service value that may be replaced meanwhile. 0, a reason, or 1 = try again. */
-NOINLINE int lb_choose_backend(const struct lb_query *q, const struct svc_entry *svc, struct lb_choice *out)
+INLINE int lb_try(const struct lb_query *q, const struct svc_entry *svc, struct lb_choice *out)
 {
 	__u32 id = svc->id, generation = svc->generation, flags = svc->flags, timeout_s = svc->affinity_timeout_s;
 	__u32 local = flags & (q->client == LB_CLIENT_OUTSIDE ? SVC_FLAG_LOCAL_EXTERNAL : SVC_FLAG_LOCAL_INTERNAL);
@@ -165,7 +165,7 @@ NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 		.scope = q->client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER,
 	};
 	struct svc_entry *svc;
-	int result = 1;
+	int result;
 
 	*addr_of(key.addr) = q->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
@@ -183,8 +183,9 @@ NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 		return LB_PACKET_PATH;
 	if (svc->source_set && !lb_source_allowed(q, svc->source_set))
 		return -DROP_REASON_SOURCE_RANGE;
-	for (int attempt = 0; attempt < 2 && result == 1; attempt++)
-		result = lb_choose_backend(q, svc, out);
+	result = lb_try(q, svc, out);
+	if (result == 1)
+		result = lb_try(q, svc, out);
 	return result == 1 ? -DROP_REASON_NO_BACKEND : result;
 }
 

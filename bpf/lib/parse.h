@@ -244,11 +244,16 @@ NOINLINE int frag_track(struct pkt *p, __u32 id, __u32 offset, __u32 len, __u32 
 	return err;
 }
 
+/* The reason for a packet that ends within its L4 header. */
+INLINE int parse_short(const struct pkt *p)
+{
+	return p->flags & PKT_FRAGMENT ? -DROP_REASON_FRAGMENT_SHORT : -DROP_REASON_INVALID_PACKET;
+}
+
 /* Reads ports, flags or the echo identifier at p->l4_off. */
 INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
-	int short_reason = p->flags & PKT_FRAGMENT ? -DROP_REASON_FRAGMENT_SHORT : -DROP_REASON_INVALID_PACKET;
 	__u32 off = p->l4_off & 0x3ff;
 	void *l4 = data + off;
 
@@ -264,7 +269,7 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 	switch (p->proto) {
 	case L4_PROTO_TCP:
 		if (l4 + sizeof(struct tcphdr) > data_end || p->ip_len + ETH_LEN < off + sizeof(struct tcphdr))
-			return short_reason;
+			return parse_short(p);
 		if (((struct tcphdr *)l4)->doff < 5)
 			return -DROP_REASON_INVALID_PACKET;
 		p->tcp_flags = ((__u8 *)l4)[13];
@@ -273,11 +278,11 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 	case L4_PROTO_ICMP:
 	case L4_PROTO_ICMPV6:
 		if (l4 + 8 > data_end || p->ip_len + ETH_LEN < off + 8)
-			return short_reason;
+			return parse_short(p);
 		break;
 	case L4_PROTO_SCTP:
 		if (l4 + 12 > data_end || p->ip_len + ETH_LEN < off + 12)
-			return short_reason;
+			return parse_short(p);
 		break;
 	default:
 		return 0;
@@ -478,9 +483,12 @@ INLINE int parse_packet(struct __sk_buff *skb, struct pkt *p)
 
 	if ((void *)(eth + 1) > data_end)
 		return -DROP_REASON_INVALID_PACKET;
-	if (eth->h_proto == bpf_htons(ETH_IPV4))
+	__be16 type = *(volatile __be16 *)((void *)eth + ETH_LEN -
+					   2); /* the struct is packed: it would be read byte by byte */
+
+	if (type == bpf_htons(ETH_IPV4))
 		return parse_ipv4(skb, p);
-	if (eth->h_proto == bpf_htons(ETH_IPV6))
+	if (type == bpf_htons(ETH_IPV6))
 		return parse_ipv6(skb, p);
 	return PARSE_NOT_IP;
 }

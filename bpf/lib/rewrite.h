@@ -269,6 +269,42 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 	return csum_adjust(skb, p, (p->l4_off & 0x3ff) + csum_off, addr_delta, port_delta);
 }
 
+/*
+ * rewrite() of a whole TCP segment over IPv4, without a call. 0, a negative reason, or 1 = nothing is done, as the checksum cannot be changed in
+ * place.
+ */
+INLINE int rewrite_tcp4(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side, __be32 to, __be16 port)
+{
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
+	addr_t *addr = side == REWRITE_SOURCE ? &p->src : &p->dst;
+	__be16 *old_port = side == REWRITE_SOURCE ? &p->sport : &p->dport;
+	struct tcphdr *tcp = data + (p->l4_off & 0x3ff);
+	enum ip_summed state = csum_state(skb);
+	struct iphdr *ip = data + ETH_LEN;
+	__u32 delta;
+
+	if (state == SUMMED_UNKNOWN || state == SUMMED_COMPLETE)
+		return 1;
+	if ((void *)(ip + 1) > data_end || (void *)(tcp + 1) > data_end)
+		return -DROP_REASON_REWRITE_FAILED;
+	delta = csum_fold32((__u64)(__u32)~addr_ipv4(addr) + to);
+	ip->check = csum_fold16(csum_fold32((__u64)(__u16)~ip->check + delta));
+	if (state == SUMMED_PARTIAL)
+		tcp->check = ~csum_fold16(csum_fold32((__u64)tcp->check + delta));
+	else
+		tcp->check = csum_fold16(csum_fold32((__u64)(__u16)~tcp->check + delta + (__u16) ~*old_port + port));
+	if (side == REWRITE_SOURCE) {
+		ip->saddr = to;
+		tcp->source = port;
+	} else {
+		ip->daddr = to;
+		tcp->dest = port;
+	}
+	*addr = addr_from_ipv4(to);
+	*old_port = port;
+	return 0;
+}
+
 /* What a router does: one hop less. The caller has checked that p->ttl > 1. */
 INLINE int rewrite_ttl(struct __sk_buff *skb, const struct pkt *p)
 {

@@ -11,6 +11,7 @@ int from_host_device(struct __sk_buff *skb)
 	struct flow_origin origin = {.hook = HOOK_FROM_HOST_DEVICE, .client = LB_CLIENT_INSIDE, .via_host = 1};
 	struct scratch *scratch = scratch_begin();
 	struct ipcache_entry from;
+	struct endpoint *to = 0;
 	struct ct_entry *entry;
 	struct pkt *p;
 	__u32 dir = CT_DIR_FORWARD;
@@ -32,10 +33,11 @@ int from_host_device(struct __sk_buff *skb)
 	entry = ct_lookup(p);
 	if (entry) {
 		dir = ct_direction(entry, p);
-		if (!flow_usable(p, entry, dir) || !ct_touch(p, entry, dir))
+		if (!flow_usable(p, entry, dir, &to) || !ct_touch(p, entry, dir))
 			entry = 0;
 	}
 	if (!entry) {
+		to = 0;
 		origin.peer.kind = PEER_KIND_HOST;
 		peer_resolve(&p->src, &from);
 		origin.identity = judge_identity(&from, !origin.forwarded);
@@ -47,7 +49,7 @@ int from_host_device(struct __sk_buff *skb)
 		entry = &scratch->made;
 		dir = carry_direction(scratch);
 	}
-	return forward(skb, p, entry, dir, HOOK_FROM_HOST_DEVICE);
+	return forward(skb, p, entry, to, dir, HOOK_FROM_HOST_DEVICE);
 }
 
 /* Egress of the host device's near end: where a packet came from is forgotten on the way to the far one. */

@@ -33,9 +33,7 @@ INLINE int source_mac_is_owned(struct __sk_buff *skb, const struct endpoint *end
 
 	if ((void *)(eth + 1) > data_end)
 		return 0;
-	return *(__u16 *)eth->h_source == *(__u16 *)endpoint->mac &&
-	       *(__u16 *)(eth->h_source + 2) == *(__u16 *)(endpoint->mac + 2) &&
-	       *(__u16 *)(eth->h_source + 4) == *(__u16 *)(endpoint->mac + 4);
+	return mac_equal(eth->h_source, endpoint->mac);
 }
 
 /* ARP is answered; other protocols are not carried. */
@@ -112,14 +110,14 @@ INLINE int from_pod_sender(struct __sk_buff *skb, struct pkt *p, const struct ct
 	return 1;
 }
 
-INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir)
+INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir, struct endpoint **to)
 {
 	struct ct_entry *entry = ct_lookup(p);
 
 	if (!entry)
 		return 0;
 	*dir = ct_direction(entry, p);
-	if (!from_pod_sender(skb, p, entry, *dir) || !flow_usable(p, entry, *dir) || !ct_touch(p, entry, *dir))
+	if (!from_pod_sender(skb, p, entry, *dir) || !flow_usable(p, entry, *dir, to) || !ct_touch(p, entry, *dir))
 		return 0;
 	return entry;
 }
@@ -128,6 +126,7 @@ SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
 	struct scratch *scratch = scratch_begin();
+	struct endpoint *to = 0;
 	struct ct_entry *entry;
 	struct pkt *p;
 	__u32 dir = CT_DIR_FORWARD;
@@ -143,19 +142,20 @@ int from_pod(struct __sk_buff *skb)
 		return drop(skb, p, err, HOOK_FROM_POD);
 	if (is_pod_nd(p))
 		return from_pod_nd(skb, p);
-	entry = p->flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, p, &dir);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, p, &dir, &to);
 	if (!entry) {
+		to = 0;
 		err = from_pod_new(skb, p, scratch);
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_POD);
 		dir = carry_direction(scratch);
-		entry = err == FLOW_NOT_OURS ? from_pod_lookup(skb, p, &dir) : &scratch->made;
+		entry = err == FLOW_NOT_OURS ? from_pod_lookup(skb, p, &dir, &to) : &scratch->made;
 		if (!entry)
 			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
 	}
 	if ((p->sender_flags & ENDPOINT_FLAG_DNS) && dir == CT_DIR_FORWARD)
 		dns_show_query(skb);
-	return forward(skb, p, entry, dir, HOOK_FROM_POD);
+	return forward(skb, p, entry, to, dir, HOOK_FROM_POD);
 }
 
 /* A flow that the node's stack sends to the pod for the first time. */
