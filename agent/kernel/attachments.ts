@@ -1,6 +1,7 @@
 /**
  * Names of attachments, and what belongs to a pod's interface. Pure.
  */
+import type { CgroupAttachType } from '../../native/index.ts';
 import type { LinkTarget, TcTarget } from './links.ts';
 
 /** A pod's host side veth. */
@@ -18,6 +19,19 @@ export interface Attachment {
 export interface EndpointHook extends Attachment {
 	readonly target: TcTarget;
 }
+
+/** Where the socket programs are attached; a program is `sock_` and the rest of the name. */
+export const CGROUP_HOOKS = [
+	'connect4',
+	'connect6',
+	'sendmsg4',
+	'sendmsg6',
+	'recvmsg4',
+	'recvmsg6',
+	'getpeername4',
+	'getpeername6',
+	'sock_release',
+] as const satisfies readonly CgroupAttachType[];
 
 const ENDPOINT_PREFIX = 'pod_';
 

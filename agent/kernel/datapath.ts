@@ -11,18 +11,12 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatapathConfig, type MapName, Maps, RuntimeState } from '../../native/abi/generated.ts';
-import {
-	type BpfMap,
-	type BpfProgram,
-	type CgroupAttachType,
-	type KernelFeatures,
-	netnsCookie,
-	possibleCpus,
-} from '../../native/index.ts';
+import { type BpfMap, type BpfProgram, type KernelFeatures, netnsCookie, possibleCpus } from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import {
 	type Attachment,
+	CGROUP_HOOKS,
 	type EndpointAttachment,
 	type EndpointHook,
 	endpointAttachments,
@@ -31,7 +25,6 @@ import {
 	XDP_SUFFIX,
 } from './attachments.ts';
 import { BpfKernel } from './bpf-kernel.ts';
-
 import type { CarryReport } from './carry-over.ts';
 import type { GracePeriods } from './grace-periods.ts';
 import type { WantedHook } from './hook-state.ts';
@@ -116,18 +109,6 @@ export interface MapMemory {
 
 /** Pin name → attachment. */
 type AttachmentTable = Map<string, Attachment>;
-
-const CGROUP_HOOKS = [
-	'connect4',
-	'connect6',
-	'sendmsg4',
-	'sendmsg6',
-	'recvmsg4',
-	'recvmsg6',
-	'getpeername4',
-	'getpeername6',
-	'sock_release',
-] as const satisfies readonly CgroupAttachType[];
 
 /** Memory of all maps at these sizes, largest first. Call it before openDatapath to compare with the memory limit. */
 export function plannedMemory(mapSizes: MapSizes = {}): MapMemory[] {

@@ -10,7 +10,7 @@ import { mapBytes } from '../../agent/kernel/map-memory.ts';
 import type { MapSpec } from '../../native/abi/codec.ts';
 import { type MapName, Maps } from '../../native/abi/generated.ts';
 import { CAPABILITIES } from './daemon-set.ts';
-import { ASSUMED_CPUS, DSR_SLOTS, STEP_MI } from './memory.ts';
+import { ASSUMED_CPUS, DSR_ENTRIES, STEP_MI } from './memory.ts';
 import { prometheusRule } from './monitoring.ts';
 import type { Installation } from './names.ts';
 import { ownNodePolicy, ownNodePolicyBinding } from './own-node.ts';
@@ -124,6 +124,11 @@ ${stringify(mounts, { lineWidth: 0, defaultStringType: 'PLAIN', defaultKeyType: 
 `;
 }
 
+function withDsr(map: keyof typeof DSR_ENTRIES): string {
+	const usual = `ternary ${DSR_ENTRIES[map]} ${Maps[map].maxEntries} (eq "dsr" (default "snat" $config.northSouth))`;
+	return `default (${usual}) $maps.${map}`;
+}
+
 /** Entries of the maps that the configuration can change, as template expressions of a number. */
 const ENTRIES: Readonly<Partial<Record<MapName, string>>> = {
 	...Object.fromEntries(
@@ -134,7 +139,8 @@ const ENTRIES: Readonly<Partial<Record<MapName, string>>> = {
 	),
 	ct4: `default ${Maps.ct4.maxEntries} $config.ctMaxEntries`,
 	ct6: `default ${Maps.ct6.maxEntries} $config.ctMaxEntries`,
-	slots: `default (ternary ${DSR_SLOTS} ${Maps.slots.maxEntries} (eq "dsr" (default "snat" $config.northSouth))) $maps.slots`,
+	slots: withDsr('slots'),
+	xdp_svc: withDsr('xdp_svc'),
 	conns: `default (default ${Maps.conns.maxEntries} $maps.backends) $maps.conns`,
 };
 

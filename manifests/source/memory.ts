@@ -4,7 +4,7 @@
  */
 import { mapBytes } from '../../agent/kernel/map-memory.ts';
 import type { MapSpec } from '../../native/abi/codec.ts';
-import { type MapName, Maps } from '../../native/abi/generated.ts';
+import { type MapName, Maps, XdpServiceLimits } from '../../native/abi/generated.ts';
 import type { Values } from './values.ts';
 
 /** Per-CPU maps are small; a node with more CPUs than this has the memory. */
@@ -13,8 +13,8 @@ const MI = 1024 * 1024;
 /** The limit changes in steps, so that it is easy to read and small changes of maps do not roll all agents. */
 export const STEP_MI = 64;
 
-/** What agent/wiring/dataplane.ts (DSR_SLOTS) makes of `slots` with direct server return. */
-export const DSR_SLOTS = 262_144;
+/** Entries with direct server return, as mapSizesOf() of agent/wiring/dataplane.ts gives them. */
+export const DSR_ENTRIES = { slots: 262_144, xdp_svc: XdpServiceLimits.HOMES } as const;
 
 type ConfigValues = Values['config'];
 
@@ -26,7 +26,7 @@ export function configuredEntries(config: ConfigValues): Partial<Record<MapName,
 	return {
 		ct4: ct,
 		ct6: ct,
-		...(config.northSouth === 'dsr' && { slots: DSR_SLOTS }),
+		...(config.northSouth === 'dsr' && DSR_ENTRIES),
 		...(backends !== undefined && { conns: backends }),
 		...Object.fromEntries(named),
 	};

@@ -26,6 +26,7 @@
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default (ternary 262144 32768 (eq "dsr" (default "snat" $config.northSouth))) $maps.slots) "each" 64 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.sock_rev) "each" 104 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.sources) "each" 128 "bucket" 0)) -}}
+{{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default (ternary 65536 64 (eq "dsr" (default "snat" $config.northSouth))) $maps.xdp_svc) "each" 64 "bucket" 0)) -}}
 {{- $step := mul 64 1048576 -}}
 {{- $total := add $bytes (mul (toJson .Values.agentMemoryMi | int64) 1048576) -}}
 {{- printf "%dMi" (mul 64 (div (add $total (sub $step 1)) $step)) -}}
