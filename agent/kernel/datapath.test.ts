@@ -401,6 +401,7 @@ describe('upgrade and rollback', () => {
 			'slots',
 			'sources',
 			'vip_filter',
+			'xdp_svc',
 		]);
 		expect(await agent.call('get', 'services', key)).toEqual(entry);
 		expect(await agent.call('get', 'slots', Uint8Array.of(3, 0, 0, 0))).toEqual(slot);
