@@ -75,27 +75,27 @@ GLOBAL int nat_allocate(void)
 {
 	struct scratch *scratch = scratch_get();
 	struct ct_key key __attribute__((aligned(8)));
-	struct nat_entry entry __attribute__((aligned(8))) = {.last_seen = jiffies32()};
 	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1;
 	__u32 start, own;
 
 	if (cfg_snat_port_max == 0 || range == 0 || !scratch)
 		return 0;
 	struct pkt *p = &scratch->inner;
+	struct nat_entry *entry = &scratch->nat;
 
-	entry.port = p->sport;
+	*entry = (struct nat_entry){.port = p->sport, .last_seen = jiffies32()};
 	own = bpf_ntohs(p->sport);
 	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
-	*addr_of(entry.addr) = p->src;
+	*addr_of(entry->addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
 		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * (i + 1) / 2) % range);
 		struct nat_entry *holder;
 
 		nat_key(p, port, &key);
-		if (bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_NOEXIST) != 0) {
+		if (bpf_map_update_elem(&fl_nat_1, &key, entry, BPF_NOEXIST) != 0) {
 			holder = bpf_map_lookup_elem(&fl_nat_1, &key);
 			if (!holder || nat_holder_of(p, holder) < (i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER) ||
-			    bpf_map_update_elem(&fl_nat_1, &key, &entry, BPF_ANY) != 0)
+			    bpf_map_update_elem(&fl_nat_1, &key, entry, BPF_ANY) != 0)
 				continue;
 		}
 		count(METRIC_NAT_CREATED);

@@ -124,6 +124,7 @@ struct scratch {
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 	struct quoted quoted;
 	struct carried carried;
+	struct nat_entry nat; /* of nat_allocate */
 };
 
 struct {

@@ -150,92 +150,99 @@ NOINLINE int xdp_drop(struct xdp_md *ctx, const struct xdp_pkt *p, enum drop_rea
 
 /* Where a packet goes. */
 struct dsr_way {
-	struct xdp_node *node;
-	__u32 alternative; /* backend that the flow may live at instead; 0 = none */
+	struct xdp_node *node; /* NULL = not known */
+	__u32 alternative;     /* backend that the flow may live at instead; 0 = none */
 	__u16 tag;
 };
 
-/* By the service's row, which says that no set changes. 1 = the tables shall say. */
-INLINE int dsr_way_by_row(const struct xdp_service *row, const struct xdp_pkt *p, struct dsr_way *way)
+/* Is the packet one that only tc may judge? */
+INLINE int dsr_needs_tc(const struct xdp_pkt *p, int at_node)
+{
+	return p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src));
+}
+
+/* By the service's row, which says that no set changes. */
+INLINE struct dsr_way dsr_way_by_row(const struct xdp_service *row, const struct xdp_pkt *p)
 {
 	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), at, word;
+	struct dsr_way way = {};
 	struct backend *backend;
 
 	if (row->kind == XDP_SERVICE_RANKED) {
 		at = xdp_highest(row, flow_slot(hash, row->slots) * 0x9e3779b1u);
 		if (at >= XDP_SERVICE_BACKENDS)
-			return 1;
+			return way;
 		word = row->backend[at];
-		way->node = xdp_backend_node(word);
-		way->tag = xdp_backend_tag(word);
-		return !way->node;
+		way.node = xdp_backend_node(word);
+		way.tag = xdp_backend_tag(word);
+		return way;
 	}
 	backend = dsr_backend(dsr_slot(row->backend[0], row->backend[1], hash));
 	if (!backend)
-		return 1;
-	way->node = xdp_node_of(backend);
-	way->tag = dsr_tag(backend);
-	return !way->node;
+		return way;
+	way.node = xdp_node_of(backend);
+	way.tag = dsr_tag(backend);
+	return way;
 }
 
-/* By the tables; what dsr_forward answers, or 0 = the way is known. */
-INLINE int dsr_way_by_tables(const struct svc_entry *svc, const struct xdp_pkt *p, struct dsr_way *way)
-{
-	struct dsr_choice choice;
-	struct backend *backend;
+enum dsr_answer {
+	DSR_ANSWER_TC = 0,         /* XDP_PASS */
+	DSR_ANSWER_NOT_SERVED = 1, /* DSR_NOT_SERVED */
+	DSR_ANSWER_FIRST = 2,
+};
 
-	if (!xdp_choose(svc, p, &choice))
-		return XDP_PASS;
-	backend = dsr_backend(choice.backend);
-	if (!backend)
-		return XDP_PASS;
-	way->node = xdp_node_of(backend);
-	if (!way->node)
-		return backend->peer.kind == PEER_KIND_REMOTE_NODE ? DSR_NOT_SERVED : XDP_PASS;
-	way->tag = dsr_tag(backend);
-	way->alternative = choice.alternative;
-	return 0;
-}
-
-INLINE struct svc_entry *xdp_dsr_service(const struct xdp_pkt *p)
+/*
+ * By the tables. An enum dsr_answer, or DSR_ANSWER_FIRST + index of the backend, with struct dsr_choice.alternative in the high half: a
+ * number, so that what the common case needs stays in registers.
+ */
+NOINLINE __u64 dsr_ask_tables(const struct xdp_pkt *p, __u32 at_node)
 {
 	struct svc_key key
 		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct dsr_choice choice;
 	struct svc_entry *svc;
 
 	*addr_of(key.addr) = p->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	return svc && dsr_is_served(svc) ? svc : 0;
+	if (!svc || !dsr_is_served(svc))
+		return DSR_ANSWER_NOT_SERVED;
+	if (dsr_needs_tc(p, at_node) || !xdp_choose(svc, p, &choice))
+		return DSR_ANSWER_TC;
+	return (__u64)choice.alternative << 32 | (choice.backend + DSR_ANSWER_FIRST);
 }
 
 /*
  * A packet to a service, at an address of its own or, `at_node`, at the node's. XDP_PASS for whatever tc serves, DSR_NOT_SERVED for services
  * and backends that direct server return is not for. A service's row says where a packet goes; everything else its tables say.
  */
-NOINLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
+INLINE int dsr_forward(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
 {
 	struct xdp_service *row = xdp_service_of(p);
 	struct dsr_way way = {};
-	struct svc_entry *svc = 0;
 	struct xdp_node *node;
 	__u32 overhead;
 
-	if (!row || dsr_way_by_row(row, p, &way)) {
-		svc = xdp_dsr_service(p);
-		if (!svc)
-			return DSR_NOT_SERVED;
-	}
-	if (p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src)))
-		return XDP_PASS;
-	if (svc) {
-		int verdict = dsr_way_by_tables(svc, p, &way);
+	if (row)
+		way = dsr_way_by_row(row, p);
+	if (way.node) {
+		if (dsr_needs_tc(p, at_node))
+			return XDP_PASS;
+	} else {
+		__u64 answer = dsr_ask_tables(p, at_node);
+		struct backend *backend;
 
-		if (verdict)
-			return verdict;
+		if (answer < DSR_ANSWER_FIRST)
+			return answer == DSR_ANSWER_TC ? XDP_PASS : DSR_NOT_SERVED;
+		backend = dsr_backend((__u32)answer - DSR_ANSWER_FIRST);
+		if (!backend)
+			return XDP_PASS;
+		way.node = xdp_node_of(backend);
+		if (!way.node)
+			return backend->peer.kind == PEER_KIND_REMOTE_NODE ? DSR_NOT_SERVED : XDP_PASS;
+		way.tag = dsr_tag(backend);
+		way.alternative = answer >> 32;
 	}
 	node = way.node;
-	if (!node)
-		return XDP_PASS;
 	overhead = dsr_overhead(node);
 	if (!overhead || p->ip_len + overhead > node->mtu || xdp_take_hop(ctx, p->family))
 		return XDP_PASS;

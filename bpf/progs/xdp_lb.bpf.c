@@ -40,11 +40,16 @@ INLINE int serve(struct xdp_md *ctx, struct xdp_pkt *p, int at_node)
 	return has_snat() ? snat_forward(ctx, p) : XDP_PASS;
 }
 
-INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
+/* What `serve` shall do; anything else is a verdict. */
+enum serve_where {
+	SERVE_AT_ADDRESS = 256,
+	SERVE_AT_NODE = 257, /* a port of the node's own address */
+};
+
+INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end, struct xdp_pkt *p)
 {
 	struct iphdr *ip = data + ETH_LEN;
 	__be32 node = ((const volatile __be32 *)cfg_node_addr4)[3];
-	struct xdp_pkt p = {};
 
 	if ((void *)(ip + 1) > data_end)
 		return XDP_PASS;
@@ -58,22 +63,19 @@ INLINE int handle_ipv4(struct xdp_md *ctx, void *data, void *data_end)
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
-			return xdp_parse_ipv4(ctx, ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!dsr_is_node_port(ip->protocol, *port) || !xdp_parse_ipv4(ctx, ip, data_end, &p))
+			return xdp_parse_ipv4(ctx, ip, data_end, p) && has_snat() ? snat_reply(ctx, p) : XDP_PASS;
+		if (!dsr_is_node_port(ip->protocol, *port) || !xdp_parse_ipv4(ctx, ip, data_end, p))
 			return XDP_PASS;
-		return serve(ctx, &p, 1);
+		return SERVE_AT_NODE;
 	}
 	addr_t dst = addr_from_ipv4(ip->daddr);
 
-	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv4(ctx, ip, data_end, &p))
-		return XDP_PASS;
-	return serve(ctx, &p, 0);
+	return lb_maybe_vip(&dst) && xdp_parse_ipv4(ctx, ip, data_end, p) ? SERVE_AT_ADDRESS : XDP_PASS;
 }
 
-INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
+INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end, struct xdp_pkt *p)
 {
 	struct ipv6hdr *ip = data + ETH_LEN;
-	struct xdp_pkt p = {};
 	addr_t node = addr_config(cfg_node_addr6), dst;
 
 	if ((void *)(ip + 1) > data_end)
@@ -89,14 +91,12 @@ INLINE int handle_ipv6(struct xdp_md *ctx, void *data, void *data_end)
 		if ((void *)(port + 1) > data_end)
 			return XDP_PASS;
 		if (is_snat_port(*port))
-			return xdp_parse_ipv6(ctx, ip, data_end, &p) && has_snat() ? snat_reply(ctx, &p) : XDP_PASS;
-		if (!dsr_is_node_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ctx, ip, data_end, &p))
+			return xdp_parse_ipv6(ctx, ip, data_end, p) && has_snat() ? snat_reply(ctx, p) : XDP_PASS;
+		if (!dsr_is_node_port(ip->nexthdr, *port) || !xdp_parse_ipv6(ctx, ip, data_end, p))
 			return XDP_PASS;
-		return serve(ctx, &p, 1);
+		return SERVE_AT_NODE;
 	}
-	if (!lb_maybe_vip(&dst) || !xdp_parse_ipv6(ctx, ip, data_end, &p))
-		return XDP_PASS;
-	return serve(ctx, &p, 0);
+	return lb_maybe_vip(&dst) && xdp_parse_ipv6(ctx, ip, data_end, p) ? SERVE_AT_ADDRESS : XDP_PASS;
 }
 
 NOINLINE int drop_marked(struct xdp_md *ctx)
@@ -110,16 +110,19 @@ INLINE int balance(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
+	struct xdp_pkt p = {};
+	int verdict = XDP_PASS;
 
 	if ((void *)(eth + 1) > data_end)
 		return XDP_PASS;
 	if (cfg_north_south == NORTH_SOUTH_IPIP && dsr_is_marked(eth))
 		return drop_marked(ctx); /* the mark is ours: it never comes from the wire */
 	if (eth->h_proto == bpf_htons(ETH_IPV4))
-		return handle_ipv4(ctx, data, data_end);
-	if (eth->h_proto == bpf_htons(ETH_IPV6))
-		return handle_ipv6(ctx, data, data_end);
-	return XDP_PASS;
+		verdict = handle_ipv4(ctx, data, data_end, &p);
+	else if (eth->h_proto == bpf_htons(ETH_IPV6))
+		verdict = handle_ipv6(ctx, data, data_end, &p);
+	/* One place for both families: in line, as each return costs. */
+	return verdict < SERVE_AT_ADDRESS ? verdict : serve(ctx, &p, verdict == SERVE_AT_NODE);
 }
 
 SEC("xdp")
