@@ -23,12 +23,12 @@ export async function tryVxlan(): Promise<void> {
 	});
 }
 
-/** With direct routes and direct server return, in the driver. TCP and UDP: SCTP does not reach the other node's backends so. */
+/** With direct routes and direct server return, in the driver. */
 export async function tryDirect(): Promise<void> {
 	const options = { routing: 'direct', config: { northSouth: 'dsr', xdp: 'native' } } as const;
 	await withScene('direct routes and direct server return, ', options, async (scene) => {
 		for (const family of FAMILIES) {
-			for (const protocol of ['tcp', 'udp'] as const) await tryNodePorts(scene, family, protocol);
+			for (const protocol of scene.protocols) await tryNodePorts(scene, family, protocol);
 			await tryPods(scene, family);
 		}
 	});
