@@ -105,7 +105,7 @@ describe('the XDP program', () => {
 		const property = fc.asyncProperty(fc.noBias(randomWorld), (world) =>
 			compare({ ...world, services: world.services.map(forXdp) }, seen),
 		);
-		await fc.assert(property, randomRuns('maps against XDP', 30));
+		await fc.assert(property, randomRuns('maps against XDP', 60));
 		console.info([...seen].map(([what, n]) => `${n} × ${what}`).join('\n'));
 		if (process.env.FAIRLEAD_TEST_PATH === undefined) expect(seen.get('answered by XDP') ?? 0).toBeGreaterThan(0);
 	}, 300_000);
