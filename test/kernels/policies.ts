@@ -1,6 +1,6 @@
 /** NetworkPolicies on this kernel: who may not gets no answer, be it directly, by a Service or by a NodePort. */
 import { eventually, type Family, type KubeObject, type Pod, type ServiceSpec } from '../lib/cluster.ts';
-import { ask, expectAnswers, formatAnswers, serversOf } from './ask.ts';
+import { ask, expectAnswers, formatAnswers, type Protocol, serversOf } from './ask.ts';
 import { tell } from './report.ts';
 import { FAMILIES, OUTSIDE, PORTS, type Scene, SERVICE } from './scene.ts';
 
@@ -35,7 +35,7 @@ export async function tryPolicies(scene: Scene): Promise<void> {
 	cluster.publish(GUARDED, [near]);
 	for (const each of POLICIES) cluster.objects.apply(each);
 	await bothAnswer(scene, 'the policies are in force', () => DENIED.join());
-	for (const family of FAMILIES) for (const protocol of ['tcp', 'udp'] as const) await tryOne(scene, family, protocol);
+	for (const family of FAMILIES) for (const protocol of scene.protocols) await tryOne(scene, family, protocol);
 	for (const { kind, metadata } of POLICIES) cluster.objects.remove(kind, metadata.name, metadata.namespace);
 	await bothAnswer(scene, 'the policies are gone', (to) => to.name);
 	tell('pass', 'policies that are removed are not in force any more');
@@ -56,7 +56,7 @@ async function bothAnswer(scene: Scene, what: string, wanted: (to: Pod) => strin
 	});
 }
 
-async function tryOne({ cluster, client, near, far }: Scene, family: Family, protocol: 'tcp' | 'udp'): Promise<void> {
+async function tryOne({ cluster, client, near, far }: Scene, family: Family, protocol: Protocol): Promise<void> {
 	const title = `${family}, ${protocol.toUpperCase()}: policy`;
 	const once = { protocol, count: 1, limitMs: DENIED_MS };
 	const [toNear, toFar] = [near, far].map((pod) => ({ host: pod.address(family) })) as [Host, Host];
