@@ -73,8 +73,8 @@ describe('attach', () => {
 		const endpoint = await manager.attach(request(netns));
 		sh('ip', '-n', node.name, 'addr', 'add', '169.254.1.1/32', 'dev', endpoint.hostIfname);
 		sh('ip', '-n', node.name, 'addr', 'add', 'fe80::1/64', 'dev', endpoint.hostIfname, 'nodad');
-		inPod(node.netns, 'ping', '-c1', '-W2', '10.77.0.1');
-		inPod(node.netns, 'ping', '-c1', '-W2', '-I', endpoint.hostIfname, 'fd77::1');
+		inPod(node.netns, 'ping', '-c1', '-w15', '10.77.0.1');
+		inPod(node.netns, 'ping', '-c1', '-w15', '-I', endpoint.hostIfname, 'fd77::1');
 	});
 
 	for (const [families, podCidrs] of [
@@ -91,7 +91,7 @@ describe('attach', () => {
 			await other.attach(request(from));
 			const { addresses } = await other.attach(request(to, { containerId: 'c2' }));
 			expect(addresses).toHaveLength(podCidrs.length);
-			for (const address of addresses) inPod(from, 'ping', '-c1', '-W2', address);
+			for (const address of addresses) inPod(from, 'ping', '-c1', '-w15', address);
 		});
 	}
 
