@@ -90,6 +90,20 @@ describe('sockets of a backend that is gone', () => {
 		},
 	);
 
+	it('are left alone when their backend had finished: what it said is not lost to an error', async () => {
+		const [finished, open] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
+		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP] };
+		const { options, add } = sockRev();
+		const found = await cookies(backend);
+		for (const port of [finished, open]) add(found.get(port) ?? 0n, backend);
+		await eventually('the end of the answer is here', async () => {
+			if (!(await pod.call<boolean>('finish', finished))) throw new Error('not yet');
+		});
+		expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [] });
+		expect(await ended(open)).toBe('ECONNABORTED');
+		expect(await pod.call<string>('end', finished)).toBe('');
+	});
+
 	it('are left alone when another port or address is gone', async () => {
 		const port = await pod.call<number>('tcp', '127.0.0.1');
 		const peer = { address: '127.0.0.1', port: PORT, proto: TCP };

@@ -26,8 +26,12 @@ const REPLY_BYTES = 72;
 /** In struct inet_diag_sockid. */
 const COOKIE = 40;
 
-/** enum of net/tcp_states.h as bits: all that have a peer and a socket; UDP knows ESTABLISHED only. */
-const CONNECTED_TCP = [1, 2, 3, 4, 5, 8, 9, 11].reduce((mask, state) => mask | (1 << state), 0);
+/**
+ * enum of net/tcp_states.h as bits: those that still wait for something of their peer (ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1,
+ * FIN_WAIT2). After the peer's FIN (CLOSE_WAIT and on) its whole answer is here, and an error would hide it from the program.
+ * UDP knows ESTABLISHED only.
+ */
+const CONNECTED_TCP = [1, 2, 3, 4, 5].reduce((mask, state) => mask | (1 << state), 0);
 const CONNECTED_UDP = 1 << 1;
 
 /** Who a socket is connected to. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { formatEndpoint } from '../../agent/model/address.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { type Cluster, eventually, type Family, Place, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
 import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
@@ -135,11 +136,19 @@ describe('a service that changes under traffic', () => {
 		pods = { ...pods, b1: current[0] ?? pods.b1, b2: current[1] ?? pods.b2 };
 	});
 
-	/** Waits until nobody is connected to a pod's server: what a grace period is for. */
+	/**
+	 * Waits until nobody is connected to a pod's server, nor on the way to it: what a grace period is for. A SYN may wait long on busy
+	 * machines, so that the client's socket, which knows the pod by its address, is asked first.
+	 */
 	async function idle(pod: Pod): Promise<void> {
+		const clients = Object.values(pod.addresses).map((address) => `dst ${formatEndpoint(address, ECHO_PORT)}`);
+		const open = ['ss', '-Htn', 'state', 'established', 'state', 'syn-sent', 'state', 'syn-recv'];
 		await eventually(`${pod.name} has no connection left`, async () => {
-			const { stdout } = await pod.run(['ss', '-Htn', 'state', 'established', `sport = :${ECHO_PORT}`]);
-			if (stdout.trim() !== '') throw new Error(stdout);
+			const [ways, server] = [
+				await pods.hooked.run([...open, clients.join(' or ')]),
+				await pod.run([...open, `sport = :${ECHO_PORT}`]),
+			];
+			if (ways.stdout.trim() + server.stdout.trim() !== '') throw new Error(ways.stdout + server.stdout);
 		});
 	}
 
