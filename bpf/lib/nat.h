@@ -66,6 +66,28 @@ INLINE enum nat_holder nat_holder_of(const struct pkt *p, const struct nat_entry
 }
 
 /*
+ * Takes a port, in host byte order, for the flow that nat_allocate() is to find one for, if it is free or held by a flow that is at least as much
+ * over as `wanted` (enum nat_holder). 1 = taken. Global, so that the verifier walks it once and not for each try.
+ */
+GLOBAL int nat_take(__u32 port, __u32 wanted)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_key key __attribute__((aligned(8)));
+	struct nat_entry *holder;
+
+	if (!scratch)
+		return 0;
+	struct pkt *p = &scratch->inner;
+
+	nat_key(p, bpf_htons((__u16)port), &key);
+	if (bpf_map_update_elem(&fl_nat_1, &key, &scratch->nat, BPF_NOEXIST) == 0)
+		return 1;
+	holder = bpf_map_lookup_elem(&fl_nat_1, &key);
+	return holder && nat_holder_of(p, holder) >= wanted &&
+	       bpf_map_update_elem(&fl_nat_1, &key, &scratch->nat, BPF_ANY) == 0;
+}
+
+/*
  * Finds a port for the flow in scratch->inner (already with the backend as destination). Keeps the pod's own port where it is in
  * range. Ports of flows that are over are as good as free ones after NAT_REST_S: at thousands of connections per second to one
  * destination all ports are held by such flows, so whoever meets a port in use asks at once. Earlier only when NAT_REST_TRIES others
@@ -74,7 +96,6 @@ INLINE enum nat_holder nat_holder_of(const struct pkt *p, const struct nat_entry
 GLOBAL int nat_allocate(void)
 {
 	struct scratch *scratch = scratch_get();
-	struct ct_key key __attribute__((aligned(8)));
 	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1;
 	__u32 start, own;
 
@@ -88,18 +109,12 @@ GLOBAL int nat_allocate(void)
 	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
 	*addr_of(entry->addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
-		__be16 port = bpf_htons(cfg_snat_port_min + (start + i * (i + 1) / 2) % range);
-		struct nat_entry *holder;
+		__u32 port = cfg_snat_port_min + (start + i * (i + 1) / 2) % range;
 
-		nat_key(p, port, &key);
-		if (bpf_map_update_elem(&fl_nat_1, &key, entry, BPF_NOEXIST) != 0) {
-			holder = bpf_map_lookup_elem(&fl_nat_1, &key);
-			if (!holder || nat_holder_of(p, holder) < (i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER) ||
-			    bpf_map_update_elem(&fl_nat_1, &key, entry, BPF_ANY) != 0)
-				continue;
-		}
+		if (!nat_take(port, i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER))
+			continue;
 		count(METRIC_NAT_CREATED);
-		return port;
+		return bpf_htons(port);
 	}
 	return 0;
 }
