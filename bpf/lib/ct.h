@@ -111,12 +111,18 @@ INLINE int ct_insert4(const struct pkt *p, const struct ct_entry *entry, __u64 f
 }
 
 /*
- * Inserts with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose initiator sent `p`. A flow that finds the
- * table full is kept where new flows evict each other. 0 or an error.
+ * Inserts scratch->made for scratch->pkt, or for scratch->inner if `inner`, with BPF_NOEXIST or BPF_ANY; sets CT_FLAG_INITIATOR_IS_HI of an entry whose
+ * initiator sent that packet. A flow that finds the table full is kept where new flows evict each other. 0 or an error.
  */
-NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
+GLOBAL int ct_insert(__u32 inner, __u64 flags)
 {
+	struct scratch *scratch = scratch_get();
 	long err;
+
+	if (!scratch)
+		return -EINVAL;
+	const struct pkt *p = inner ? &scratch->inner : &scratch->pkt;
+	struct ct_entry *entry = &scratch->made;
 
 	entry->flags &= ~CT_FLAG_INITIATOR_IS_HI;
 	if (ct_src_is_hi(p))
@@ -137,10 +143,13 @@ NOINLINE int ct_insert(const struct pkt *p, struct ct_entry *entry, __u64 flags)
 }
 
 /* The same, without a call for IPv4. */
-INLINE int ct_put(const struct pkt *p, struct ct_entry *entry, __u64 flags)
+INLINE int ct_put(struct scratch *scratch, __u32 inner, __u64 flags)
 {
+	const struct pkt *p = inner ? &scratch->inner : &scratch->pkt;
+	struct ct_entry *entry = &scratch->made;
+
 	if (p->family != 4)
-		return ct_insert(p, entry, flags);
+		return ct_insert(inner, flags);
 	entry->flags &= ~CT_FLAG_INITIATOR_IS_HI;
 	if (ct_src_is_hi(p))
 		entry->flags |= CT_FLAG_INITIATOR_IS_HI;

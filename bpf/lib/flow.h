@@ -128,34 +128,37 @@ INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *ori
 	return addr_equal(&inner->src, &inner->dst);
 }
 
-/* May the entry in the way of a new flow be replaced? `inner` is the packet it was found with. */
-INLINE int flow_replaceable(const struct pkt *inner, const struct ct_entry *old, const struct ct_entry *full)
+/* May the entry in the way of the new flow of scratch->inner be replaced by scratch->made? */
+GLOBAL int flow_may_replace(void)
 {
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *old = scratch ? ct_lookup(&scratch->inner) : 0;
+
+	if (!old || (scratch->made.flags & CT_FLAG_MASQUERADE) || !nat_supported(&scratch->pkt))
+		return 1;
 	if (ct_is_shared(old))
 		return 0;
 	if (old->flags & CT_FLAG_CLOSING || jiffies32() - old->last_seen > 3600 * cfg_hz)
 		return 1;
-	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == full->xlate_port &&
-	       addr_equal(&inner->xlate, addr_of((void *)full->xlate_addr));
+	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == scratch->made.xlate_port &&
+	       addr_equal(&scratch->inner.xlate, addr_of(scratch->made.xlate_addr));
 }
 
 /*
- * Inserts the reply entry of a service flow at {client, backend}. When another live flow of the client owns that key, the
- * client gets another source port towards the backend: `inner` and full->snat_port tell which. 0 or a reason.
+ * Inserts the reply entry of a service flow, scratch->made, at {client, backend}, which is scratch->inner. When another live flow of the
+ * client owns that key, the client gets another source port towards the backend: inner.sport and made.snat_port tell which. 0 or a reason.
  */
-NOINLINE int flow_insert_full(const struct pkt *p, struct pkt *inner, struct ct_entry *full)
+GLOBAL int flow_insert_full(void)
 {
-	for (int i = 0; i < 8; i++) {
-		struct ct_entry *old;
+	struct scratch *scratch = scratch_get();
 
-		if (ct_insert(inner, full, BPF_NOEXIST) == 0)
+	for (int i = 0; scratch && i < 8; i++) {
+		if (ct_insert(1, BPF_NOEXIST) == 0)
 			return 0;
-		old = ct_lookup(inner);
-		if (!old || flow_replaceable(inner, old, full) || (full->flags & CT_FLAG_MASQUERADE) ||
-		    !nat_supported(p))
-			return ct_insert(inner, full, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
-		full->snat_port = p->sport;
-		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
+		if (flow_may_replace())
+			return ct_insert(1, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+		scratch->made.snat_port = scratch->pkt.sport;
+		scratch->inner.sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
 	}
 	return -DROP_REASON_CT_INSERT;
 }
@@ -180,19 +183,26 @@ INLINE struct ct_entry *flow_held_by_service(struct pkt *p)
 }
 
 /*
- * Inserts the entry of a flow without service. If {client, backend} is a service flow's, the backend sees another source port: replies to that
- * have an entry of their own, and forward packets find the service's, which says so. `entry` ends as what forward packets need. 0 or a reason.
+ * Inserts the entry of a flow without service: scratch->made, for scratch->pkt. If {client, backend} is a service flow's, the backend sees another
+ * source port: replies to that have an entry of their own, and forward packets find the service's, which says so. The entry ends as what forward
+ * packets need. 0 or a reason.
  */
-NOINLINE int flow_insert_direct(struct pkt *p, struct pkt *inner, struct ct_entry *entry)
+GLOBAL int flow_insert_direct(void)
 {
+	struct scratch *scratch = scratch_get();
 	struct ct_entry *held = 0, *known;
 
-	if (ct_insert(p, entry, BPF_NOEXIST) == 0)
+	if (!scratch)
+		return -DROP_REASON_CT_INSERT;
+	struct pkt *p = &scratch->pkt, *inner = &scratch->inner;
+	struct ct_entry *entry = &scratch->made;
+
+	if (ct_insert(0, BPF_NOEXIST) == 0)
 		return 0;
 	if (!(entry->flags & CT_FLAG_MASQUERADE))
 		held = flow_held_by_service(p);
 	if (!held)
-		return ct_insert(p, entry, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
+		return ct_insert(0, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	known = ct_is_shared(held) ? ct_sharer(p, inner, held) : 0;
 	if (known && !(known->flags & CT_FLAG_CLOSING)) { /* its first packet again */
 		entry->snat_port = held->snat_port;
@@ -205,7 +215,7 @@ NOINLINE int flow_insert_direct(struct pkt *p, struct pkt *inner, struct ct_entr
 	entry->xlate_port = p->dport;
 	for (int i = 0; i < 8; i++) {
 		inner->sport = bpf_htons(32768 + (bpf_get_prandom_u32() & 0x6fff));
-		if (ct_insert(inner, entry, BPF_NOEXIST))
+		if (ct_insert(1, BPF_NOEXIST))
 			continue;
 		held->snat_port = entry->snat_port = inner->sport;
 		held->flags |= CT_FLAG_SHARED;
@@ -215,17 +225,19 @@ NOINLINE int flow_insert_direct(struct pkt *p, struct pkt *inner, struct ct_entr
 	return -DROP_REASON_CT_INSERT;
 }
 
-/* Both entries of a service flow: `entry` ends as the forward one. 0 or a reason. */
-INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct_entry *entry,
-			       const struct lb_choice *choice)
+/* Both entries of a service flow: scratch->made ends as the forward one. 0 or a reason. */
+INLINE int flow_insert_service(struct scratch *scratch)
 {
+	const struct lb_choice *choice = &scratch->choice;
+	struct pkt *p = &scratch->pkt, *inner = &scratch->inner;
+	struct ct_entry *entry = &scratch->made;
 	__u16 flags = entry->flags;
 	int err;
 
 	entry->flags = flags | CT_FLAG_SVC_REPLY;
 	*addr_of(entry->xlate_addr) = p->dst;
 	entry->xlate_port = p->dport;
-	err = ct_put(inner, entry, BPF_NOEXIST) == 0 ? 0 : flow_insert_full(p, inner, entry);
+	err = ct_put(scratch, 1, BPF_NOEXIST) == 0 ? 0 : flow_insert_full();
 	if (err)
 		return err;
 	entry->flags = (flags & ~CT_FLAG_COUNTED) | CT_FLAG_SVC_FORWARD;
@@ -233,7 +245,7 @@ INLINE int flow_insert_service(const struct pkt *p, struct pkt *inner, struct ct
 	entry->xlate_port = choice->port;
 	if (!(flags & CT_FLAG_MASQUERADE))
 		entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
-	if (ct_put(p, entry, BPF_ANY) == 0)
+	if (ct_put(scratch, 0, BPF_ANY) == 0)
 		return 0;
 	ct_delete(inner);
 	return -DROP_REASON_CT_INSERT;
@@ -385,9 +397,9 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	if (p->flags & PKT_ICMP_ERROR)
 		return FLOW_MADE;
 	if (service == LB_CHOSEN)
-		err = flow_insert_service(p, inner, entry, choice);
+		err = flow_insert_service(scratch);
 	else
-		err = flow_insert_direct(p, inner, entry);
+		err = flow_insert_direct();
 	if (err)
 		return err;
 	if (cfg_carry)

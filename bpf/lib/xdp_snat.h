@@ -177,7 +177,7 @@ GLOBAL int snat_open(void)
 	scratch->origin = (struct flow_origin){
 		.peer = from.peer, .identity = from.identity, .hook = HOOK_XDP, .client = LB_CLIENT_OUTSIDE};
 	flow_fill(entry, p, &scratch->origin, choice->peer, choice);
-	if (flow_masquerade(p, entry) || flow_insert_service(p, inner, entry, choice))
+	if (flow_masquerade(p, entry) || flow_insert_service(scratch))
 		return 0;
 	snat_report_new(scratch);
 	return 1;
