@@ -3,6 +3,7 @@
  * through which any call that touches the machine can be made to fail.
  */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,7 +86,7 @@ export class TestNode {
 	clockMs = 0;
 
 	constructor() {
-		this.name = `flcni${process.pid}n${counter++}`;
+		this.name = `flcni${randomBytes(5).toString('hex')}`;
 		this.netns = `/run/netns/${this.name}`;
 		this.dir = mkdtempSync(join(tmpdir(), `${this.name}-`));
 		sh('ip', 'netns', 'add', this.name);

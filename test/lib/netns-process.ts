@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 
 interface Request {
@@ -21,7 +22,6 @@ interface Answer {
 const COMMAND_TIMEOUT_MS = 60_000;
 /** The project's own Node.js: the one that runs a test may be too old for TypeScript. */
 export const NODE = resolve(import.meta.dirname, '../../node_modules/.bin/node');
-let started = 0;
 
 export class NetnsProcess {
 	readonly #script: string;
@@ -32,7 +32,8 @@ export class NetnsProcess {
 
 	/** Makes a namespace and starts `script` (a path) in it. */
 	constructor(script: string) {
-		this.#namespace = `fldp${process.pid}x${started++}`;
+		// Not by the process's number: those come round, and a namespace may outlive a test that was killed.
+		this.#namespace = `fldp${randomBytes(5).toString('hex')}`;
 		execFileSync('ip', ['netns', 'add', this.#namespace], { timeout: COMMAND_TIMEOUT_MS });
 		this.#script = script;
 		this.#child = this.#start();
