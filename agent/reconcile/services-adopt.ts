@@ -8,8 +8,8 @@ import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort } from '../plan/services.ts';
 import type { Extent, FoundState, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
-import type { Tables, TransitionClock } from './services-tables.ts';
-import { resumeTables, sameTable, tableOf } from './services-tables.ts';
+import type { TransitionClock } from './services-tables.ts';
+import { resumeTables, sameTable, settled, tableOf } from './services-tables.ts';
 
 const NOTHING: readonly Backend[] = [];
 const NO_ROWS: readonly number[] = [];
@@ -116,8 +116,11 @@ function adoptTables(
 	if ((entry.flags & SvcFlags.MAGLEV) === 0 || outer.content === undefined) return;
 	const previous = adoptList(state, found, rows, undefined, entry.prevBase, entry.prevCount);
 	const current = outer.content;
-	const none: Tables = { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
-	const tables = previous.content === undefined ? none : resumeTables(current, previous.content, clock);
+	const remembered = (entry.flags & SvcFlags.REMEMBERED) !== 0;
+	const tables =
+		previous.content === undefined
+			? settled(current)
+			: resumeTables({ current, previous: previous.content, remembered }, clock);
 	port.previous = previous.extent;
 	port.tables = tables;
 }

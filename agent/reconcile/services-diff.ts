@@ -280,10 +280,11 @@ function entryOf({ port, frontend }: Claim, state: ServicesState): SvcEntry {
 	const external = frontend.scope === SvcScope.EXTERNAL;
 	const all = external ? port.external : port.all;
 	const previous = external ? port.previous : EMPTY_EXTENT;
+	const remembered = external && port.tables?.remembered === true ? SvcFlags.REMEMBERED : 0;
 	return {
 		id: addressOnly ? 0 : port.id,
 		generation: state.generation,
-		flags: frontend.flags,
+		flags: frontend.flags | remembered,
 		allBase: all.base,
 		allCount: all.count,
 		localBase: port.local.base,

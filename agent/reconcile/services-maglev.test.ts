@@ -114,6 +114,25 @@ describe('Maglev tables in the service maps', () => {
 		expect(read()).toBe('1 2 3 4 / 1 2 3 moving');
 	});
 
+	it('count what is remembered for all flows after two changes of their size, in the next agent too', async () => {
+		const { clock, reconcilerOf, plan, entry } = setUp();
+		const flags = () => [VIP, CLUSTER].map((key) => SvcFlagsName(entry(key).entry.flags));
+		const first = reconcilerOf();
+		const drains = endpoint('10.244.0.2', { ready: false, terminating: true });
+		await first.replaceAll(plan(hosts(1, 2)));
+		await first.update(plan([...hosts(1), drains]));
+		expect(flags()).toEqual(['MAGLEV|ANY_ENDPOINTS', 'ANY_ENDPOINTS']);
+		await first.update(plan(hosts(1, 2, 3)));
+		expect(flags()).toEqual(['MAGLEV|ANY_ENDPOINTS|REMEMBERED', 'ANY_ENDPOINTS']);
+		const second = reconcilerOf();
+		expect((await second.replaceAll(plan(hosts(1, 2, 3)))).ops).toBe(0);
+		await second.update(plan([...hosts(1, 3), drains]));
+		expect(flags()).toEqual(['MAGLEV|ANY_ENDPOINTS|REMEMBERED', 'ANY_ENDPOINTS']);
+		clock.nowMs += 4_000_000;
+		await second.update(new Map());
+		expect(flags()).toEqual(['MAGLEV|ANY_ENDPOINTS', 'ANY_ENDPOINTS']);
+	});
+
 	it('change without a transition where flows are tracked', async () => {
 		const { kernel, reconcilerOf, entry } = setUp();
 		const reconciler = reconcilerOf();

@@ -12,7 +12,7 @@ import type { PackedPeer } from './services-peers.ts';
 import type { Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import type { Table, TableMember, Tables, TransitionClock } from './services-tables.ts';
-import { dueMs, moveTables, rankedTableOf, sameTable, tableOf } from './services-tables.ts';
+import { dueMs, moveTables, rankedTableOf, sameTable, settled, tableOf } from './services-tables.ts';
 
 /** A backend that a service port no longer has: what is connected to it through the service should be ended. */
 export interface GoneBackend {
@@ -256,7 +256,7 @@ function tablesOf({ plan, rows, external }: PortState): Tables | undefined {
 	if (plan.externalTable === 0 || external.count === 0) return undefined;
 	const members = membersOf(plan.external, rowsOf(plan.external, plan.serving, rows));
 	const current = (plan.transitions ? rankedTableOf : tableOf)(members, plan.externalTable);
-	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
+	return settled(current);
 }
 
 function membersOf(list: readonly Backend[], indexes: readonly number[]): TableMember[] {

@@ -115,20 +115,51 @@ class Balancer {
 
 	/** @returns the row that the packet goes to */
 	packet(flow: number, hash: number, isSyn: boolean): number {
-		const { current, previous } = this.tables!;
+		const { current, previous, remembered } = this.tables!;
 		const slot = (table: ArrayLike<number>): number => table[Math.floor(hash * table.length)]!;
 		const now = slot(current);
 		const before = previous === null ? now : slot(previous);
-		if (now === before) return now;
+		if (previous === null || (now === before && !remembered)) return now;
 		const known = this.#remembered.get(flow);
 		if (known !== undefined && !isSyn && this.serving.has(known)) return known;
-		const chosen = isSyn ? now : before;
+		const chosen = isSyn || !this.serving.has(before) ? now : before;
 		this.#remembered.set(flow, chosen);
 		return chosen;
 	}
 }
 
 describe('flows over changes of a Maglev table', () => {
+	it('stay when a set shrinks to one backend, grows again, and loses the new flows of one that drains', () => {
+		const balancer = new Balancer();
+		const change = (wanted: readonly number[], draining: readonly number[], nowMs: number): void => {
+			balancer.serving = new Set([...wanted, ...draining]);
+			const goal = { members: members(...wanted), size: maglevSize(wanted.length), serving: balancer.serving };
+			balancer.tables = moveTables(balancer.tables, goal, { nowMs, transitionMs: WINDOW_MS });
+		};
+		change([1, 2], [], 0);
+		change([1], [2], 0);
+		change([1, 2, 3], [], 10);
+		const hashes = Array.from({ length: 500 }, (_, n) => (n * 0.618) % 1);
+		const rows = hashes.map((hash, flow) => balancer.packet(flow, hash, true));
+		expect(set(rows)).toEqual([1, 2, 3]);
+		change([1, 3], [2], 20);
+		expect(hashes.map((hash, flow) => balancer.packet(flow, hash, false))).toEqual(rows);
+		expect(set(hashes.map((hash, n) => balancer.packet(500 + n, hash, true)))).toEqual([1, 3]);
+	});
+
+	it('are all remembered from the second change on when one of the tables has another size', () => {
+		const sized = (old: Tables | undefined, rows: readonly number[], nowMs: number): Tables => {
+			const goal = { members: members(...rows), size: maglevSize(rows.length), serving: new Set([...rows, 1]) };
+			return moveTables(old, goal, { nowMs, transitionMs: WINDOW_MS });
+		};
+		const grown = sized(sized(undefined, [1], 0), [1, 2], 0);
+		const twice = sized(grown, [1, 2, 3], WINDOW_MS);
+		const ended = sized(twice, [1, 2, 3], 4_000_000);
+		const same = sized(sized(sized(undefined, [1, 2], 0), [1, 2, 3], 0), [1, 2, 3, 4], WINDOW_MS);
+		expect([grown, twice, ended, same].map(({ remembered }) => remembered)).toEqual([false, true, false, false]);
+		expect(twice.previous).toBe(grown.previous);
+	});
+
 	/** Changes: which of ten backends are wanted, which of the others still drain, and how much time has passed. */
 	const change = fc.record({
 		wanted: fc.uniqueArray(fc.integer({ min: 1, max: 10 }), { minLength: 1, maxLength: 10 }),
@@ -152,7 +183,7 @@ describe('flows over changes of a Maglev table', () => {
 				// A backend that is gone does not come back under the same row.
 				gone = new Set([...gone, ...[...balancer.serving].filter((row) => !serving.has(row))]);
 				balancer.serving = serving;
-				const goal = { members: members(...wanted), size: 251, serving };
+				const goal = { members: members(...wanted), size: maglevSize(wanted.length), serving };
 				balancer.tables = moveTables(balancer.tables, goal, { nowMs, transitionMs: WINDOW_MS });
 				for (const [id, flow] of flows.entries()) {
 					if (!serving.has(flow.row)) continue;

@@ -30,6 +30,8 @@ export interface Tables {
 	readonly keepUntilMs: number;
 	/** Additions wait. */
 	readonly behind: boolean;
+	/** What the programs remember of a flow counts where the two tables agree as well (SVC_FLAG_REMEMBERED). */
+	readonly remembered: boolean;
 }
 
 export interface TableGoal {
@@ -84,24 +86,41 @@ export function moveTables(old: Tables | undefined, goal: TableGoal, clock: Tran
 	const { current, previous } = old;
 	if (!sameTable(current, target)) return started(old, goal, target, clock);
 	if (previous === null || clock.nowMs >= old.keepUntilMs) return settled(current);
-	return { ...old, previous: tableBefore({ ...goal, previous, current, next: current, young: true }), behind: false };
+	const before = tableBefore({ ...goal, previous, current, next: current, remembered: old.remembered });
+	return { ...old, previous: before, behind: false };
 }
 
-function settled(current: Table): Tables {
-	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false };
+/** Nothing changes. */
+export function settled(current: Table): Tables {
+	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false, remembered: false };
 }
 
 /** A transition found in the kernel: nobody knows how old it is. */
-export function resumeTables(current: Table, previous: Table, { nowMs, transitionMs }: TransitionClock): Tables {
+export function resumeTables(
+	found: { readonly current: Table; readonly previous: Table; readonly remembered: boolean },
+	{ nowMs, transitionMs }: TransitionClock,
+): Tables {
 	const keepUntilMs = nowMs + Math.max(KEEP_MS, transitionMs);
-	return { current, previous, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
+	return { ...found, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
+}
+
+/**
+ * Slots of tables of different sizes are not the same flows: after a second change nobody can see any more which flows the first two
+ * tables disagreed on, so that what is remembered has to count for all.
+ */
+function mustRemember({ previous, current, remembered }: Tables, next: Table): boolean {
+	if (remembered || previous === null) return remembered;
+	return previous.length !== current.length || next.length !== current.length;
 }
 
 /** A change: the table in force becomes the one before. */
 function started(old: Tables, goal: TableGoal, target: Table, clock: TransitionClock): Tables {
-	const { current, previous } = old;
-	const before = tableBefore({ ...goal, previous: previous ?? current, current, next: target, young: false });
-	return sameTable(before, target) ? settled(target) : resumeTables(target, before, clock);
+	const { current } = old;
+	const remembered = mustRemember(old, target);
+	const previous = old.previous ?? current;
+	const before = tableBefore({ ...goal, previous, current, next: target, remembered });
+	if (!remembered && sameTable(before, target)) return settled(target);
+	return resumeTables({ current: target, previous: before, remembered }, clock);
 }
 
 /**
@@ -115,15 +134,15 @@ function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): 
 	const wanted = new Set(goal.members.map(({ row }) => row));
 	const disputed = (slot: number): boolean => previous[slot] !== old.current[slot];
 	const current = replaceRows(old.current, wanted, staying, (slot) => (disputed(slot) ? (previous[slot] ?? 0) : 0));
-	const before = tableBefore({ ...goal, previous, current: old.current, next: current, members: staying, young: true });
-	return { ...old, current, previous: before, behind: !sameTable(current, target) };
+	const remembered = mustRemember(old, current);
+	const before = tableBefore({ ...goal, previous, current: old.current, next: current, members: staying, remembered });
+	return { ...old, current, previous: before, behind: !sameTable(current, target), remembered };
 }
 
 /**
  * The table to have beside `next`, made of the two that were in force: the one before as long as its backends serve.
  * Where those two disagreed all flows are remembered, and that counts only while tables disagree: there it must not
- * say the same as `next`. Tables of different sizes cannot be compared slot by slot.
- * `young`: the transition between the two goes on, and `previous` stays the one before; else `current` becomes it.
+ * say the same as `next`, unless it counts everywhere (`remembered`).
  */
 function tableBefore(parts: {
 	readonly previous: Table;
@@ -131,13 +150,13 @@ function tableBefore(parts: {
 	readonly next: Table;
 	readonly members: readonly TableMember[];
 	readonly serving: ReadonlySet<number>;
-	readonly young: boolean;
+	readonly remembered: boolean;
 }): Table {
-	const { previous, current, next, members, serving, young } = parts;
-	const comparable = previous.length === current.length && next.length === current.length;
-	if (!comparable) return replaceRows(young ? previous : current, serving, members, () => 0);
+	const { previous, current, next, members, serving, remembered } = parts;
+	const kept = replaceRows(previous, serving, members, () => 0);
+	if (remembered || previous.length !== current.length || next.length !== current.length) return kept;
 	const rows = [...members.map(({ row }) => row), ...serving];
-	const result = Uint32Array.from(replaceRows(previous, serving, members, () => 0));
+	const result = Uint32Array.from(kept);
 	for (let slot = 0; slot < result.length; slot++) {
 		const [older, newer, now] = [previous[slot] ?? 0, current[slot] ?? 0, next[slot] ?? 0];
 		if (older === newer || (serving.has(older) && older !== now)) continue;

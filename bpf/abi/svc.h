@@ -22,6 +22,7 @@ enum svc_flags {
 	SVC_FLAG_ANY_ENDPOINTS = 64, /* endpoints exist somewhere: an empty list drops instead of rejecting */
 	SVC_FLAG_LEAST_CONN = 128,   /* of two random slots take the backend with fewer open connections of this node */
 	SVC_FLAG_TRACKED = 256,      /* no direct server return: a NodePort that other nodes may not have */
+	SVC_FLAG_REMEMBERED = 512,   /* its tables change: what is remembered of flows counts where they agree too */
 };
 
 struct svc_key {

@@ -164,7 +164,7 @@ INLINE int dsr_is_serving(__u32 index, const __u32 *generation)
 }
 
 /*
- * A packet on which the table in force (`now`) and the one before (`before`) disagree. Its entry decides; without one a new TCP
+ * A packet on which the table in force (`now`) and the one before (`before`) disagree, or may have disagreed (dsr_choose). Its entry decides; without one a new TCP
  * connection goes where new ones go, anything else where flows were before. The other backend is named to the node that gets the
  * packet, which knows better whether the flow lives there.
  */
@@ -193,8 +193,8 @@ NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_
 		return;
 	__u32 other = chosen == now ? before : now;
 
-	if (key->proto != L4_PROTO_TCP)
-		return; /* nobody could tell whether the flow is a new one */
+	if (other == chosen || key->proto != L4_PROTO_TCP)
+		return; /* there is no other, or nobody could tell whether the flow is a new one */
 
 	if (dsr_is_serving(other, 0))
 		out->alternative = other;
@@ -202,7 +202,8 @@ NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_
 
 /*
  * The table in force says which backend; the answer is what the table before says, if that is another one, for dsr_transition to
- * judge; 0 = they agree or no set changes. Call dsr_confirm when everything has been read.
+ * judge; 0 = they agree or no set changes. Tables of different sizes cannot be made to disagree wherever two earlier ones did
+ * (agent/reconcile/services-tables.ts): then every flow is remembered. Call dsr_confirm when everything has been read.
  */
 INLINE __u32 dsr_choose(const struct svc_entry *svc, __u32 hash, struct dsr_choice *out)
 {
@@ -213,7 +214,7 @@ INLINE __u32 dsr_choose(const struct svc_entry *svc, __u32 hash, struct dsr_choi
 	if (!svc->prev_count)
 		return 0;
 	before = dsr_slot(svc->prev_base, svc->prev_count, hash);
-	return before != out->backend ? before : 0;
+	return before != out->backend || (svc->flags & SVC_FLAG_REMEMBERED) ? before : 0;
 }
 
 /* 1 = the entry still is what was read; otherwise the way with connection tracking tries again. */

@@ -108,6 +108,7 @@ export const SvcFlags = {
 	ANY_ENDPOINTS: 64,
 	LEAST_CONN: 128,
 	TRACKED: 256,
+	REMEMBERED: 512,
 } as const;
 export type SvcFlags = (typeof SvcFlags)[keyof typeof SvcFlags];
 export function SvcFlagsName(value: number): string {

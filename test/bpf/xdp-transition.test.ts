@@ -1,6 +1,6 @@
 /** Direct server return while a set of backends changes: every flow stays where it began, whatever node balances it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Backend, DsrFlow, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { Backend, DsrFlow, SvcEntry, SvcFlags, SvcKey } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import { backendTag } from '../lib/flow-hash.ts';
@@ -118,6 +118,37 @@ describe.each(FAMILIES)('a changing set over IPv$family', (x) => {
 			expect(await targets(x, { ...tcp, sport: fresh, flags: 'S' })).toEqual([V4.node2]);
 		});
 	});
+
+	it.each(['xdp', 'tc'])(
+		'keeps flows where tables agree by now, if what is remembered counts for all (%s)',
+		async (way) => {
+			await targets(x, { ...tcp, sport: moved, flags: 'S' });
+			const fresh = sportFor(x, tcp, isMoved, moved + 1);
+			const go = async (sport: number, flags = 'A'): Promise<string[]> => {
+				if (way === 'xdp') return targets(x, { ...tcp, sport, flags });
+				const sent = fromClient(x, { ...tcp, sport, flags });
+				const result = await node.fromUplink(sent);
+				expectVerdict(sent, result, VERDICT.REDIRECT);
+				const parsed = parse(result.packet);
+				return Array.from({ length: headersOf(parsed) - 1 }, (_, n) => addressesOf(parsed, n).dst);
+			};
+			const agreed = (flags: number) => (old: SvcEntry) => ({
+				...old,
+				allBase: old.prevBase,
+				flags: old.flags | flags,
+			});
+			await withEntry(web, agreed(0), async () => expect(await go(moved)).toEqual([V4.node2]));
+			await withEntry(web, agreed(SvcFlags.REMEMBERED), async () => {
+				expect(await go(moved)).toEqual([V4.node3, V4.node2]);
+				// one that was not seen is where both tables say, and no other node is named; one that begins is remembered as well
+				expect(await go(stayed)).toEqual([V4.node2]);
+				expect(await go(fresh, 'S')).toEqual([V4.node2]);
+				expect(await remembered()).toHaveLength(3);
+				expect(await go(moved, 'S')).toEqual([V4.node2]);
+				expect(await go(moved)).toEqual([V4.node2]);
+			});
+		},
+	);
 
 	it('is over when the entry names no table before', async () => {
 		await withEntry(
