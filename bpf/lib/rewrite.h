@@ -51,7 +51,8 @@ static const __u32 crc32c_zeros[16] = {
 	0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
 };
 
-INLINE __u32 crc32c_multiply(__u32 a, __u32 b)
+/* Product of two polynomials. Global, as is crc32c_delta(), so that the verifier walks its loop once and with unknown arguments. */
+GLOBAL __u32 crc32c_multiply(__u32 a, __u32 b)
 {
 	__u32 product = 0;
 
@@ -65,9 +66,8 @@ INLINE __u32 crc32c_multiply(__u32 a, __u32 b)
 /*
  * Change of an SCTP packet's CRC32c (RFC 9260 appendix A) when its first four bytes change by `delta`: CRCs are linear, so it
  * is the difference followed by `len` zero bytes.
- * Global, so that the verifier walks its loops once and with unknown arguments.
  */
-__attribute__((noinline)) __u32 crc32c_delta(__u32 delta, __u32 len)
+GLOBAL __u32 crc32c_delta(__u32 delta, __u32 len)
 {
 	__u32 crc = delta;
 
