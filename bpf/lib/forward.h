@@ -14,18 +14,28 @@ enum translate_args {
 	TRANSLATE_MORE = CT_FLAG_HOST_LOOP | CT_FLAG_MASQUERADE | CT_FLAG_SHARED, /* more than one side may change */
 };
 
-/* A client that talks to its own node: the backend sees the service's address, the client itself. 0 or a negative reason. */
-INLINE int translate_loop(struct __sk_buff *skb, struct pkt *p, __u32 flags, __be16 port, __be16 own_port)
+/*
+ * What changes besides what the service means, into scratch->change: a client that talks to its own node becomes the service's address for the
+ * backend; the port that a service flow got because its own was taken; a masquerade, which an ICMP error has without a port.
+ */
+INLINE void translate_more(struct scratch *scratch, __u32 flags, __be16 own_port)
 {
-	addr_t vip = flags & TRANSLATE_REPLY ? p->xlate : p->dst, backend = p->xlate, node = node_addr(p->family);
-	int err;
+	__u32 shared = CT_FLAG_SVC_REPLY | CT_FLAG_SHARED;
+	struct side_change *change = &scratch->change;
+	int loop = flags & CT_FLAG_HOST_LOOP;
+	struct pkt *p = &scratch->pkt;
 
 	if (flags & TRANSLATE_REPLY) {
-		err = rewrite(skb, p, REWRITE_SOURCE, &vip, port);
-		return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &node, own_port ? own_port : p->dport);
+		change->side = REWRITE_DESTINATION;
+		change->addr = loop ? node_addr(p->family) : p->dst;
+		change->port = own_port ? own_port : p->dport;
+		change->wanted = loop || (own_port && !(flags & CT_FLAG_MASQUERADE) && (flags & shared) != shared);
+		return;
 	}
-	err = rewrite(skb, p, REWRITE_DESTINATION, &backend, port);
-	return err ? err : rewrite(skb, p, REWRITE_SOURCE, &vip, own_port ? own_port : p->sport);
+	change->side = REWRITE_SOURCE;
+	change->addr = loop ? p->dst : flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : p->src;
+	change->port = own_port ? own_port : p->sport;
+	change->wanted = loop || own_port || (flags & CT_FLAG_MASQUERADE);
 }
 
 /*
@@ -35,31 +45,20 @@ INLINE int translate_loop(struct __sk_buff *skb, struct pkt *p, __u32 flags, __b
 GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 {
 	struct scratch *scratch = scratch_get();
-	__be16 port = ports, own_port = ports >> 16;
+	enum rewrite_side side = flags & TRANSLATE_REPLY ? REWRITE_SOURCE : REWRITE_DESTINATION;
 	addr_t addr;
-	int err = 0;
+	int err;
 
 	if (!scratch)
 		return -DROP_REASON_REWRITE_FAILED;
-	struct pkt *p = &scratch->pkt;
-
-	if (flags & CT_FLAG_HOST_LOOP)
-		return translate_loop(skb, p, flags, port, own_port);
-	addr = p->xlate;
-	if (flags & TRANSLATE_REPLY) {
-		err = rewrite(skb, p, REWRITE_SOURCE, &addr, port);
-		if (err || !own_port || (flags & CT_FLAG_MASQUERADE) ||
-		    (flags & (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED)) == (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED))
+	translate_more(scratch, flags, ports >> 16);
+	if (flags & (TRANSLATE_REPLY | CT_FLAG_SVC_FORWARD | CT_FLAG_HOST_LOOP)) {
+		addr = scratch->pkt.xlate;
+		err = rewrite(skb, &scratch->pkt, side, &addr, ports);
+		if (err)
 			return err;
-		addr = p->dst;
-		return rewrite(skb, p, REWRITE_DESTINATION, &addr, own_port);
 	}
-	if (flags & CT_FLAG_SVC_FORWARD)
-		err = rewrite(skb, p, REWRITE_DESTINATION, &addr, port);
-	if (err || !(own_port || (flags & CT_FLAG_MASQUERADE))) /* an ICMP error is masqueraded without a port */
-		return err;
-	addr = flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : p->src;
-	return rewrite(skb, p, REWRITE_SOURCE, &addr, own_port);
+	return scratch->change.wanted ? rewrite_here(skb) : 0;
 }
 
 /* Translates a TCP segment over IPv4 of which one side changes: most packets of services. 1 = it is not such a one, nothing is done. */

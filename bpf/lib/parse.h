@@ -113,6 +113,15 @@ struct carried {
 	__u8 value[128]; /* CARRY_VALUE_MAX */
 };
 
+/* New address and port of one side of a packet. */
+struct side_change {
+	addr_t addr;
+	__be16 port; /* 0 = stays */
+	__u8 side;   /* enum rewrite_side */
+	__u8 wanted;
+	__u32 pad;
+};
+
 struct scratch {
 	struct pkt pkt;
 	struct ct_entry made; /* what the first packet of a flow needs for forward() */
@@ -124,7 +133,8 @@ struct scratch {
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 	struct quoted quoted;
 	struct carried carried;
-	struct nat_entry nat; /* of nat_allocate */
+	struct nat_entry nat;      /* of nat_allocate */
+	struct side_change change; /* of rewrite_here */
 };
 
 struct {

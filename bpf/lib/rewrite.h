@@ -269,6 +269,16 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 	return csum_adjust(skb, p, (p->l4_off & 0x3ff) + csum_off, addr_delta, port_delta);
 }
 
+/* rewrite() of the packet in the scratch as scratch->change says. Global: the verifier walks it once, not for each kind of packet and side. */
+GLOBAL int rewrite_here(struct __sk_buff *skb)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return -DROP_REASON_REWRITE_FAILED;
+	return rewrite(skb, &scratch->pkt, scratch->change.side, &scratch->change.addr, scratch->change.port);
+}
+
 /*
  * rewrite() of a whole TCP segment over IPv4, without a call. 0, a negative reason, or 1 = nothing is done, as the checksum cannot be changed in
  * place.
