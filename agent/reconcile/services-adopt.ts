@@ -51,6 +51,7 @@ function freshPort(owner: string, wanted: DesiredPort, id: number): PortState {
 		local: EMPTY_EXTENT,
 		previous: EMPTY_EXTENT,
 		tables: undefined,
+		transition: 0,
 	};
 }
 
@@ -123,6 +124,7 @@ function adoptTables(
 			: resumeTables({ current, previous: previous.content, remembered }, clock);
 	port.previous = previous.extent;
 	port.tables = tables;
+	port.transition = entry.transition;
 }
 
 /** Rows that name the port. Of two with the same content the second is left to be freed. */

@@ -293,6 +293,7 @@ function entryOf({ port, frontend }: Claim, state: ServicesState): SvcEntry {
 		prevCount: previous.count,
 		affinityTimeoutS: port.plan.affinityTimeoutS,
 		sourceSet: state.sources.numberOf(frontend.sources),
+		transition: previous.count > 0 ? port.transition : 0,
 	};
 }
 
@@ -308,7 +309,8 @@ function sameEntry(a: SvcEntry, b: SvcEntry): boolean {
 		a.prevBase === b.prevBase &&
 		a.prevCount === b.prevCount &&
 		a.affinityTimeoutS === b.affinityTimeoutS &&
-		a.sourceSet === b.sourceSet
+		a.sourceSet === b.sourceSet &&
+		a.transition === b.transition
 	);
 }
 

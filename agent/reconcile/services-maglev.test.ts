@@ -133,6 +133,29 @@ describe('Maglev tables in the service maps', () => {
 		expect(flags()).toEqual(['MAGLEV|ANY_ENDPOINTS', 'ANY_ENDPOINTS']);
 	});
 
+	it('have a number for the changes that follow each other without a rest, in the next agent too', async () => {
+		const { clock, reconcilerOf, plan, entry } = setUp();
+		const number = () => entry(VIP).entry.transition;
+		const first = reconcilerOf();
+		await first.replaceAll(plan(hosts(1, 2)));
+		expect(number()).toBe(0);
+		await first.update(plan(hosts(1, 2, 3)));
+		const one = number();
+		expect(one).toBeGreaterThan(0);
+		clock.nowMs += WINDOW_MS;
+		await first.update(plan(hosts(1, 2, 3, 4)));
+		const second = reconcilerOf();
+		await second.replaceAll(plan(hosts(1, 2, 3, 4)));
+		clock.nowMs += WINDOW_MS;
+		await second.update(plan(hosts(1, 2, 3, 4, 5)));
+		expect(number()).toBe(one);
+		clock.nowMs += 4_000_000;
+		await second.update(new Map());
+		expect(number()).toBe(0);
+		await second.update(plan(hosts(1, 2, 3, 4, 5, 6)));
+		expect(number()).toBeGreaterThan(one);
+	});
+
 	it('change without a transition where flows are tracked', async () => {
 		const { kernel, reconcilerOf, entry } = setUp();
 		const reconciler = reconcilerOf();

@@ -133,6 +133,7 @@ export function commitPort(work: PortWork, { port, wanted, rows, lists }: Prepar
 	port.external = lists.external;
 	port.local = lists.local;
 	port.previous = lists.previous;
+	if (lists.tables !== undefined && (port.tables?.previous ?? null) === null) port.transition = state.generation;
 	port.tables = lists.tables;
 	if (lists.tables === undefined) state.moving.delete(port.name);
 	else {

@@ -43,6 +43,8 @@ export interface PortState {
 	previous: Extent;
 	/** What `external` and `previous` hold, when the plan alone does not tell. */
 	tables: Tables | undefined;
+	/** Number of the change under way: what programs remember of flows in another one does not count. */
+	transition: number;
 }
 
 export interface Claim {

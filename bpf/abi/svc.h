@@ -50,7 +50,7 @@ struct svc_entry {
 	__u32 prev_count; /* 0 = none is under way */
 	__u32 affinity_timeout_s;
 	__u32 source_set; /* set of `sources` that clients must be in; 0 = anybody may */
-	__u32 pad;
+	__u32 transition; /* number of the change under way; it and those that follow before a rest have the same */
 };
 _Static_assert(sizeof(struct svc_entry) == 48, "svc_entry has a pinned layout");
 

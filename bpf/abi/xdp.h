@@ -76,6 +76,6 @@ _Static_assert(sizeof(struct xdp_service) == 64, "one cache line per service");
 struct dsr_flow {
 	__u32 backend; /* index into backends */
 	__u32 generation;
-	__u32 last_seen; /* low 32 bits of jiffies */
-	__u32 pad;
+	__u32 last_seen;  /* low 32 bits of jiffies */
+	__u32 transition; /* of the service: what another one has left says nothing */
 };

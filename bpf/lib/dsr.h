@@ -168,12 +168,14 @@ INLINE int dsr_is_serving(__u32 index, const __u32 *generation)
  * connection goes where new ones go, anything else where flows were before. The other backend is named to the node that gets the
  * packet, which knows better whether the flow lives there.
  */
-NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_choice *out, __u32 before)
+NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_choice *out, __u32 before,
+			     __u32 transition)
 {
 	struct dsr_flow *flow = bpf_map_lookup_elem(&fl_dsr_flows_1, key), made = {};
 	__u32 now = out->backend, chosen = now, jiffies = jiffies32();
 
-	if (flow && !is_syn && jiffies - flow->last_seen < DSR_FLOW_TIMEOUT_S * cfg_hz &&
+	if (flow && !is_syn && flow->transition == transition &&
+	    jiffies - flow->last_seen < DSR_FLOW_TIMEOUT_S * cfg_hz &&
 	    dsr_is_serving(flow->backend, &flow->generation)) {
 		chosen = flow->backend;
 		if (jiffies - flow->last_seen >= cfg_hz)
@@ -186,6 +188,7 @@ NOINLINE void dsr_transition(const struct ct_key *key, __u32 is_syn, struct dsr_
 		made.backend = chosen;
 		made.generation = backend ? backend->generation : 0;
 		made.last_seen = jiffies;
+		made.transition = transition;
 		bpf_map_update_elem(&fl_dsr_flows_1, key, &made, BPF_ANY);
 	}
 	out->backend = chosen;

@@ -310,7 +310,7 @@ GLOBAL int dsr_dispatch(void)
 
 	if (before) {
 		dsr_make_key(p, &key);
-		dsr_transition(&key, dsr_is_syn(p), &choice, before);
+		dsr_transition(&key, dsr_is_syn(p), &choice, before, svc->transition);
 	}
 	if (!dsr_confirm(svc, id, generation))
 		return DSR_GO_ON;

@@ -51,14 +51,14 @@ INLINE int xdp_is_spoofed(const struct xdp_pkt *p)
 }
 
 /* Asks what is remembered of a flow on which the tables disagree. */
-NOINLINE void xdp_resolve(const struct xdp_pkt *p, struct dsr_choice *choice, __u32 before)
+NOINLINE void xdp_resolve(const struct xdp_pkt *p, struct dsr_choice *choice, __u32 before, __u32 transition)
 {
 	struct ct_key key __attribute__((aligned(8))) = {.lo_port = p->sport, .hi_port = p->dport, .proto = p->proto};
 
 	*addr_of(key.lo) = p->src;
 	*addr_of(key.hi) = p->dst;
 	dsr_transition(&key, p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN, choice,
-		       before);
+		       before, transition);
 }
 
 /* 0 = tc shall choose. */
@@ -68,7 +68,7 @@ INLINE int xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, stru
 	__u32 before = dsr_choose(svc, flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), out);
 
 	if (before)
-		xdp_resolve(p, out, before);
+		xdp_resolve(p, out, before, svc->transition);
 	return out->backend && dsr_confirm(svc, id, generation);
 }
 

@@ -698,6 +698,7 @@ export interface SvcEntry {
 	prevCount: number;
 	affinityTimeoutS: number;
 	sourceSet: number;
+	transition: number;
 }
 function encodeSvcEntry(value: SvcEntry, view: DataView, offset: number): void {
 	view.setUint32(offset, uint(value.id, 0xffffffff, 'svc_entry.id'), true);
@@ -711,7 +712,7 @@ function encodeSvcEntry(value: SvcEntry, view: DataView, offset: number): void {
 	view.setUint32(offset + 32, uint(value.prevCount, 0xffffffff, 'svc_entry.prev_count'), true);
 	view.setUint32(offset + 36, uint(value.affinityTimeoutS, 0xffffffff, 'svc_entry.affinity_timeout_s'), true);
 	view.setUint32(offset + 40, uint(value.sourceSet, 0xffffffff, 'svc_entry.source_set'), true);
-	view.setUint32(offset + 44, 0, true);
+	view.setUint32(offset + 44, uint(value.transition, 0xffffffff, 'svc_entry.transition'), true);
 }
 function decodeSvcEntry(view: DataView, offset: number): SvcEntry {
 	return {
@@ -726,15 +727,16 @@ function decodeSvcEntry(view: DataView, offset: number): SvcEntry {
 		prevCount: view.getUint32(offset + 32, true),
 		affinityTimeoutS: view.getUint32(offset + 36, true),
 		sourceSet: view.getUint32(offset + 40, true),
+		transition: view.getUint32(offset + 44, true),
 	};
 }
 function formatSvcEntry(value: SvcEntry): string {
-	return `id=${value.id} generation=${value.generation} flags=${value.flags} all_base=${value.allBase} all_count=${value.allCount} local_base=${value.localBase} local_count=${value.localCount} prev_base=${value.prevBase} prev_count=${value.prevCount} affinity_timeout_s=${value.affinityTimeoutS} source_set=${value.sourceSet}`;
+	return `id=${value.id} generation=${value.generation} flags=${value.flags} all_base=${value.allBase} all_count=${value.allCount} local_base=${value.localBase} local_count=${value.localCount} prev_base=${value.prevBase} prev_count=${value.prevCount} affinity_timeout_s=${value.affinityTimeoutS} source_set=${value.sourceSet} transition=${value.transition}`;
 }
 export const SvcEntry = {
 	name: 'svc_entry',
 	size: 48,
-	layout: 'd6549fff919d524f',
+	layout: 'b67f75e1aca1edad',
 	encode: (value: SvcEntry): Uint8Array => encodeWith(48, encodeSvcEntry, value),
 	encodeInto: encodeSvcEntry,
 	decode: (bytes: Uint8Array, offset = 0): SvcEntry =>
@@ -1982,27 +1984,29 @@ export interface DsrFlow {
 	backend: number;
 	generation: number;
 	lastSeen: number;
+	transition: number;
 }
 function encodeDsrFlow(value: DsrFlow, view: DataView, offset: number): void {
 	view.setUint32(offset, uint(value.backend, 0xffffffff, 'dsr_flow.backend'), true);
 	view.setUint32(offset + 4, uint(value.generation, 0xffffffff, 'dsr_flow.generation'), true);
 	view.setUint32(offset + 8, uint(value.lastSeen, 0xffffffff, 'dsr_flow.last_seen'), true);
-	view.setUint32(offset + 12, 0, true);
+	view.setUint32(offset + 12, uint(value.transition, 0xffffffff, 'dsr_flow.transition'), true);
 }
 function decodeDsrFlow(view: DataView, offset: number): DsrFlow {
 	return {
 		backend: view.getUint32(offset, true),
 		generation: view.getUint32(offset + 4, true),
 		lastSeen: view.getUint32(offset + 8, true),
+		transition: view.getUint32(offset + 12, true),
 	};
 }
 function formatDsrFlow(value: DsrFlow): string {
-	return `backend=${value.backend} generation=${value.generation} last_seen=${value.lastSeen}`;
+	return `backend=${value.backend} generation=${value.generation} last_seen=${value.lastSeen} transition=${value.transition}`;
 }
 export const DsrFlow = {
 	name: 'dsr_flow',
 	size: 16,
-	layout: '17006e01d539fe5e',
+	layout: 'ad594072b379e643',
 	encode: (value: DsrFlow): Uint8Array => encodeWith(16, encodeDsrFlow, value),
 	encodeInto: encodeDsrFlow,
 	decode: (bytes: Uint8Array, offset = 0): DsrFlow =>
@@ -2128,7 +2132,7 @@ export const Maps = {
 		maxEntries: 65536,
 		keySize: 40,
 		valueSize: 16,
-		layout: '710a4e150d1de494',
+		layout: '4aa05b54ed07dd8b',
 	},
 	endpoints: {
 		name: 'fl_endpoints_1',
@@ -2299,7 +2303,7 @@ export const Maps = {
 		maxEntries: 65536,
 		keySize: 20,
 		valueSize: 48,
-		layout: 'cfa04b897f8e0e1c',
+		layout: '3310c24a5ee100ca',
 	},
 	slots: {
 		name: 'fl_slots_1',

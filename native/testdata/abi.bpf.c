@@ -68,7 +68,7 @@
 	X(U32, all_base)                                                                                               \
 	X(U32, all_count)                                                                                              \
 	X(U32, local_base)                                                                                             \
-	X(U32, local_count) X(U32, prev_base) X(U32, prev_count) X(U32, affinity_timeout_s) X(U32, source_set)
+	X(U32, local_count) X(U32, prev_base) X(U32, prev_count) X(U32, affinity_timeout_s) X(U32, source_set) X(U32, transition)
 #define FIELDS_slot_chunk(X) SIXTEEN(X, U32, backend)
 #define FIELDS_backend(X)                                                                                              \
 	SIXTEEN(X, U8, addr)                                                                                           \
@@ -150,7 +150,7 @@
 #define FIELDS_xdp_service(X)                                                                                          \
 	X(U64, key) X(U32, check) X(U16, slots) X(U8, kind) SIX(X, U32, backend) X(U32, backend[6])        \
 		X(U32, backend[7]) X(U32, backend[8]) X(U32, backend[9]) X(U32, backend[10]) X(U32, backend[11])
-#define FIELDS_dsr_flow(X) X(U32, backend) X(U32, generation) X(U32, last_seen)
+#define FIELDS_dsr_flow(X) X(U32, backend) X(U32, generation) X(U32, last_seen) X(U32, transition)
 
 #define STRUCTS(S)                                                                                                     \
 	S(peer_ref)                                                                                                    \

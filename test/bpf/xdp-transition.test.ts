@@ -201,6 +201,15 @@ describe.each(FAMILIES)('a changing set over IPv$family', (x) => {
 		expect(await targets(x, { ...tcp, sport: moved })).toEqual([V4.node2, V4.node3]);
 	});
 
+	it('does not follow what an earlier change has left of a client port that is used again', async () => {
+		await targets(x, { ...tcp, sport: moved, flags: 'S' });
+		const next = (old: SvcEntry): SvcEntry => ({ ...old, transition: old.transition + 1 });
+		await withEntry(web, next, async () => {
+			expect(await targets(x, { ...tcp, sport: moved })).toEqual([V4.node2, V4.node3]);
+			expect(await remembered()).toMatchObject([{ transition: 1 }]);
+		});
+	});
+
 	it('names no second backend when that would not fit', async () => {
 		const head = build(...datagram(x, { ...tcp, sport: moved, payload: 0 })).length;
 		expect(await targets(x, { ...tcp, sport: moved, payload: 1500 - 40 - head })).toEqual([V4.node2, V4.node3]);

@@ -181,6 +181,7 @@ class ServiceRows {
 				prevCount: previous?.length ?? 0,
 				affinityTimeoutS: service.affinityTimeoutS ?? 0,
 				sourceSet: service.sourceSet ?? 0,
+				transition: 0,
 			}),
 		});
 		if (!service.nodeAddress) {
@@ -205,6 +206,7 @@ class ServiceRows {
 				...none,
 				affinityTimeoutS: 0,
 				sourceSet: 0,
+				transition: 0,
 			}),
 		});
 	}
