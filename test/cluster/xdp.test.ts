@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { compileBpf } from '../../scripts/build-bpf.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import {
+	ask,
 	CLIENT,
 	type Cluster,
 	type ClusterNode,
@@ -12,6 +13,7 @@ import {
 	type Pod,
 	run,
 	startTraffic,
+	type Traffic,
 	urlOf,
 } from '../lib/cluster.ts';
 import { ECHO_PORT } from '../lib/echo-cluster.ts';
@@ -140,4 +142,42 @@ describe.each([
 			expect(report.end.sum_received.bytes).toBeGreaterThan(1_000_000);
 		}
 	});
+
+	// the same tables and programs whatever the envelope
+	if (routing === 'vxlan' && dsr === 'ipip') {
+		it('keeps its connections while the set shrinks to one pod, grows again, and a pod drains', async () => {
+			const made = cluster();
+			const { client } = made;
+			const near = await made.createPod({ node: made.node(1), name: 'second' });
+			const third = await made.createPod({ node: made.node(2), name: 'third' });
+			await Promise.all([near.startEcho(ECHO_PORT), third.startEcho(ECHO_PORT)]);
+			const drains = { name: 'second', nodeName: 'node1', addresses: near.addresses, terminating: true };
+			const change = async (endpoints: Parameters<Cluster['publishEndpoints']>[1], names: string[]): Promise<void> => {
+				made.publishEndpoints(SERVICE, endpoints);
+				for (const host of VIPS) {
+					await eventually(`${names.join(' and ')} get the connections to ${host}`, async () => {
+						const { errors, servers } = await ask(client, { mode: 'tcp', host, port: 7, count: 20, parallel: 4 });
+						expect({ errors, servers: Object.keys(servers).sort() }).toEqual({ errors: {}, servers: names });
+					});
+				}
+			};
+			const open = async (when: string): Promise<Traffic[]> => {
+				const streams = [...VIPS, ...VIPS].map((host, n) =>
+					startTraffic(client, `${when}-${n}`, { mode: 'stream', host, port: 7, intervalMs: 20, timeoutMs: 15_000 }),
+				);
+				await Promise.all(streams.map((one) => one.flowing()));
+				return streams;
+			};
+			await change([backend, near], ['far', 'second']);
+			const first = await open('first');
+			await change([backend, drains], ['far']);
+			await change([backend, near, third], ['far', 'second', 'third']);
+			const later = await open('later');
+			await change([backend, drains, third], ['far', 'third']);
+			const reports = await Promise.all([...first, ...later].map((one) => one.stop()));
+			for (const { errors, servers } of reports) {
+				expect({ errors, pods: Object.keys(servers).length }).toEqual({ errors: {}, pods: 1 });
+			}
+		});
+	}
 });
