@@ -4,6 +4,7 @@ import { cniSuite } from './cni.ts';
 import type { Suite } from './figures.ts';
 import { imageSuite } from './image.ts';
 import { k8sSuite } from './k8s.ts';
+import { loadSuite } from './load.ts';
 import { policySuite } from './policy.ts';
 import { servicesTrafficSuite } from './services-traffic.ts';
 import { syncSuite } from './sync.ts';
@@ -20,6 +21,7 @@ export const suites: readonly Suite[] = [
 	syncSuite,
 	agentSuite,
 	k8sSuite,
+	loadSuite,
 	policySuite,
 	imageSuite,
 ];

@@ -1,11 +1,12 @@
 /** Loads and attaches every program with each set of constants that changes what the verifier gets to see. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatapathSettings, openDatapath } from '../../agent/kernel/datapath.ts';
 import type { MapSizes } from '../../agent/kernel/pinned-maps.ts';
 import { errorMessage, FairleadError } from '../../agent/model/errors.ts';
 import { ifindexOf, type KernelFeatures } from '../../native/index.ts';
+import { verifiedInstructions } from '../lib/verified-instructions.ts';
 import { tell } from './report.ts';
 
 interface OptionSet {
@@ -117,20 +118,8 @@ async function tryOne(set: OptionSet, features: KernelFeatures): Promise<string>
 	}
 }
 
-/** What the verifier had to walk, as kernels since 5.16 tell about programs that are open. */
 function verified(): string {
-	const byId = new Map<string, number>();
-	for (const fd of readdirSync('/proc/self/fdinfo')) {
-		let text = '';
-		try {
-			text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
-		} catch {
-			continue; // closed meanwhile
-		}
-		const count = /^verified_insns:\s*(\d+)/m.exec(text)?.[1];
-		if (count !== undefined) byId.set(/^prog_id:\s*(\d+)/m.exec(text)?.[1] ?? '', Number(count));
-	}
-	const counts = [...byId.values()];
+	const counts = [...verifiedInstructions().values()];
 	const total = counts.reduce((sum, count) => sum + count, 0);
 	return total === 0 ? '' : `; verifier: ${total} instructions, at most ${Math.max(...counts)} in one program`;
 }
