@@ -251,6 +251,12 @@ describe('how a backend is chosen', () => {
 		expect(found).toEqual(tracked ? [30_080] : []);
 	});
 
+	it('remembers all flows where servers are no nodes', () => {
+		const remembers = (standalone: boolean) =>
+			portOf({}, undefined, { ...CONTEXT, dsr: true, standalone })?.remembersAll;
+		expect([false, true].map(remembers)).toEqual([false, true]);
+	});
+
 	it('needs no table without an external address', () => {
 		expect(portOf({}, undefined, { ...CONTEXT, dsr: true })).toMatchObject({ externalTable: 0, transitions: false });
 	});

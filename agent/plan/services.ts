@@ -59,6 +59,8 @@ export interface DesiredPort {
 	readonly affinityTimeoutS: number;
 	/** A changed external table takes effect with the one before it beside it: packets of flows are not tracked. */
 	readonly transitions: boolean;
+	/** From a second change on every flow is remembered: servers that are no nodes cannot send on what is another one's. */
+	readonly remembersAll: boolean;
 }
 
 export interface ServiceProblem {
@@ -272,6 +274,7 @@ function planPort(
 		serving: choice.serving,
 		affinityTimeoutS: service.affinityTimeoutS ?? 0,
 		transitions: everywhere && isStateless(service, context),
+		remembersAll: context.standalone === true,
 	};
 }
 
@@ -335,6 +338,7 @@ function addressOnly(service: Service, address: Address): DesiredPort {
 		serving: NO_BACKENDS,
 		affinityTimeoutS: 0,
 		transitions: false,
+		remembersAll: false,
 	};
 }
 
@@ -405,6 +409,7 @@ function planHostPort(each: HostPort, podAddress: Address, context: ServicesCont
 		serving: rows,
 		affinityTimeoutS: 0,
 		transitions: false,
+		remembersAll: false,
 	};
 }
 

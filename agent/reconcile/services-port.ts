@@ -237,7 +237,7 @@ function moveExternal(
 ): { external: Extent; previous: Extent; tables: Tables | undefined } {
 	const members = membersOf(wanted.external, rowsOf(wanted.external, wanted.serving, rows));
 	const old = port.tables ?? tablesOf(port);
-	const goal = { members, size: wanted.externalTable, serving: new Set(rows) };
+	const goal = { members, size: wanted.externalTable, serving: new Set(rows), remembersAll: wanted.remembersAll };
 	const next = moveTables(old, goal, work.clock);
 	const owns = port.external !== port.all || port.all === EMPTY_EXTENT;
 	const known: [Table, Extent][] = [];

@@ -41,6 +41,8 @@ export interface TableGoal {
 	readonly size: number;
 	/** Rows whose flows stay good, those of `members` among them. */
 	readonly serving: ReadonlySet<number>;
+	/** From a second change on what is remembered counts for all flows, which finds those that were idle over both. */
+	readonly remembersAll: boolean;
 }
 
 export interface TransitionClock {
@@ -108,15 +110,15 @@ export function resumeTables(
  * Slots of tables of different sizes are not the same flows: after a second change nobody can see any more which flows the first two
  * tables disagreed on, so that what is remembered has to count for all.
  */
-function mustRemember({ previous, current, remembered }: Tables, next: Table): boolean {
+function mustRemember({ previous, current, remembered }: Tables, next: Table, goal: TableGoal): boolean {
 	if (remembered || previous === null) return remembered;
-	return previous.length !== current.length || next.length !== current.length;
+	return goal.remembersAll || previous.length !== current.length || next.length !== current.length;
 }
 
 /** A change: the table in force becomes the one before. */
 function started(old: Tables, goal: TableGoal, target: Table, clock: TransitionClock): Tables {
 	const { current } = old;
-	const remembered = mustRemember(old, target);
+	const remembered = mustRemember(old, target, goal);
 	const previous = old.previous ?? current;
 	const before = tableBefore({ ...goal, previous, current, next: target, remembered });
 	if (!remembered && sameTable(before, target)) return settled(target);
@@ -134,7 +136,7 @@ function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): 
 	const wanted = new Set(goal.members.map(({ row }) => row));
 	const disputed = (slot: number): boolean => previous[slot] !== old.current[slot];
 	const current = replaceRows(old.current, wanted, staying, (slot) => (disputed(slot) ? (previous[slot] ?? 0) : 0));
-	const remembered = mustRemember(old, current);
+	const remembered = mustRemember(old, current, goal);
 	const before = tableBefore({ ...goal, previous, current: old.current, next: current, members: staying, remembered });
 	return { ...old, current, previous: before, behind: !sameTable(current, target), remembered };
 }
