@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { type ClusterNode, eventually, type Pod, run, sleep, startTraffic, type Traffic } from '../lib/cluster.ts';
-import { HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
+import { awaitBackends, HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
 import { makeOtherVersion, type OtherVersion } from '../lib/other-version.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -74,6 +74,10 @@ describe('replacing the agent by another version', () => {
 		made.publish({ name: 'far', clusterIPs: Object.values(FAR), ports: [...PORTS] }, [far]);
 		await Promise.all([near, far].flatMap((pod) => [pod.startEcho(), pod.startNginx(8080)]));
 		await startHostEcho(made.client);
+		// What begins before its service is known to the node is translated by packets, not by its socket.
+		for (const [{ IPv4, IPv6 }, name] of [[NEAR, 'near'] as const, [FAR, 'far'] as const]) {
+			for (const address of [IPv4, IPv6]) await awaitBackends(hooked, address, 80, [name]);
+		}
 		traffic = startAll();
 		await eventually('all lasting connections are at work', async () => {
 			expect(await lasting(first, ROOT)).toHaveLength(LASTING_ENTRIES.IPv4 + LASTING_ENTRIES.IPv6);
