@@ -199,7 +199,7 @@ class Worker {
 
 	/** Records of the ring buffer since the last call. */
 	async events(): Promise<Uint8Array[]> {
-		await sleep(50);
+		await sleep(50 * Number(process.env.TEST_PATIENCE ?? 1));
 		return this.#records.splice(0);
 	}
 
