@@ -168,7 +168,10 @@ async function expectNothingLeft(): Promise<void> {
 
 describe('containerd', () => {
 	it('runs a container with the interface, addresses and routes that we gave it, and takes them back at its end', async () => {
-		const output = await run('one', '/bin/ip addr show dev eth0; /bin/ip route; /bin/ip -6 route');
+		// Packets pass as soon as ADD has answered; that the link runs is told by a worker of the kernel, which waits for its turn.
+		const runs = 'case "$(/bin/ip link show dev eth0)" in *NO-CARRIER*) false;; esac';
+		const awaitLink = `i=0; until ${runs} || [ $i = 50 ]; do /bin/sleep 0.2; i=$((i + 1)); done`;
+		const output = await run('one', `${awaitLink}; /bin/ip addr show dev eth0; /bin/ip route; /bin/ip -6 route`);
 		expect(output).toContain('inet 10.77.0.1/32');
 		expect(output).toContain('inet6 fd77::1/128');
 		expect(output).not.toContain('NO-CARRIER');
