@@ -13,8 +13,8 @@ const never = ['**/node_modules/**', 'dist/**', 'build/**'];
 /** Files of kernel tests at a time: each computes about half of its time. */
 const KERNEL_FILES = 2;
 /**
- * Clusters at a time, each in namespaces, cgroups and directories of its own. Three are a few minutes faster, and now and then one of them meets a
- * limit of time, when an emulated machine runs beside them.
+ * Clusters at a time, each in namespaces, cgroups and directories of its own. Three take as long, and now and then one of them meets a limit of
+ * time, when an emulated machine runs beside them.
  */
 const CLUSTERS = 2;
 
