@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { ask, eventually, startTraffic, type Traffic } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORT, ECHO_SERVICE, type EchoPods, populate, VIP } from '../lib/echo-cluster.ts';
+import {
+	awaitBackends,
+	ECHO_PORT,
+	ECHO_SERVICE,
+	type EchoPods,
+	HOST_ECHO_PORT,
+	populate,
+	VIP,
+} from '../lib/echo-cluster.ts';
+
+const OUTSIDE = '172.31.0.10';
 
 describe('a cluster whose objects come from an API server', () => {
 	let pods: EchoPods;
@@ -147,6 +157,27 @@ describe('a cluster whose objects come from an API server', () => {
 		await reaches(['b1']);
 		cluster().publish(ECHO_SERVICE, [pods.a2, pods.b1]);
 		await reaches(['a2', 'b1']);
+	});
+
+	it('follows the address of its own Node', async () => {
+		const node = cluster().node(1);
+		const moved = node.addresses.v4.replace(/\d+$/, '99');
+		const gateway = (await node.run(['ip', '-4', 'route', 'show', 'default'])).stdout.trim().split(/\s+/);
+		await node.run(['ip', 'addr', 'del', `${node.addresses.v4}/24`, 'dev', 'eth0']);
+		await node.run(['ip', 'addr', 'add', `${moved}/24`, 'dev', 'eth0']);
+		await node.run(['ip', '-4', 'route', 'replace', ...gateway]);
+		const addresses = [moved, node.addresses.v6].map((address) => ({ type: 'InternalIP', address }));
+		cluster().api.patch('Node', node.name, { status: { addresses } });
+		const outside = { mode: 'tcp', host: OUTSIDE, port: HOST_ECHO_PORT, timeoutMs: 300 } as const;
+		await eventually(
+			'pods are masqueraded as the new address',
+			async () => expect((await ask(pods.a1, outside)).seenAs).toEqual([moved]),
+			{ timeoutMs: 60_000, intervalMs: 500 },
+		);
+		await eventually('the other node finds the way to its pods', async () => {
+			const target = { mode: 'tcp', host: pods.a1.address('IPv4'), port: ECHO_PORT, timeoutMs: 300 } as const;
+			expect((await ask(pods.b2, target)).ok).toBe(1);
+		});
 	});
 
 	it('follows the pod CIDRs of its own Node', async () => {
