@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatapathSettings, openDatapath } from '../../agent/kernel/datapath.ts';
-import type { MapSizes } from '../../agent/kernel/pinned-maps.ts';
 import { errorMessage, FairleadError } from '../../agent/model/errors.ts';
 import { ifindexOf, type KernelFeatures } from '../../native/index.ts';
+import { SMALL_MAPS, settingsOf } from '../lib/datapath-settings.ts';
 import { verifiedInstructions } from '../lib/verified-instructions.ts';
 import { tell } from './report.ts';
 
@@ -24,10 +24,6 @@ interface OptionSet {
 const BPFFS = '/sys/fs/bpf/options';
 const CGROUP = '/sys/fs/cgroup/options';
 const LOG_LINES = 30;
-const mapped = (a: number, b: number, c: number, d: number): Uint8Array =>
-	Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d);
-const mask = (bytes: number): Uint8Array => new Uint8Array(16).fill(0xff, 0, bytes);
-const v6 = (last: number): Uint8Array => Uint8Array.of(0xfd, 0, 2, 0x44, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, last);
 const none = new Uint8Array(16);
 const noV4 = { nodeAddr4: none, podNet4: none, podMask4: none, masquerade4: 0 };
 const noV6 = { nodeAddr6: none, podNet6: none, podMask6: none, masquerade6: 0 };
@@ -57,12 +53,6 @@ const OPTION_SETS: readonly OptionSet[] = [
 		features: { version: [5, 10, 0], bpfSetRetval: false, tcx: false, xdpFrags: false },
 	},
 ];
-const SMALL: MapSizes = Object.fromEntries(
-	['services', 'slots', 'backends', 'sock_rev', 'ct4', 'ct6', 'nat', 'frags', 'ipcache', 'cidrs'].map((name) => [
-		name,
-		4096,
-	]),
-);
 
 const ip = (command: string): void => void execFileSync('ip', command.split(' '), { timeout: 20_000, stdio: 'pipe' });
 
@@ -86,13 +76,14 @@ async function tryOne(set: OptionSet, features: KernelFeatures): Promise<string>
 	ip('link add overlay type vxlan external dstport 8472');
 	mkdirSync(CGROUP, { recursive: true });
 	try {
-		const settings = { ...allOn(), ...set.settings };
+		const devices = { uplink: ifindexOf('uplink'), overlay: ifindexOf('overlay'), host: ifindexOf('host') };
+		const settings = { ...settingsOf(devices), ...set.settings };
 		const datapath = await openDatapath({
 			objectDir: join(import.meta.dirname, '../../dist/bpf'),
 			bpffsDir: BPFFS,
 			cgroupRoot: CGROUP,
 			settings,
-			mapSizes: SMALL,
+			mapSizes: SMALL_MAPS,
 			features,
 			tc: set.tc ?? 'auto',
 			xdp: true,
@@ -122,33 +113,4 @@ function verified(): string {
 	const counts = [...verifiedInstructions().values()];
 	const total = counts.reduce((sum, count) => sum + count, 0);
 	return total === 0 ? '' : `; verifier: ${total} instructions, at most ${Math.max(...counts)} in one program`;
-}
-
-function allOn(): DatapathSettings {
-	const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
-	return {
-		uplinkIfindex: ifindexOf('uplink'),
-		overlayIfindex: ifindexOf('overlay'),
-		hostIfindex: ifindexOf('host'),
-		vni: 1,
-		vxlanPort: 8472,
-		snatPortMin: 50_000,
-		snatPortMax: 60_000,
-		podMtu: 1450,
-		uplinkMtu: 1500,
-		nodeAddr4: mapped(172, 30, 1, 11),
-		nodeAddr6: v6(1),
-		podNet4: mapped(10, 244, 1, 0),
-		podMask4: mask(15),
-		podNet6: v6(0),
-		podMask6: mask(8),
-		hostMac: mac,
-		overlayMac: mac,
-		events: 1,
-		masquerade4: 1,
-		masquerade6: 1,
-		sockLb: 1,
-		northSouth: 0,
-		eventRate: 100,
-	};
 }

@@ -7,6 +7,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { type Maps, RuntimeState } from '../../../native/abi/generated.ts';
 import { BpfLink, BpfMap, BpfObject, clsact, netlinkRequest, probe, type Where } from '../../../native/index.ts';
+import { SMALL_MAPS } from '../../../test/lib/datapath-settings.ts';
 import { serve } from '../../../test/lib/netns-process.ts';
 import { type Attachments, type Datapath, type DatapathSettings, openDatapath } from '../datapath.ts';
 import { type GracePeriodOptions, GracePeriods } from '../grace-periods.ts';
@@ -53,14 +54,6 @@ const SETTINGS: DatapathSettings = {
 	northSouth: 0,
 	eventRate: 100,
 };
-/** Small maps: a run of the test makes many. */
-const SMALL: MapSizes = Object.fromEntries(
-	['services', 'slots', 'backends', 'sock_rev', 'ct4', 'ct6', 'nat', 'frags', 'ipcache', 'cidrs'].map((name) => [
-		name,
-		4096,
-	]),
-);
-
 let datapath: Datapath | undefined;
 let pinned: BpfObject | undefined;
 let foreign: BpfObject | undefined;
@@ -77,7 +70,7 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 			...rest,
 			...(gracePeriods && { gracePeriods: new GracePeriods(gracePeriods) }),
 			settings: { ...SETTINGS, ...settings },
-			mapSizes: { ...SMALL, ...mapSizes },
+			mapSizes: { ...SMALL_MAPS, ...mapSizes },
 			features: probe(),
 		});
 		return datapath.copiedTables;
