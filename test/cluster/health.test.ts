@@ -6,6 +6,7 @@ import {
 	type ClusterNode,
 	eventually,
 	type Family,
+	PATIENCE,
 	type Place,
 	type Pod,
 	type ServiceSpec,
@@ -30,15 +31,17 @@ interface Page {
 	readonly status: number;
 	readonly headers: string;
 	readonly body: string;
+	/** What curl says when there is no connection. */
+	readonly error: string;
 }
 
 /** A page as curl gets it, without following anything. */
 async function page(place: Place, url: string, ...args: string[]): Promise<Page> {
-	const command = ['curl', '-sS', '-i', '--globoff', '--max-time', '3', ...args, url];
-	const { code, stdout } = await place.run(command, { allowFailure: true });
+	const command = ['curl', '-sS', '-i', '--globoff', '--max-time', String(3 * PATIENCE), ...args, url];
+	const { code, stdout, stderr } = await place.run(command, { allowFailure: true });
 	const end = stdout.indexOf('\r\n\r\n');
 	const status = code === 0 ? Number(/^HTTP\/1\.1 (\d+)/.exec(stdout)?.[1] ?? 0) : 0;
-	return { status, headers: stdout.slice(0, end).toLowerCase(), body: stdout.slice(end + 4) };
+	return { status, headers: stdout.slice(0, end).toLowerCase(), body: stdout.slice(end + 4), error: stderr };
 }
 
 const at = (node: ClusterNode, family: Family, port: number, path = ''): string =>
@@ -57,7 +60,7 @@ describe('what a node says of itself to the outside', () => {
 	const awaitStatus = (what: string, read: () => Promise<Page>, status: number) =>
 		eventually(what, async () => {
 			const got = await read();
-			if (got.status !== status) throw new Error(`${got.status} ${got.body}`);
+			if (got.status !== status) throw new Error(`${got.status} ${got.body}${got.error}`);
 			return got;
 		});
 
@@ -73,7 +76,7 @@ describe('what a node says of itself to the outside', () => {
 			expect(answer.headers).toContain('x-content-type-options: nosniff');
 			expect(answer.headers).toContain('x-load-balancing-endpoint-weight: 1');
 			const posted = await health(1, family, HEALTH_PORT, '-X', 'POST', '-d', 'x');
-			expect(posted.status).toBe(200);
+			expect(posted).toMatchObject({ status: 200, error: '' });
 		});
 
 		it('is where it has none', async () => {

@@ -32,7 +32,7 @@ import { CLIENT, createNetwork, createNode } from './cluster/topology.ts';
 
 export { ask, type ClientReport, curl, startTraffic, type Traffic, urlOf } from './cluster/client.ts';
 export { CniError } from './cluster/cni.ts';
-export { eventually, run, sleep } from './cluster/exec.ts';
+export { eventually, PATIENCE, run, sleep } from './cluster/exec.ts';
 export type { ClusterNode } from './cluster/node.ts';
 export type { Family, KubeObject, ServiceSpec } from './cluster/objects.ts';
 export { Place } from './cluster/place.ts';

@@ -2,6 +2,7 @@
  * Tables of probes: who must answer which client under which address, and with which source address the server must see it.
  * All probes of one client run in one process, so that hundreds cost a second or two.
  */
+import { PATIENCE } from './cluster/exec.ts';
 import type { Place } from './cluster/place.ts';
 import type { ProbeReport, ProbeRequest } from './programs/probe-client.ts';
 
@@ -26,7 +27,7 @@ export interface ProbeCase {
 }
 
 /** An answer that does not come: long enough for a slow machine when one is expected, short when none is. */
-const ANSWER_MS = 5000;
+const ANSWER_MS = 5000 * PATIENCE;
 const SILENCE_MS = 1200;
 
 /** Sends raw probes from a place. */

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientReport, ClientRequest } from '../programs/client.ts';
-import { eventually } from './exec.ts';
+import { eventually, PATIENCE } from './exec.ts';
 import type { Place } from './place.ts';
 
 export type { ClientReport, ClientRequest };
@@ -63,7 +63,7 @@ export function startTraffic(
 
 /** Body of a page, by curl. */
 export async function curl(place: Place, url: string, ...args: string[]): Promise<string> {
-	const { stdout } = await place.run(['curl', '-sS', '--globoff', '--max-time', '5', ...args, url]);
+	const { stdout } = await place.run(['curl', '-sS', '--globoff', '--max-time', String(5 * PATIENCE), ...args, url]);
 	return stdout;
 }
 

@@ -4,8 +4,8 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, openSync } from 'node:fs';
 
-/** What all time limits are multiplied by: emulated machines are slow. */
-const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1);
+/** What all time limits are multiplied by: emulated machines are slow, shared ones stand still at times. */
+export const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1);
 
 export interface RunResult {
 	code: number;
@@ -111,7 +111,7 @@ export function start(
 		running: () => !ended,
 		async stop(signal = 'SIGTERM', graceMs = 5000) {
 			if (!ended) child.kill(signal);
-			const timer = setTimeout(() => !ended && child.kill('SIGKILL'), graceMs);
+			const timer = setTimeout(() => !ended && child.kill('SIGKILL'), graceMs * PATIENCE);
 			const code = await exited;
 			clearTimeout(timer);
 			return code;

@@ -19,6 +19,7 @@ export interface ClientRequest {
 	count: number;
 	/** One after the other when 1 (default); else so many at a time (tcp, udp, http). */
 	parallel?: number;
+	/** For each request, in milliseconds; default 3 s times TEST_PATIENCE. */
 	timeoutMs?: number;
 	/** Pause between two requests of one worker. */
 	intervalMs?: number;
@@ -47,7 +48,7 @@ export interface ClientReport {
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ClientRequest;
-const timeoutMs = options.timeoutMs ?? 3000;
+const timeoutMs = options.timeoutMs ?? 3000 * Number(process.env.TEST_PATIENCE ?? 1);
 const errors: Record<string, number> = {};
 const servers: Record<string, number> = {};
 const seenAs = new Set<string>();
