@@ -49,6 +49,7 @@ export type DatapathSettings = Omit<
 	| 'hasCsumIpv6'
 	| 'hasKernCtx'
 	| 'hasCoarseTime'
+	| 'hasTunnelSource'
 	| 'xdpFrags'
 	| keyof LookBackConfig
 >;
@@ -161,6 +162,7 @@ function fullConfig(options: DatapathOptions, settings: DatapathSettings, hz: nu
 		hasCsumIpv6: since(6, 16),
 		hasKernCtx: since(6, 2),
 		hasCoarseTime: since(5, 11),
+		hasTunnelSource: since(6, 0),
 		xdpFrags: options.features.xdpFrags ? 1 : 0,
 	};
 }

@@ -27,7 +27,7 @@ enum verdict {
 	VERDICT_DROP = 2,
 };
 
-/* Without the outer destination, which kernels before 6.0 do not know: they refuse sizes that are new to them. */
+/* Without the node's own outer address, which kernels before 6.0 do not know: they refuse sizes that are new to them. */
 #define TUNNEL_KEY_SIZE (__builtin_offsetof(struct bpf_tunnel_key, local_ipv6))
 
 enum packet_mark {

@@ -149,18 +149,30 @@ INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_
 }
 
 /* Tells the overlay device where to send. The address is IPv4-mapped for an IPv4 underlay. */
+/*
+ * Other nodes take envelopes only from the address that the Node object names. Where the kernel takes no source (before 6.0) it is the one of its
+ * route, which is another one on an uplink with several addresses.
+ */
 INLINE int forward_set_tunnel_to(struct __sk_buff *skb, const addr_t *target)
 {
 	struct bpf_tunnel_key key = {.tunnel_id = cfg_vni, .tunnel_ttl = 64};
+	__u32 size = cfg_has_tunnel_source ? sizeof(key) : TUNNEL_KEY_SIZE;
 	addr_t outer = *target;
+	addr_t own;
 
 	skb->mark = MARK_TUNNEL_KEY_SET;
 	if (addr_is_ipv4(&outer)) {
+		own = addr_config(cfg_node_addr4);
 		key.remote_ipv4 = bpf_ntohl(addr_ipv4(&outer));
-		return bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_ZERO_CSUM_TX);
+		if (cfg_has_tunnel_source)
+			key.local_ipv4 = bpf_ntohl(addr_ipv4(&own));
+		return bpf_skb_set_tunnel_key(skb, &key, size, BPF_F_ZERO_CSUM_TX);
 	}
+	own = addr_config(cfg_node_addr6);
 	__builtin_memcpy(key.remote_ipv6, &outer, 16);
-	return bpf_skb_set_tunnel_key(skb, &key, TUNNEL_KEY_SIZE, BPF_F_TUNINFO_IPV6);
+	if (cfg_has_tunnel_source)
+		__builtin_memcpy(key.local_ipv6, &own, 16);
+	return bpf_skb_set_tunnel_key(skb, &key, size, BPF_F_TUNINFO_IPV6);
 }
 
 INLINE int forward_set_tunnel(struct __sk_buff *skb, const struct node *node)

@@ -25,15 +25,16 @@ const volatile __u8 cfg_overlay_mac[6] = {}; /* the same on every node */
 const volatile __u8 cfg_events = 1;          /* write flow events */
 const volatile __u8 cfg_masquerade4 = 0;
 const volatile __u8 cfg_masquerade6 = 0;
-const volatile __u8 cfg_sock_lb = 1;         /* the socket programs are attached */
-const volatile __u8 cfg_has_set_retval = 1;  /* bpf_set_retval exists (kernel 5.18) */
-const volatile __u8 cfg_has_kern_ctx = 0;    /* bpf_cast_to_kern_ctx exists (kernel 6.2) */
-const volatile __u8 cfg_has_coarse_time = 0; /* bpf_ktime_get_coarse_ns exists (kernel 5.11) */
-const volatile __u8 cfg_xdp_frags = 0;       /* packets of XDP may be in several buffers (kernel 5.18) */
-const volatile __u8 cfg_has_csum_ipv6 = 0;   /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
-const volatile __u8 cfg_north_south = 0;     /* enum north_south */
-const volatile __u64 cfg_host_netns = 0;     /* cookie of the node's network namespace; 0 = not known (kernel 5.14) */
-const volatile __u8 cfg_dry_run = 0;         /* look only: nothing is counted, reported or remembered */
+const volatile __u8 cfg_sock_lb = 1;           /* the socket programs are attached */
+const volatile __u8 cfg_has_set_retval = 1;    /* bpf_set_retval exists (kernel 5.18) */
+const volatile __u8 cfg_has_kern_ctx = 0;      /* bpf_cast_to_kern_ctx exists (kernel 6.2) */
+const volatile __u8 cfg_has_coarse_time = 0;   /* bpf_ktime_get_coarse_ns exists (kernel 5.11) */
+const volatile __u8 cfg_xdp_frags = 0;         /* packets of XDP may be in several buffers (kernel 5.18) */
+const volatile __u8 cfg_has_csum_ipv6 = 0;     /* bpf_l4_csum_replace knows BPF_F_IPV6 (kernel 6.16) */
+const volatile __u8 cfg_has_tunnel_source = 0; /* struct bpf_tunnel_key has the outer source (kernel 6.0) */
+const volatile __u8 cfg_north_south = 0;       /* enum north_south */
+const volatile __u64 cfg_host_netns = 0;       /* cookie of the node's network namespace; 0 = not known (kernel 5.14) */
+const volatile __u8 cfg_dry_run = 0;           /* look only: nothing is counted, reported or remembered */
 /*
  * Only while live flows move into tables of another layout; see lib/carry.h. cfg_carry: enum carry_table of those that move. Of each table
  * the place of every byte of a new value in the old one, and of an old one in the new one, or enum carry_place.

@@ -2391,6 +2391,7 @@ export interface DatapathConfig {
 	hasCoarseTime: number;
 	xdpFrags: number;
 	hasCsumIpv6: number;
+	hasTunnelSource: number;
 	northSouth: number;
 	hostNetns: bigint;
 	dryRun: number;
@@ -2485,6 +2486,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_has_csum_ipv6: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.hasCsumIpv6, 0xff, 'cfg_has_csum_ipv6'));
+		}, config),
+		cfg_has_tunnel_source: encodeWith(1, (config: DatapathConfig, view, at) => {
+			view.setUint8(at, uint(config.hasTunnelSource, 0xff, 'cfg_has_tunnel_source'));
 		}, config),
 		cfg_north_south: encodeWith(1, (config: DatapathConfig, view, at) => {
 			view.setUint8(at, uint(config.northSouth, 0xff, 'cfg_north_south'));

@@ -27,6 +27,7 @@ const DEFAULTS: DatapathConfig = {
 	hasSetRetval: 1,
 	hasKernCtx: 1,
 	hasCoarseTime: 1,
+	hasTunnelSource: 1,
 	xdpFrags: 1,
 	hasCsumIpv6: 1,
 	hostNetns: 1n,
