@@ -137,18 +137,22 @@ describe('a service that changes under traffic', () => {
 	});
 
 	/**
-	 * Waits until nobody is connected to a pod's server, nor on the way to it: what a grace period is for. A SYN may wait long on busy
-	 * machines, so that the client's socket, which knows the pod by its address, is asked first.
+	 * Waits until nobody is connected to a pod's server, nor on the way to it, and nothing waits there to be read: what a grace period is for. A
+	 * SYN may wait long on busy machines, so that the client's socket, which knows the pod by its address, is asked first; its UDP sockets
+	 * count too, as those of a backend that is removed are ended.
 	 */
 	async function idle(pod: Pod): Promise<void> {
 		const clients = Object.values(pod.addresses).map((address) => `dst ${formatEndpoint(address, ECHO_PORT)}`);
-		const open = ['ss', '-Htn', 'state', 'established', 'state', 'syn-sent', 'state', 'syn-recv'];
+		const open = ['ss', '-Htun', 'state', 'established', 'state', 'syn-sent', 'state', 'syn-recv'];
 		await eventually(`${pod.name} has no connection left`, async () => {
-			const [ways, server] = [
+			const [ways, server, queue] = [
 				await pods.hooked.run([...open, clients.join(' or ')]),
 				await pod.run([...open, `sport = :${ECHO_PORT}`]),
+				await pod.run(['ss', '-Huan', `sport = :${ECHO_PORT}`]),
 			];
-			if (ways.stdout.trim() + server.stdout.trim() !== '') throw new Error(ways.stdout + server.stdout);
+			const unread = queue.stdout.split('\n').filter((line) => Number(line.trim().split(/\s+/)[1] ?? 0) > 0);
+			const left = ways.stdout.trim() + server.stdout.trim() + unread.join('\n');
+			if (left !== '') throw new Error(left);
 		});
 	}
 
