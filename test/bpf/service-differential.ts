@@ -1,6 +1,7 @@
 /** One probe as a packet through the real programs, and what is wrong with what they made of it. */
 import { DropReason, DropReasonName } from '../../native/abi/generated.ts';
 import { explain, type RunResult, VERDICT } from '../lib/dataplane.ts';
+import { backendTag } from '../lib/flow-hash.ts';
 import type { Layer } from '../lib/packet.ts';
 import { echo, ip, type Parsed, parse, sctp, tcp, udp } from '../lib/packet.ts';
 import type { Answer, DropWhy, Outcome, Probe } from '../lib/service-oracle-probe.ts';
@@ -144,6 +145,8 @@ function judgeAnswer(probe: Probe, sport: number, answers: readonly Answer[], go
 	if (parsed.problems.length > 0) return `is forwarded with ${parsed.problems.join('; ')}`;
 	const { src, dst } = ipOf(got.packet);
 	const ports = portsOf(parsed);
+	const [only] = answers;
+	if (only?.envelopeTo !== undefined) return judgeEnvelope(probe, sport, only, parsed);
 	const answer = answers.find(({ address, port }) => address === dst && port === ports?.dport);
 	if (answer === undefined || answer.place === 'nowhere') return `goes to ${dst} port ${ports?.dport}`;
 	if (src !== answer.source) return `goes to ${dst} as ${src} instead of ${answer.source}`;
@@ -155,4 +158,22 @@ function judgeAnswer(probe: Probe, sport: number, answers: readonly Answer[], go
 		return `goes to ${dst} with verdict ${got.verdict}`;
 	}
 	return undefined;
+}
+
+/** The client's own packet for a pod of another node, with the mark of that pod on the outside. */
+function judgeEnvelope(probe: Probe, sport: number, answer: Answer, parsed: Parsed): string | undefined {
+	const headers = parsed.layers.filter((layer) => layer.kind === 'ipv4' || layer.kind === 'ipv6');
+	const [outer, inner] = headers;
+	const ports = portsOf(parsed);
+	if (outer?.kind !== 'ipv4' || inner === undefined || headers.length !== 2) {
+		return `is in no envelope: ${parsed.layers.map(({ kind }) => kind).join(' ')}`;
+	}
+	if (outer.dst !== answer.envelopeTo) return `is in an envelope to ${outer.dst}`;
+	if (outer.id !== backendTag(answer.address, answer.port)) return `is marked as for another backend: ${outer.id}`;
+	const asSent =
+		inner.src === probe.client.address &&
+		inner.dst === probe.address &&
+		ports?.sport === sport &&
+		ports.dport === probe.port;
+	return asSent ? undefined : `is translated to ${inner.src} → ${inner.dst} ${ports?.sport} → ${ports?.dport}`;
 }

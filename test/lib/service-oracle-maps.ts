@@ -125,6 +125,13 @@ export class ServiceMaps {
 		return found?.peer ?? { index: 0, gen: 0, kind: PeerKind.WORLD };
 	}
 
+	/** Outer destination of what goes to a node in an envelope. */
+	tunnelOf(peer: PeerRef): string {
+		const row = this.#kernel.mapGet('nodes', new Uint8Array(new Uint32Array([peer.index]).buffer));
+		if (row === undefined) throw new Error(`there is no node ${peer.index}`);
+		return addressOfBytes(Node.decode(row).tunnel);
+	}
+
 	/** Does the reference still name the row it was made for, in a state that packets can use? */
 	isAlive(peer: PeerRef): boolean {
 		const key = new Uint8Array(new Uint32Array([peer.index]).buffer);

@@ -33,6 +33,8 @@ export interface Answer {
 	readonly place: Place;
 	/** Address the backend sees as client; '' when the packet cannot get there (place nowhere). */
 	readonly source: Address;
+	/** Node that gets the packet in an envelope, as its client sent it, and translates it itself (direct server return). */
+	readonly envelopeTo?: Address;
 }
 
 export type DropWhy = 'no local endpoint' | 'source not allowed' | 'unassigned address' | 'spoofed source';
@@ -58,8 +60,9 @@ export function answered(answers: readonly Answer[]): Outcome {
 	return { kind: 'answered', answers: [...unique.keys()].sort().map((key) => unique.get(key) as Answer) };
 }
 
-function formatAnswer({ address, port, place, source }: Answer): string {
-	return `${address} ${port} (${place}${source === '' ? '' : `, from ${source}`})`;
+function formatAnswer({ address, port, place, source, envelopeTo }: Answer): string {
+	const envelope = envelopeTo === undefined ? '' : `, in an envelope to ${envelopeTo}`;
+	return `${address} ${port} (${place}${source === '' ? '' : `, from ${source}`}${envelope})`;
 }
 
 /** One line; equal outcomes have equal texts. */

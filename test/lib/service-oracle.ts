@@ -5,6 +5,7 @@
 import { addressOfBytes, cidrContains, familyOf } from '../../agent/model/address.ts';
 import type { PeerRef, SvcEntry } from '../../native/abi/generated.ts';
 import { BackendFlags, PeerKind, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
+import { flowSlot } from './flow-hash.ts';
 import type { ServiceMaps } from './service-oracle-maps.ts';
 import type { Answer, Outcome, Place, Probe } from './service-oracle-probe.ts';
 import { answered, PROTOCOLS, rejectionOf } from './service-oracle-probe.ts';
@@ -19,6 +20,8 @@ export interface SimulationOptions {
 	/** Jiffies, for the age of affinity rows. */
 	readonly now?: number;
 	readonly hz?: number;
+	/** Direct server return, for a packet from this port: hash and tables alone say which backend it is. */
+	readonly directReturnFrom?: number;
 }
 
 /** @throws when the maps contradict themselves in a way that no packet must meet */
@@ -39,6 +42,8 @@ export function simulate(maps: ServiceMaps, node: SimulatedNode, probe: Probe, o
 	}
 	const unique = [...new Set(list)];
 	for (const index of unique) checkRow(maps, entry, index, local);
+	const direct = directAnswer(maps, node, entry, probe, o);
+	if (direct !== undefined) return answered([direct]);
 	const sticky = stickyBackend(maps, entry, probe, local, o);
 	const chosen = sticky === undefined ? unique : [sticky];
 	return answered(chosen.map((index) => answerOf(maps, node, probe, index)));
@@ -79,6 +84,43 @@ function withoutEntry(maps: ServiceMaps, node: SimulatedNode, probe: Probe): Out
 	return maps.peerOf(address).kind === PeerKind.UNKNOWN
 		? { kind: 'dropped', why: 'unassigned address' }
 		: { kind: 'not a service' };
+}
+
+/** Services whose packets the same table and hash give to the same backend on every node: decisions 0013 and 0032. */
+const STATEFUL =
+	SvcFlags.ADDRESS_ONLY | SvcFlags.LOCAL_EXTERNAL | SvcFlags.AFFINITY | SvcFlags.HOST_PORT | SvcFlags.TRACKED;
+
+/**
+ * The backend that direct server return gives the first packet of a flow: with TCP where new flows go, else where flows of before may live, while a
+ * set changes. Pods of other nodes get the packet as it is. Who is no pod gets flows by connection tracking only, so that a new one goes where
+ * new ones go.
+ * @returns undefined = the packet takes the way of all services
+ */
+function directAnswer(
+	maps: ServiceMaps,
+	node: SimulatedNode,
+	entry: SvcEntry,
+	probe: Probe,
+	{ directReturnFrom: sport }: SimulationOptions,
+): Answer | undefined {
+	const { client, address, port, protocol } = probe;
+	if (sport === undefined || client.kind !== 'outside') return undefined;
+	if (maps.service(address, port, PROTOCOLS[protocol], SvcScope.EXTERNAL) !== entry || entry.sourceSet !== 0)
+		return undefined;
+	if ((entry.flags & SvcFlags.MAGLEV) === 0 || (entry.flags & STATEFUL) !== 0) return undefined;
+	// The cluster's own clients of a NodePort would get packets of their own back from another node.
+	const { kind } = maps.peerOf(client.address);
+	if (node.addresses.includes(address) && kind !== PeerKind.WORLD && kind !== PeerKind.NATIVE) return undefined;
+	const flow = { src: client.address, dst: address, sport, dport: port, proto: PROTOCOLS[protocol] };
+	const choose = (base: number, count: number) => maps.slots(base, count)[flowSlot(flow, count)] ?? 0;
+	const now = choose(entry.allBase, entry.allCount);
+	const before = entry.prevCount === 0 || protocol === 'TCP' ? 0 : choose(entry.prevBase, entry.prevCount);
+	const stays = before !== 0 && (maps.backend(before).flags & BackendFlags.SERVING) !== 0;
+	const chosen = answerOf(maps, node, probe, stays ? before : now);
+	const peer = maps.peerOf(chosen.address);
+	if (peer.kind === PeerKind.LOCAL_POD) return chosen;
+	if (peer.kind !== PeerKind.REMOTE_POD || chosen.place === 'nowhere') return answerOf(maps, node, probe, now);
+	return { ...chosen, source: client.address, envelopeTo: maps.tunnelOf(peer) };
 }
 
 /** What holds for every slot that a packet can meet. */

@@ -20,7 +20,7 @@ const TABLES: readonly MapName[] = [
 	'sources',
 	'runtime',
 ];
-const SHARED: readonly SharedMapName[] = ['slots', 'backends', 'vip_filter', 'ports'];
+const SHARED: readonly SharedMapName[] = ['slots', 'backends', 'vip_filter', 'ports', 'inside', 'xdp_svc'];
 const ARRAYS: readonly MapName[] = ['endpoints', 'nodes', 'runtime'];
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');

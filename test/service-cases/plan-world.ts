@@ -1,11 +1,14 @@
 /** From a world of Kubernetes objects to maps, by the agent's own parsers, planners and reconcilers. */
 import type { Attachment } from '../../agent/endpoints/attachment.ts';
 import { EndpointRows, UNKNOWN_POD } from '../../agent/endpoints/endpoint-rows.ts';
+import { addressOfBytes } from '../../agent/model/address.ts';
 import type { NodeFacts } from '../../agent/model/node-facts.ts';
 import { planPeers } from '../../agent/plan/peers.ts';
 import { planServices } from '../../agent/plan/services.ts';
-import type { Kernel } from '../../agent/reconcile/kernel.ts';
+import { writeInside } from '../../agent/reconcile/inside-bits.ts';
+import type { Kernel, MapName } from '../../agent/reconcile/kernel.ts';
 import { reconcilePeers } from '../../agent/reconcile/nodes.ts';
+import { PortBitmap } from '../../agent/reconcile/port-bitmap.ts';
 import { ServicesReconciler } from '../../agent/reconcile/services.ts';
 import { PeerIndex } from '../../agent/reconcile/services-peers.ts';
 import { readObject } from '../../agent/sources/objects.ts';
@@ -25,8 +28,9 @@ export interface WorldDevices {
 const SOME_DEVICES: WorldDevices = { uplink: 2, overlay: 9, pods: [11, 12] };
 
 /** Small, because every element of an array map is looked at. */
-export function smallKernel(): FakeKernel {
-	return new FakeKernel({ capacity: { nodes: 8, endpoints: 8, backends: 512, slots: 4096, affinity: 1024 } });
+export function smallKernel(over: Partial<Record<MapName, number>> = {}): FakeKernel {
+	const sizes = { nodes: 8, endpoints: 8, backends: 512, slots: 4096, affinity: 1024 };
+	return new FakeKernel({ capacity: { ...sizes, ...over } });
 }
 
 function storeOf(world: RulesWorld): ClusterStore {
@@ -61,6 +65,7 @@ export function writePeers(world: RulesWorld, kernel: Kernel, devices: WorldDevi
 	);
 	if (problems.length > 0) throw new Error(problems.join('\n'));
 	index.setNodes(plan, assignments);
+	writeInside(plan, kernel);
 	const rows = new EndpointRows(kernel);
 	for (const [n, pod] of LOCAL_PODS.entries()) {
 		rows.claim(pod.index);
@@ -86,7 +91,9 @@ export class WorldPlanner {
 	constructor(world: RulesWorld, kernel: Kernel = smallKernel(), devices: WorldDevices = SOME_DEVICES) {
 		this.kernel = kernel;
 		const peers = writePeers(world, kernel, devices);
-		this.#reconciler = new ServicesReconciler({ kernel, peerOf: (address) => peers.of(address) });
+		const own = new Set(world.node.localAddresses);
+		const ports = new PortBitmap(kernel, (address) => own.has(addressOfBytes(address)));
+		this.#reconciler = new ServicesReconciler({ kernel: ports.follow(), peerOf: (address) => peers.of(address) });
 	}
 
 	/** Makes the service maps say what the world's services want. */

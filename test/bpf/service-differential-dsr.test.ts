@@ -1,0 +1,155 @@
+/**
+ * Random Services with direct server return, first as they are and then while their sets change: what XDP sends in envelopes, and
+ * what from_uplink does with the rest and with the same packets, is held against the simulator.
+ */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { XdpServiceLimits } from '../../native/abi/generated.ts';
+import { type RunResult, VERDICT } from '../lib/dataplane.ts';
+import type { FakeKernel } from '../lib/fake-kernel.ts';
+import { simulate } from '../lib/service-oracle.ts';
+import { ServiceMaps } from '../lib/service-oracle-maps.ts';
+import { formatOutcome, formatProbe, type Outcome, type Probe } from '../lib/service-oracle-probe.ts';
+import { findService, type RulesWorld } from '../lib/service-rules.ts';
+import type { RawService } from '../lib/service-rules-objects.ts';
+import { EMPTY_WORLD, PLACES } from '../service-cases/geography.ts';
+import { KernelSync } from '../service-cases/kernel-sync.ts';
+import { describeWorld, smallKernel, WorldPlanner } from '../service-cases/plan-world.ts';
+import { probesOf } from '../service-cases/probes.ts';
+import { randomWorld } from '../service-cases/random-world.ts';
+import { randomRuns } from '../service-cases/seed.ts';
+import { judge, outsideFrame, SNAT_PORTS } from './service-differential.ts';
+import { TestNode, WORLD } from './world.ts';
+import { MODE, XDP } from './xdp-world.ts';
+
+const SIZES = { slots: 131_072, xdp_svc: XdpServiceLimits.HOMES } as const;
+let node: TestNode;
+let kernel: FakeKernel;
+let planner: WorldPlanner;
+let sync: KernelSync;
+let sport = 20_000;
+
+beforeAll(async () => {
+	const config = {
+		...WORLD.config,
+		snat_port_min: SNAT_PORTS.min,
+		snat_port_max: SNAT_PORTS.max,
+		north_south: MODE.ipip,
+	};
+	// The reconciler numbers nodes from 1.
+	const nodes = WORLD.nodes.map((each, i) => ({ ...each, index: i + 1 }));
+	const mapSizes = { ...WORLD.mapSizes, ...SIZES, nat: 8192, dsr_flows: 4096 };
+	node = await TestNode.start({ ...WORLD, nodes, services: [], config, mapSizes }, ['pod', 'node', 'xdp_lb', 'clock']);
+	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
+	const devices = await node.dataplane.devices();
+	const ifindex = (name: string): number => devices[name] ?? 0;
+	kernel = smallKernel(SIZES);
+	planner = new WorldPlanner(EMPTY_WORLD, kernel, {
+		uplink: ifindex('uplink'),
+		overlay: ifindex('overlay'),
+		pods: [ifindex('podA'), ifindex('podB')],
+	});
+	sync = new KernelSync(kernel, node.dataplane);
+}, 120_000);
+afterAll(() => node?.close());
+
+const asTc = (got: RunResult): RunResult => ({
+	...got,
+	verdict: got.verdict === XDP.DROP ? VERDICT.DROP : VERDICT.REDIRECT,
+});
+
+/** By XDP, which may leave the packet to from_uplink, and by from_uplink alone, as on a device without XDP. */
+async function ask(probe: Probe, outcome: Outcome): Promise<{ byXdp: boolean; fault: string | undefined }> {
+	const sent = outsideFrame(probe, sport);
+	const got = await node.dataplane.run('xdp_lb', sent);
+	const byXdp = got.verdict !== XDP.PASS;
+	if (!byXdp && !Buffer.from(sent).equals(got.packet)) return { byXdp, fault: 'is passed on by XDP in another form' };
+	const fault = byXdp ? judge(probe, sport, outcome, sent, asTc(got)) : undefined;
+	if (fault !== undefined) return { byXdp, fault: `by XDP ${fault}` };
+	return { byXdp, fault: judge(probe, sport, outcome, sent, await node.fromUplink(sent)) };
+}
+
+async function compare(world: RulesWorld, seen: Map<string, number>): Promise<void> {
+	await planner.plan(world);
+	await sync.sync();
+	await node.reset();
+	await node.dataplane.clear('dsr_flows');
+	const maps = new ServiceMaps(kernel);
+	for (const probe of probesOf(world).filter(({ client }) => client.kind === 'outside')) {
+		if (findService(world, probe)?.service.spec.sessionAffinity === 'ClientIP') continue;
+		sport = sport >= 60_000 ? 20_000 : sport + 1;
+		const outcome = simulate(maps, world.node, probe, { directReturnFrom: sport });
+		const { byXdp, fault } = await ask(probe, outcome);
+		const direct = outcome.kind === 'answered' && outcome.answers.some(({ envelopeTo }) => envelopeTo !== undefined);
+		const what = `${direct ? 'in an envelope' : outcome.kind} by ${byXdp ? 'XDP' : 'from_uplink'}`;
+		seen.set(what, (seen.get(what) ?? 0) + 1);
+		if (fault === undefined) continue;
+		throw new Error(
+			`${formatProbe(probe)} from port ${sport}\n  maps: ${formatOutcome(outcome)}\n  but it ${fault}\n${describeWorld(world)}`,
+		);
+	}
+}
+
+/** Every second service is one that direct server return serves. */
+function forDirectReturn(service: RawService, n: number): RawService {
+	if (n % 2 === 1) return service;
+	const { externalTrafficPolicy, sessionAffinity, loadBalancerSourceRanges, ...spec } = service.spec;
+	return { ...service, metadata: { ...service.metadata, annotations: {} }, spec };
+}
+
+/** The same world after a change of all sets: each has lost an endpoint. */
+const changed = (world: RulesWorld): RulesWorld => ({
+	...world,
+	slices: world.slices.map((slice) => ({ ...slice, endpoints: slice.endpoints.slice(1) })),
+});
+
+/** What is met in every run: a service of two protocols whose endpoints are on this node, on both others and in the network of one. */
+const plainWorld: RulesWorld = {
+	...EMPTY_WORLD,
+	services: [
+		{
+			apiVersion: 'v1',
+			kind: 'Service',
+			metadata: { name: 'web', namespace: 'default' },
+			spec: {
+				type: 'LoadBalancer',
+				clusterIPs: ['10.96.0.10'],
+				ports: [
+					{ name: 'tcp', port: 80, nodePort: 30000 },
+					{ name: 'sctp', port: 80, nodePort: 30000, protocol: 'SCTP' },
+				],
+			},
+			status: { loadBalancer: { ingress: [{ ip: '198.51.100.20' }, { ip: '198.51.100.21' }] } },
+		},
+	],
+	slices: [
+		{
+			apiVersion: 'discovery.k8s.io/v1',
+			kind: 'EndpointSlice',
+			metadata: { name: 'web', namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } },
+			addressType: 'IPv4',
+			ports: [
+				{ name: 'tcp', port: 8080 },
+				{ name: 'sctp', port: 8080, protocol: 'SCTP' },
+			],
+			endpoints: (['podB', 'pod2', 'pod2b', 'pod3', 'node2'] as const).map((place) => ({
+				addresses: [PLACES[place][0]],
+			})),
+		},
+	],
+};
+
+describe('direct server return', () => {
+	it('does with the first packets of random services what tables and hash say', async () => {
+		const seen = new Map<string, number>();
+		const property = fc.asyncProperty(fc.noBias(randomWorld), async (random) => {
+			const world = { ...random, dsr: true, services: random.services.map(forDirectReturn) };
+			await compare(world, seen);
+			await compare(changed(world), seen);
+		});
+		await fc.assert(property, { ...randomRuns('maps against direct server return', 12), examples: [[plainWorld]] });
+		console.info([...seen].map(([what, n]) => `${n} × ${what}`).join('\n'));
+		if (process.env.FAIRLEAD_TEST_PATH !== undefined) return;
+		for (const by of ['XDP', 'from_uplink']) expect(seen.get(`in an envelope by ${by}`) ?? 0).toBeGreaterThan(0);
+	}, 300_000);
+});
