@@ -20,7 +20,7 @@ import type { Attempt, Attempted } from './socket-worker.ts';
 import { WORLD } from './world.ts';
 
 /** Of the peer tables the socket programs know nothing. */
-const ABSENT = ['ipcache', 'cidrs', 'endpoints', 'ifaces', 'nodes', 'ports'];
+const ABSENT = ['ipcache', 'cidrs', 'endpoints', 'ifaces', 'nodes', 'ports', 'inside', 'xdp_svc'];
 
 /** Of random slices: 8080 or 9090, and one more for each port of the service. */
 const TARGET_PORTS = [8080, 8081, 8082, 9090, 9091, 9092];
