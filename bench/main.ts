@@ -1,6 +1,6 @@
 /**
- * Measures Fairlead's figures and prints them. `npm run bench -- [--only PREFIX]... [--json] [--list]`
- * --json prints one line per figure; everything else goes to stderr then. Exit code 1 when a suite could not be measured.
+ * Measures Fairlead's figures and prints them; see USAGE. With --json everything but the figures goes to stderr.
+ * Exit code 1 when a suite could not be measured, 2 when the options are wrong.
  */
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
@@ -8,21 +8,29 @@ import type { Figure, FigureInfo, Suite } from './figures.ts';
 import { reached, targetText } from './figures.ts';
 import { suites } from './suites.ts';
 
+const USAGE = `usage: npm run bench -- [--only PREFIX]... [--json] [--list]
+  --only PREFIX  measure the figures whose id begins so, e.g. tc. or xdp.dsr.hot.ns; may be given several times
+  --json         print one line per figure
+  --list         print id, meaning and target of the figures, and measure nothing
+`;
+
 interface Options {
 	readonly only: readonly string[];
 	readonly json: boolean;
 	readonly list: boolean;
 }
 
-function readOptions(): Options {
+/** @returns undefined when help is asked for. @throws TypeError that names the option */
+function readOptions(): Options | undefined {
 	const { values } = parseArgs({
 		options: {
 			only: { type: 'string', multiple: true },
 			json: { type: 'boolean', default: false },
 			list: { type: 'boolean', default: false },
+			help: { type: 'boolean', short: 'h', default: false },
 		},
 	});
-	return { only: values.only ?? [], json: values.json, list: values.list };
+	return values.help ? undefined : { only: values.only ?? [], json: values.json, list: values.list };
 }
 
 function selected(suite: Suite, only: readonly string[]): readonly FigureInfo[] {
@@ -70,7 +78,17 @@ async function measure(options: Options): Promise<{ figures: Figure[]; failed: n
 }
 
 async function main(): Promise<number> {
-	const options = readOptions();
+	let options: Options | undefined;
+	try {
+		options = readOptions();
+	} catch (error) {
+		process.stderr.write(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+		return 2;
+	}
+	if (options === undefined) {
+		process.stdout.write(USAGE);
+		return 0;
+	}
 	const infos = new Map(suites.flatMap((s) => selected(s, options.only).map((f) => [f.id, f] as const)));
 	if (infos.size === 0) {
 		process.stderr.write(`no figure starts with ${options.only.join(' or ')}; --list shows all\n`);

@@ -19,6 +19,7 @@ import { createNode, nodeAddresses, setSysctls } from '../test/lib/cluster/topol
 import { Cluster, eventually, Place, type Pod } from '../test/lib/cluster.ts';
 import type { Figure, FigureInfo, Suite } from './figures.ts';
 import { median, rounded, spread } from './figures.ts';
+import { kubeProxyRules } from './kube-proxy-rules.ts';
 import { buildTraffic, firstNumber } from './tools.ts';
 
 const ROUNDS = 7;
@@ -27,15 +28,36 @@ const PARALLEL = 16;
 const PORT = 7200;
 const NODE_PORT = 30_720;
 const VIP = '10.96.7.8';
-/** Addresses of the yardstick's nodes and of its server. */
-const YARDSTICK = {
-	entry: 8,
-	far: 9,
-	server: '10.199.9.2',
-	straight: '10.199.9.3',
-	gateway: '10.199.9.1',
-	subnet: '10.199.9.0/24',
-} as const;
+/** Two nodes without agents, and the server on the second of them. */
+interface Yardstick {
+	/** Numbers of the nodes. */
+	readonly entry: number;
+	readonly far: number;
+	/** Network of the server, without the last number. */
+	readonly network: string;
+	/** What nft reads on a node with this address. */
+	readonly rules: (node: string, server: string) => string;
+	/** Whether the second node has rules too. */
+	readonly everywhere: boolean;
+}
+
+const BARE: Yardstick = { entry: 8, far: 9, network: '10.199.9', rules: bareRules, everywhere: false };
+const KUBE_PROXY: Yardstick = {
+	entry: 10,
+	far: 11,
+	network: '10.199.11',
+	rules: (node, server) =>
+		kubeProxyRules(node, '10.199.0.0/16', {
+			clusterIp: '10.96.7.10',
+			port: PORT,
+			nodePort: NODE_PORT,
+			endpoint: { address: server, port: PORT },
+		}),
+	everywhere: true,
+};
+const serverOf = ({ network }: Yardstick): string => `${network}.2`;
+/** Another address of the server, which no rule names. */
+const STRAIGHT = `${BARE.network}.3`;
 /** All ends of every path share one CPU: the rate is then what the path costs, not how long another CPU takes to wake up. */
 const ON_CPU = ['taskset', '-c', '1'];
 
@@ -50,6 +72,8 @@ const FIGURES: readonly FigureInfo[] = [
 		what: 'requests per second, a connection each, outside to NodePort with a remote backend, against DNAT by nftables',
 		target: { atLeast: 1.3 },
 	},
+	{ id: 'nodeport.rps.kubeproxy.ratio', what: 'the same against the rules that kube-proxy has on both nodes' },
+	{ id: 'nodeport.rr.kubeproxy.ratio', what: 'that on kept connections' },
 	{ id: 'nodeport.rps.xdp.ratio', what: 'the same by XDP on a veth' },
 	{ id: 'nodeport.rps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
 	{
@@ -67,7 +91,7 @@ const FIGURES: readonly FigureInfo[] = [
 ];
 
 interface Path {
-	readonly name: 'pod' | 'clusterip' | 'nftables' | 'straight' | 'xdp' | 'tc' | 'dsr';
+	readonly name: 'pod' | 'clusterip' | 'nftables' | 'kube-proxy' | 'straight' | 'xdp' | 'tc' | 'dsr';
 	readonly from: Place;
 	readonly to: string;
 	readonly port: number;
@@ -81,42 +105,50 @@ async function startServer(place: Place, traffic: string): Promise<void> {
 	});
 }
 
-const NFT_RULES = (entry: string): string => `
+/** The least that nftables can do: one rule to the server and one for the way back. */
+function bareRules(node: string, server: string): string {
+	return `
 table ip services {
 	chain prerouting {
 		type nat hook prerouting priority dstnat;
-		ip daddr ${entry} tcp dport ${NODE_PORT} dnat to ${YARDSTICK.server}:${PORT}
+		ip daddr ${node} tcp dport ${NODE_PORT} dnat to ${server}:${PORT}
 	}
 	chain postrouting {
 		type nat hook postrouting priority srcnat;
-		ip daddr ${YARDSTICK.server} tcp dport ${PORT} masquerade fully-random
+		ip daddr ${server} tcp dport ${PORT} masquerade fully-random
 	}
 }
 `;
+}
 
 /** Two more nodes on the cluster's network, without agents: what nftables does for the same job. Returns the entry's address. */
-async function makeYardstick(cluster: Cluster, traffic: string): Promise<string> {
-	const entry = await createNode(cluster.name, cluster.dir, YARDSTICK.entry, 0);
-	const far = await createNode(cluster.name, cluster.dir, YARDSTICK.far, 0);
-	const [entryAddress, farAddress] = [nodeAddresses(YARDSTICK.entry, 0).v4, nodeAddresses(YARDSTICK.far, 0).v4];
-	const netns = `${cluster.name}-nftpod`;
+async function makeYardstick(cluster: Cluster, traffic: string, yardstick: Yardstick): Promise<string> {
+	const entry = await createNode(cluster.name, cluster.dir, yardstick.entry, 0);
+	const far = await createNode(cluster.name, cluster.dir, yardstick.far, 0);
+	const [entryAddress, farAddress] = [nodeAddresses(yardstick.entry, 0).v4, nodeAddresses(yardstick.far, 0).v4];
+	const name = `nftpod${yardstick.far}`;
+	const netns = `${cluster.name}-${name}`;
+	const gateway = `${yardstick.network}.1`;
 	await run(['ip', 'netns', 'add', netns]);
 	for (const node of [entry, far]) await setSysctls(node, { 'net/ipv4/ip_forward': 1 });
 	const ip = (ns: string, ...words: string[]) => run(['ip', '-n', ns, ...words]);
 	await ip(far, 'link', 'add', 'to-pod', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
-	await ip(far, 'address', 'add', `${YARDSTICK.gateway}/24`, 'dev', 'to-pod');
+	await ip(far, 'address', 'add', `${gateway}/24`, 'dev', 'to-pod');
 	await ip(far, 'link', 'set', 'to-pod', 'up');
-	for (const address of [YARDSTICK.server, YARDSTICK.straight]) {
-		await ip(netns, 'address', 'add', `${address}/24`, 'dev', 'eth0');
-	}
+	for (const last of [2, 3]) await ip(netns, 'address', 'add', `${yardstick.network}.${last}/24`, 'dev', 'eth0');
 	for (const device of ['lo', 'eth0']) await ip(netns, 'link', 'set', device, 'up');
-	await ip(netns, 'route', 'add', 'default', 'via', YARDSTICK.gateway);
-	await ip(entry, 'route', 'add', YARDSTICK.subnet, 'via', farAddress);
-	await ip(`${cluster.name}-router`, 'route', 'add', YARDSTICK.straight, 'via', farAddress);
-	const rules = join(cluster.dir, 'nat.nft');
-	await writeFile(rules, NFT_RULES(entryAddress));
-	await run(['nsenter', `--net=/run/netns/${entry}`, 'nft', '-f', rules]);
-	const server = new Place({ name: 'nftpod', netns, cgroup: cluster.client.cgroup, dir: join(cluster.dir, 'nftpod') });
+	await ip(netns, 'route', 'add', 'default', 'via', gateway);
+	await ip(entry, 'route', 'add', `${yardstick.network}.0/24`, 'via', farAddress);
+	await ip(`${cluster.name}-router`, 'route', 'add', `${yardstick.network}.3`, 'via', farAddress);
+	for (const [node, address] of [
+		[entry, entryAddress],
+		...(yardstick.everywhere ? [[far, farAddress] as const] : []),
+	] as const) {
+		const rules = join(cluster.dir, `${node}.nft`);
+		await writeFile(rules, yardstick.rules(address, serverOf(yardstick)));
+		await run(['nsenter', `--net=/run/netns/${node}`, 'nft', '-f', rules]);
+	}
+	const server = new Place({ name, netns, cgroup: cluster.client.cgroup, dir: join(cluster.dir, name) });
 	await startServer(server, traffic);
 	return entryAddress;
 }
@@ -136,7 +168,8 @@ async function startAgents(cluster: Cluster): Promise<void> {
 }
 
 async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]> {
-	const nftables = await makeYardstick(cluster, traffic);
+	const nftables = await makeYardstick(cluster, traffic, BARE);
+	const kubeProxy = await makeYardstick(cluster, traffic, KUBE_PROXY);
 	await startAgents(cluster);
 	const [client, near, far] = await Promise.all([
 		cluster.createPod({ node: cluster.node(1), name: 'client' }),
@@ -161,10 +194,11 @@ async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]
 		{ name: 'pod', from: client, to: near.address('IPv4'), port: PORT },
 		{ name: 'clusterip', from: client, to: VIP, port: PORT },
 		{ name: 'nftables', ...outside, to: nftables },
+		{ name: 'kube-proxy', ...outside, to: kubeProxy },
 		{ name: 'xdp', ...outside, to: cluster.node(1).addresses.v4 },
 		{ name: 'tc', ...outside, to: cluster.node(3).addresses.v4 },
 		{ name: 'dsr', ...outside, to: cluster.node(4).addresses.v4 },
-		{ name: 'straight', from: cluster.client, to: YARDSTICK.straight, port: PORT },
+		{ name: 'straight', from: cluster.client, to: STRAIGHT, port: PORT },
 	];
 	for (const path of paths) {
 		await eventually(`the path ${path.name} answers`, () => rate(traffic, 'requests', path, 10));
@@ -196,6 +230,8 @@ interface Comparison {
 const COMPARED: Readonly<Record<string, Comparison>> = {
 	'cps.clusterip.ratio': { kind: 'requests', own: 'clusterip', base: 'pod' },
 	'nodeport.rps.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
+	'nodeport.rps.kubeproxy.ratio': { kind: 'requests', own: 'tc', base: 'kube-proxy' },
+	'nodeport.rr.kubeproxy.ratio': { kind: 'kept', own: 'tc', base: 'kube-proxy' },
 	'nodeport.rps.xdp.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
 	'nodeport.rps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
 	'nodeport.rps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
@@ -208,6 +244,7 @@ const COMPARED: Readonly<Record<string, Comparison>> = {
 const BASELINE: Partial<Record<Path['name'], string>> = {
 	pod: 'straight to the pod, same round',
 	nftables: 'nftables dnat + masquerade, same round',
+	'kube-proxy': 'rules of kube-proxy (nftables mode) on both nodes, same round',
 };
 const ENTRY = 'nodeport.entry.ratio';
 
