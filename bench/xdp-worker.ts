@@ -104,7 +104,7 @@ class Worker {
 
 	/** Forgets flows and masquerade ports. */
 	async #clear(): Promise<void> {
-		for (const name of ['ct4', 'nat']) {
+		for (const name of ['ct4']) {
 			const { count, keys } = await this.#objects.map(name).dumpAsync();
 			if (count > 0) await this.#objects.map(name).deleteBatch(keys);
 		}

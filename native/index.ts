@@ -24,17 +24,15 @@ export { PacketSocket, VIRTIO_HEADER_BYTES } from './facade/packet-socket.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';
 export {
-	type AliveSpec,
 	ANY_PROTO,
 	type FlowPattern,
 	type FlowTableSpec,
 	type IdleRule,
+	type MasqueradeSpec,
 	moveEntries,
-	type OrphanSpec,
 	type PairSpec,
 	type SweepSpec,
 	sweepMap,
-	sweepOrphans,
 	type TallySpec,
 } from './facade/sweep.ts';
 export {

@@ -1,20 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-	ANY_PROTO,
-	BpfMap,
-	type MapSpec,
-	moveEntries,
-	type OrphanSpec,
-	type SweepSpec,
-	sweepMap,
-	sweepOrphans,
-} from './index.ts';
+import { ANY_PROTO, BpfMap, type MapSpec, moveEntries, type SweepSpec, sweepMap } from './index.ts';
 
 const HASH = 1;
 const LRU_HASH = 9;
 const TCP = 6;
 const UDP = 17;
-const ICMP = 1;
 
 const opened: BpfMap[] = [];
 function create(spec: Partial<MapSpec>): BpfMap {
@@ -225,98 +215,5 @@ describe('moveEntries', () => {
 		expect(() => moveEntries(create({}), create({ valueSize: 12 }), MOVE)).toThrow(
 			'to: expected a map of the same layout',
 		);
-	});
-});
-
-describe('sweepOrphans', () => {
-	/** As struct ct_key: two addresses, two ports, protocol. */
-	const TUPLE = { lo: 0, hi: 16, loPort: 32, hiPort: 34, proto: 36 };
-	/** The same with addresses of four bytes. */
-	const SHORT = { lo: 0, hi: 4, loPort: 8, hiPort: 10, proto: 12 };
-	const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
-	const v4 = (last: number, net: number): Uint8Array => Uint8Array.of(...MAPPED, net, 0, 0, last);
-	const v6 = (last: number, net: number): Uint8Array =>
-		Uint8Array.of(0xfd, net, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last);
-	const [NODE, POD, REMOTE] = [v4(1, 192), v4(5, 10), v4(9, 203)];
-	const [NODE6, POD6, REMOTE6] = [v6(1, 192), v6(5, 10), v6(9, 203)];
-	const port = (n: number): number[] => [n >> 8, n & 0xff];
-	const tuple = (lo: Uint8Array, loPort: number, hi: Uint8Array, hiPort: number, proto = TCP): Uint8Array =>
-		Uint8Array.of(...lo, ...hi, ...port(loPort), ...port(hiPort), proto, 0, 0, 0);
-	const short = (a: Uint8Array) => a.subarray(12);
-
-	function world() {
-		const flow4 = create({ keySize: 16 });
-		const more4 = create({ keySize: 16, type: LRU_HASH });
-		const flow6 = create({ keySize: 40 });
-		const nat = create({ keySize: 40, valueSize: 24 });
-		const orphans: OrphanSpec = {
-			key: TUPLE,
-			value: { address: 0, port: 16, lastSeen: 20 },
-			now: 1000,
-			grace: 100,
-			own: [NODE, NODE6],
-			echoProtos: [ICMP],
-			tables: [
-				{ maps: [flow4, more4], prefix: MAPPED, key: SHORT, flags: 0, mask: 8 },
-				{ maps: [flow6], prefix: new Uint8Array(), key: TUPLE, flags: 0, mask: 8 },
-			],
-		};
-		/** A masqueraded connection to REMOTE:443 from the given port of the node. */
-		const translate = (nodePort: number, podPort: number, lastSeen = 1, over: Uint8Array[] = [NODE, POD, REMOTE]) => {
-			const [node = NODE, pod = POD, remote = REMOTE] = over;
-			const inner = new Uint8Array(24);
-			inner.set(pod);
-			inner.set(port(podPort), 16);
-			new DataView(inner.buffer).setUint32(20, lastSeen, true);
-			nat.set(tuple(node, nodePort, remote, 443), inner);
-		};
-		const ports = () =>
-			nat
-				.entries()
-				.map(([each]) => ((each[32] ?? 0) << 8) | (each[33] ?? 0))
-				.sort();
-		return { flow4, more4, flow6, nat, orphans, translate, ports };
-	}
-
-	it('frees translations whose flow is in no table, whichever way round its key is', async () => {
-		const { flow4, more4, nat, orphans, translate, ports } = world();
-		for (const n of [1, 2, 3, 4, 5]) translate(50_000 + n, 4000 + n);
-		flow4.set(tuple(short(POD), 4001, short(REMOTE), 443), value(8, 0));
-		flow4.set(tuple(short(REMOTE), 443, short(POD), 4002), value(8, 0));
-		more4.set(tuple(short(REMOTE), 443, short(POD), 4003), value(8, 0));
-		flow4.set(tuple(short(REMOTE), 443, short(POD), 4004), value(1, 0)); // not masqueraded
-		expect(await sweepOrphans(nat, orphans)).toMatchObject({ entries: 3, deleted: 2 });
-		expect(ports()).toEqual([50_001, 50_002, 50_003]);
-	});
-
-	it('leaves alone what was used within the grace time', async () => {
-		const { nat, orphans, translate, ports } = world();
-		translate(50_001, 4001, 900);
-		translate(50_002, 4002, 899);
-		await sweepOrphans(nat, orphans);
-		expect(ports()).toEqual([50_001]);
-	});
-
-	it('asks the table of the family, with the whole address where that is in the key', async () => {
-		const { flow6, nat, orphans, translate, ports } = world();
-		translate(50_001, 4001, 1, [NODE6, POD6, REMOTE6]);
-		translate(50_002, 4002, 1, [NODE6, POD6, REMOTE6]);
-		flow6.set(tuple(REMOTE6, 443, POD6, 4002), value(8, 0));
-		await sweepOrphans(nat, orphans);
-		expect(ports()).toEqual([50_002]);
-	});
-
-	it('knows that both ports of an echo are its identifier', async () => {
-		const { flow4, nat, orphans } = world();
-		const inner = Uint8Array.of(...POD, ...port(7), 0, 0, 1, 0, 0, 0);
-		nat.set(tuple(REMOTE, 55_000, NODE, 55_000, ICMP), inner);
-		flow4.set(tuple(short(POD), 7, short(REMOTE), 7, ICMP), value(8, 0));
-		expect(await sweepOrphans(nat, orphans)).toMatchObject({ entries: 1, deleted: 0 });
-	});
-
-	it('refuses tables whose maps differ', () => {
-		const { nat, orphans, flow4, flow6 } = world();
-		const tables = [{ ...orphans.tables[0]!, maps: [flow4, flow6] }];
-		expect(() => sweepOrphans(nat, { ...orphans, tables })).toThrow('expected maps of one layout');
 	});
 });

@@ -30,7 +30,6 @@ const mapSizes = z.strictObject({
 	sources: entries.optional(),
 	affinity: entries.optional(),
 	sock_rev: entries.optional(),
-	nat: entries.optional(),
 	frags: entries.optional(),
 	ipcache: entries.optional(),
 	cidrs: entries.optional(),

@@ -1,29 +1,29 @@
 import { describe, expect, it, vi } from 'vitest';
 import { PressureWatch, pressureOf } from './map-pressure.ts';
 
-const nat = (entries: number | undefined) => ({ name: 'nat', entries, capacity: 1000 });
+const ipcache = (entries: number | undefined) => ({ name: 'ipcache', entries, capacity: 1000 });
 
 describe('pressure on a map', () => {
 	it('is told once at 70 %, kept while it lasts and taken back when it is over', () => {
 		const watch = new PressureWatch();
-		expect(watch.look([nat(699)])).toEqual({ raised: [], relieved: [] });
-		const { raised } = watch.look([nat(700)]);
+		expect(watch.look([ipcache(699)])).toEqual({ raised: [], relieved: [] });
+		const { raised } = watch.look([ipcache(700)]);
 		expect(raised).toEqual([
-			'map nat: 700 of 1000 entries used (70 %); when full, new ones are refused: raise maps.nat',
+			'map ipcache: 700 of 1000 entries used (70 %); when full, new ones are refused: raise maps.ipcache',
 		]);
-		expect(watch.look([nat(850)])).toEqual({ raised: [], relieved: [] });
+		expect(watch.look([ipcache(850)])).toEqual({ raised: [], relieved: [] });
 		expect(watch.warnings).toEqual([expect.stringContaining('850 of 1000') as string]);
-		expect(watch.look([nat(650)])).toEqual({ raised: [], relieved: [] });
-		expect(watch.look([nat(649)])).toEqual({ raised: [], relieved: ['nat'] });
+		expect(watch.look([ipcache(650)])).toEqual({ raised: [], relieved: [] });
+		expect(watch.look([ipcache(649)])).toEqual({ raised: [], relieved: ['ipcache'] });
 		expect(watch.warnings).toEqual([]);
 	});
 
 	it('stays as it was told while nobody knows the occupancy', () => {
 		const watch = new PressureWatch();
-		watch.look([nat(900)]);
-		expect(watch.look([nat(undefined)])).toEqual({ raised: [], relieved: [] });
+		watch.look([ipcache(900)]);
+		expect(watch.look([ipcache(undefined)])).toEqual({ raised: [], relieved: [] });
 		expect(watch.warnings).toHaveLength(1);
-		expect(pressureOf(nat(undefined))).toBeUndefined();
+		expect(pressureOf(ipcache(undefined))).toBeUndefined();
 	});
 
 	it('is looked at once a second, and after the last change', () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto, NatEntry } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import { BpfMap } from '../../native/index.ts';
-import { type CtGcOptions, collectConntrack, countEntries, forgetAddresses } from './ct-gc.ts';
+import { type CtGcOptions, collectConntrack, countEntries, forgetAddresses, widenEntry } from './ct-gc.ts';
 import { DEFAULT_CT_TIMEOUTS } from './ct-timeouts.ts';
 import { fieldOffset } from './field-offset.ts';
 import { elapsedSeconds } from './jiffies.ts';
@@ -12,7 +12,6 @@ const NOW = 0x8000_0000;
 const v4 = (last: number, net = 10) => Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net, 0, 0, last);
 const NODE = v4(1, 192);
 const POD = v4(5);
-const REMOTE = v4(9, 203);
 
 const HASH = 1;
 const LRU_HASH = 9;
@@ -32,7 +31,6 @@ function mapOf(sizes: { keySize: number; valueSize: number }, rows: Rows = [], t
 }
 const CT4 = { keySize: Ct4Key.size, valueSize: Ct4Entry.size };
 const CT6 = { keySize: CtKey.size, valueSize: CtEntry.size };
-const NAT = { keySize: CtKey.size, valueSize: NatEntry.size };
 
 /** Rows in an order that does not depend on the hash. */
 function sorted(rows: Iterable<readonly [Uint8Array, Uint8Array]>): string[] {
@@ -62,17 +60,16 @@ const entry = (flags: number, idleSeconds: number): Uint8Array =>
 const ipv4 = (last: number, net: number) => ((net << 24) | last) >>> 0;
 const key = (proto: number, loPort = 4000) =>
 	Ct4Key.encode({ lo: ipv4(5, 10), hi: ipv4(9, 203), loPort, hiPort: 443, proto });
-async function run(ctRows: Rows, natRows: Rows = [], fullRows: Rows = [], over: Partial<CtGcOptions> = {}) {
+async function run(ctRows: Rows, fullRows: Rows = [], over: Partial<CtGcOptions> = {}) {
 	const maps = {
 		ct4: mapOf(CT4, ctRows),
 		ct6: mapOf(CT6),
 		ctfull4: mapOf(CT4, fullRows, LRU_HASH),
 		ctfull6: mapOf(CT6, [], LRU_HASH),
-		nat: mapOf(NAT, natRows),
 		...over,
 	};
 	const report = await collectConntrack({ ...maps, clock: { now: () => NOW, hz: HZ }, nodeAddresses: [NODE], ...over });
-	return { report, ct: maps.ct4.entries(), full: maps.ctfull4.entries(), nat: maps.nat.entries() };
+	return { report, ct: maps.ct4.entries(), full: maps.ctfull4.entries() };
 }
 
 describe('conntrack garbage collection', () => {
@@ -128,7 +125,7 @@ describe('conntrack garbage collection', () => {
 			[key(L4Proto.UDP, 1), entry(CtFlags.ESTABLISHED, 7)],
 			[key(L4Proto.UDP, 2), entry(CtFlags.ESTABLISHED, 8)],
 		];
-		expect(sorted((await run(rows, [], [], { timeouts })).ct)).toEqual(sorted(rows.slice(0, 1)));
+		expect(sorted((await run(rows, [], { timeouts })).ct)).toEqual(sorted(rows.slice(0, 1)));
 	});
 
 	it('names the backends of open connections that nobody saw end', async () => {
@@ -189,9 +186,9 @@ describe('conntrack garbage collection', () => {
 		});
 
 		it('find each other when one of them found the table full', async () => {
-			const { ct, full } = await run([forward(3000)], [], [reply(3000, answered)]);
+			const { ct, full } = await run([forward(3000)], [reply(3000, answered)]);
 			expect([ct.length, full.length]).toEqual([2, 0]);
-			expect((await run([forward(61)], [], [reply(61)])).full).toHaveLength(0);
+			expect((await run([forward(61)], [reply(61)])).full).toHaveLength(0);
 		});
 
 		it('find each other in the table of IPv6', async () => {
@@ -209,7 +206,7 @@ describe('conntrack garbage collection', () => {
 					CtEntry.encode({ ...state, flags: CtFlags.SVC_REPLY | answered, xlateAddr: address(96), xlatePort: 80 }),
 				],
 			]);
-			expect((await run([], [], [], { ct6 })).report.IPv6).toMatchObject({ entries: 2, deleted: 0 });
+			expect((await run([], [], { ct6 })).report.IPv6).toMatchObject({ entries: 2, deleted: 0 });
 		});
 
 		it('go together when the one that knows that the flow is over comes first', async () => {
@@ -255,7 +252,7 @@ describe('conntrack garbage collection', () => {
 		];
 
 		it('move into it once they are answered and there is room', async () => {
-			const { ct, full, report } = await run([], [], rows);
+			const { ct, full, report } = await run([], rows);
 			expect(sorted(ct)).toEqual(sorted(rows.slice(0, 1)));
 			expect(sorted(full)).toEqual(sorted(rows.slice(1, 2)));
 			expect(report.IPv4).toMatchObject({ entries: 1, overflow: 1, deleted: 1 });
@@ -263,46 +260,159 @@ describe('conntrack garbage collection', () => {
 
 		it('stay where they are while it is full', async () => {
 			const taken: Rows = [[key(L4Proto.UDP, 9), entry(0, 1)]];
-			const { ct, full, report } = await run([], [], rows, { ct4: mapOf(CT4, taken, HASH, 1) });
+			const { ct, full, report } = await run([], rows, { ct4: mapOf(CT4, taken, HASH, 1) });
 			expect(sorted(ct)).toEqual(sorted(taken));
 			expect(sorted(full)).toEqual(sorted(rows.slice(0, 2)));
 			expect(report.IPv4).toMatchObject({ entries: 1, overflow: 2, deleted: 1 });
 		});
 
 		it('are not looked for when the programs have put none there', async () => {
-			const { full, report } = await run([], [], rows, { overflowInUse: false });
+			const { full, report } = await run([], rows, { overflowInUse: false });
 			expect([full.length, report.IPv4.overflow]).toEqual([3, 0]);
 		});
 	});
 
-	it('frees the port of a masqueraded flow that is gone and keeps that of one that lives', async () => {
-		const natKey = (port: number) =>
-			CtKey.encode({ lo: NODE, hi: REMOTE, loPort: port, hiPort: 443, proto: L4Proto.TCP });
-		const natEntry = (port: number, idleSeconds: number) =>
-			NatEntry.encode({ addr: POD, port, lastSeen: NOW - idleSeconds * HZ });
-		const { nat, report } = await run(
-			[[key(L4Proto.TCP, 4000), entry(CtFlags.MASQUERADE | CtFlags.ESTABLISHED, 100)]],
-			[
-				[natKey(50_000), natEntry(4000, 100)],
-				[natKey(50_001), natEntry(4001, 100)],
-				[natKey(50_002), natEntry(4002, 1)],
-			],
-		);
-		expect(report).toMatchObject({ IPv4: { entries: 1 }, nat: 2, natDeleted: 1 });
-		expect(nat.map(([row]) => CtKey.decode(row).loPort).sort()).toEqual([50_000, 50_002]);
+	describe('the two entries of a masqueraded flow', () => {
+		const { MASQUERADE, SVC_FORWARD, SVC_REPLY, ESTABLISHED, CLOSING, INITIATOR_IS_HI } = CtFlags;
+		const [pod, node, remote, vip] = [ipv4(5, 10), ipv4(1, 192), ipv4(9, 203), ipv4(1, 96)];
+		type Over = Partial<Ct4Entry> & { readonly proto?: number; readonly idle?: number };
+		const row = (k: Ct4Key, flags: number, { proto: _, idle = 100, ...over }: Over): [Uint8Array, Uint8Array] => [
+			Ct4Key.encode(k),
+			Ct4Entry.encode({ ...Ct4Entry.decode(entry(flags, idle)), ...over }),
+		];
+		/** Of the pod's port 4000 to the remote port 443, which sees port 50000 of the node. */
+		const forward = (over: Over = {}): [Uint8Array, Uint8Array] =>
+			row({ lo: pod, loPort: 4000, hi: remote, hiPort: 443, proto: over.proto ?? L4Proto.TCP }, MASQUERADE, {
+				snatPort: 50_000,
+				xlateAddr: remote,
+				xlatePort: 443,
+				...over,
+			});
+		/** bytes[0] is the pod's address as it is in memory. */
+		const reply = ({ flags = ESTABLISHED, ...over }: Over = {}): [Uint8Array, Uint8Array] =>
+			row(
+				{ lo: node, loPort: 50_000, hi: remote, hiPort: 443, proto: over.proto ?? L4Proto.TCP },
+				MASQUERADE | SVC_REPLY | flags,
+				{ snatPort: 4000, xlateAddr: remote, xlatePort: 443, bytes: [0x0500_000an, 7n], ...over },
+			);
+		const left = async (...rows: Rows): Promise<number> => (await run(rows)).ct.length;
+
+		it('stay while either is used', async () => {
+			expect(await left(forward({ idle: 3000 }), reply({ idle: 1 }))).toBe(2);
+			expect(await left(forward({ idle: 1 }), reply({ idle: 3000 }))).toBe(2);
+		});
+
+		it('go together', async () => {
+			expect(await left(forward(), reply({ flags: 0 }))).toBe(0);
+			expect(await left(forward({ idle: 11 }), reply({ idle: 11, flags: CLOSING }))).toBe(0);
+			expect(
+				await left(forward({ proto: L4Proto.UDP, idle: 31 }), reply({ proto: L4Proto.UDP, idle: 31, flags: 0 })),
+			).toBe(0);
+		});
+
+		it('of a service, too', async () => {
+			const toVip = (idle: number): [Uint8Array, Uint8Array] =>
+				row({ lo: pod, loPort: 4000, hi: vip, hiPort: 80, proto: L4Proto.TCP }, MASQUERADE | SVC_FORWARD, {
+					idle,
+					snatPort: 50_000,
+					xlateAddr: remote,
+					xlatePort: 443,
+				});
+			const asVip = { xlateAddr: vip, xlatePort: 80 };
+			expect(await left(toVip(3000), reply({ idle: 1, ...asVip }))).toBe(2);
+			expect(await left(toVip(100), reply({ flags: 0, ...asVip }))).toBe(0);
+		});
+
+		it('are told from those of a flow that has taken the port over', async () => {
+			const taken = reply({ idle: 1, snatPort: 4001 });
+			expect(sorted((await run([forward(), taken])).ct)).toEqual(sorted([taken]));
+			const elsewhere = reply({ idle: 1, bytes: [0x0600_000an, 7n] });
+			expect(sorted((await run([forward(), elsewhere])).ct)).toEqual(sorted([elsewhere]));
+		});
+
+		it('are told from those of a later flow of the initiator, to another backend or by another address, with the same port', async () => {
+			const toVip = (address: number, backend: number): [Uint8Array, Uint8Array] =>
+				row({ lo: pod, loPort: 4000, hi: address, hiPort: 80, proto: L4Proto.TCP }, MASQUERADE | SVC_FORWARD, {
+					idle: 20,
+					snatPort: 50_000,
+					xlateAddr: backend,
+					xlatePort: 443,
+				});
+			const from = (backend: number, address: number, flags: number): [Uint8Array, Uint8Array] =>
+				row(
+					{ lo: node, loPort: 50_000, hi: backend, hiPort: 443, proto: L4Proto.TCP },
+					MASQUERADE | SVC_REPLY | flags,
+					{ idle: 20, snatPort: 4000, xlateAddr: address, xlatePort: 80, bytes: [0x0500_000an, 7n] },
+				);
+			const later = [toVip(vip, remote + 1), from(remote + 1, vip, ESTABLISHED)];
+			expect(sorted((await run([from(remote, vip, CLOSING), ...later])).ct)).toEqual(sorted(later));
+			const [[otherKey, otherValue], back] = [toVip(vip + 1, remote), from(remote, vip, ESTABLISHED)];
+			const over = Ct4Entry.encode({ ...Ct4Entry.decode(otherValue), flags: MASQUERADE | SVC_FORWARD | CLOSING });
+			const live = [toVip(vip, remote), back];
+			expect(sorted((await run([[otherKey, over], ...live])).ct)).toEqual(sorted(live));
+		});
+
+		it('free the port when the one of the initiator is gone, after a moment', async () => {
+			expect(await left(reply({ idle: 10 }))).toBe(1);
+			expect(await left(reply({ idle: 11 }))).toBe(0);
+			expect(await left(forward({ idle: 1, snatPort: 50_001 }), reply({ idle: 11 }))).toBe(1);
+		});
+
+		it('of an echo have the identifier twice', async () => {
+			const proto = L4Proto.ICMP;
+			const out = row({ lo: pod, loPort: 7, hi: remote, hiPort: 7, proto }, MASQUERADE, {
+				idle: 31,
+				snatPort: 50_000,
+				xlateAddr: remote,
+				xlatePort: 7,
+			});
+			const back = (idle: number): [Uint8Array, Uint8Array] =>
+				row({ lo: node, loPort: 50_000, hi: remote, hiPort: 50_000, proto }, MASQUERADE | SVC_REPLY, {
+					idle,
+					snatPort: 7,
+					xlateAddr: remote,
+					xlatePort: 7,
+					bytes: [0x0500_000an, 0n],
+				});
+			expect(await left(out, back(1))).toBe(2);
+			expect(await left(out, back(31))).toBe(0);
+		});
+
+		it('find each other whichever end of the key is first, and over IPv6', async () => {
+			const six = (last: number) => Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last);
+			const state = { ...CtEntry.decode(new Uint8Array(CtEntry.size)), lastSeen: NOW - 3000 * HZ };
+			const far = { xlateAddr: six(9), xlatePort: 443 };
+			const proto = L4Proto.TCP;
+			const rows = (client: number): Rows => [
+				[
+					CtKey.encode({ lo: six(9), loPort: 443, hi: six(50), hiPort: 4000, proto }),
+					CtEntry.encode({ ...state, ...far, flags: MASQUERADE | INITIATOR_IS_HI, snatPort: 50_000 }),
+				],
+				[
+					CtKey.encode({ lo: six(1), loPort: 50_000, hi: six(9), hiPort: 443, proto }),
+					CtEntry.encode({
+						...state,
+						...far,
+						flags: MASQUERADE | SVC_REPLY | ESTABLISHED,
+						snatPort: 4000,
+						client: six(client),
+					}),
+				],
+			];
+			const options = (client: number) => ({ ct6: mapOf(CT6, rows(client)), nodeAddresses: [NODE, six(1)] });
+			expect((await run([], [], options(50))).report.IPv6).toMatchObject({ entries: 2, deleted: 0 });
+			expect((await run([], [], options(51))).report.IPv6).toMatchObject({ entries: 0, deleted: 2 });
+		});
 	});
 
-	it('removes a dead flow and its port in the same pass', async () => {
-		const { ct, nat } = await run(
-			[[key(L4Proto.UDP), entry(CtFlags.MASQUERADE, 31)]],
-			[
-				[
-					CtKey.encode({ lo: NODE, hi: REMOTE, loPort: 50_000, hiPort: 443, proto: L4Proto.UDP }),
-					NatEntry.encode({ addr: POD, port: 4000, lastSeen: NOW - 31 * HZ }),
-				],
-			],
-		);
-		expect([ct.length, nat.length]).toEqual([0, 0]);
+	it('reads the initiator of a masqueraded flow from an IPv4 entry, and counts no forward bytes there', () => {
+		const flags = CtFlags.MASQUERADE | CtFlags.SVC_REPLY;
+		const state = { ...Ct4Entry.decode(entry(flags, 0)), bytes: [0x0500_000an, 7n] };
+		expect(widenEntry(state)).toMatchObject({ client: POD, bytes: [0n, 7n] });
+		expect(widenEntry({ ...state, flags: CtFlags.MASQUERADE })).toMatchObject({
+			client: new Uint8Array(16),
+			bytes: state.bytes,
+		});
 	});
 });
 

@@ -1,18 +1,9 @@
 /**
- * Removes conntrack and masquerade entries whose flow is over. Nothing else does: a full conntrack table sends new flows to a small
- * one where they evict each other, and an entry of the masquerade table is a port that nobody else can have.
+ * Removes conntrack entries whose flow is over. Nothing else does: a full table sends new flows to a small one where they evict each
+ * other, and the entry for replies of a masqueraded flow is a port that nobody else can have.
  * All of it happens in native code on a worker thread; here is only what the bytes mean and when a flow is over.
  */
-import {
-	Ct4Entry,
-	Ct4Key,
-	CtBackendWord,
-	CtEntry,
-	CtFlags,
-	CtKey,
-	L4Proto,
-	NatEntry,
-} from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtBackendWord, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import {
 	ANY_PROTO,
 	type BpfMap,
@@ -23,13 +14,12 @@ import {
 	type SweepResult,
 	type SweepSpec,
 	sweepMap,
-	sweepOrphans,
 	type TallySpec,
 } from '../../native/index.ts';
 import { type CtTimeouts, DEFAULT_CT_TIMEOUTS, idleRules } from './ct-timeouts.ts';
 import { fieldOffsets } from './field-offset.ts';
 
-/** A masquerade entry younger than this is kept although its flow is not in the conntrack table (yet). */
+/** An entry for replies of a masqueraded flow is kept so long without the other one: its port rests. */
 const NAT_GRACE_SECONDS = 10;
 
 /** Where flows are: the table of each family, and what found it full. */
@@ -69,13 +59,9 @@ export interface FamilyReport {
 export interface CtGcReport {
 	readonly IPv4: FamilyReport;
 	readonly IPv6: FamilyReport;
-	/** Masquerade entries left. */
-	readonly nat: number;
-	readonly natDeleted: number;
 }
 
 export interface CtGcOptions extends CtMaps {
-	readonly nat: BpfMap;
 	/** Low 32 bits of jiffies, and their rate. */
 	readonly clock: { now(): number; readonly hz: number };
 	/** 16-byte addresses of this node that masquerading uses. */
@@ -99,9 +85,18 @@ export function widenKey({ lo, hi, loPort, hiPort, proto }: Ct4Key): CtKey {
 	return { lo: mappedAddress(lo), hi: mappedAddress(hi), loPort, hiPort, proto };
 }
 
+/** Both flags of the entry for replies of a masqueraded flow; see struct ct_entry. */
+const MASQUERADED_REPLY = CtFlags.MASQUERADE | CtFlags.SVC_REPLY;
+
 /** Reads values of the IPv4 table as those of the IPv6 table. */
 export function widenEntry(entry: Ct4Entry): CtEntry {
-	return { ...entry, xlateAddr: entry.xlateAddr === 0 ? new Uint8Array(16) : mappedAddress(entry.xlateAddr) };
+	const xlateAddr = entry.xlateAddr === 0 ? new Uint8Array(16) : mappedAddress(entry.xlateAddr);
+	const [forward = 0n, reply = 0n] = entry.bytes;
+	if ((entry.flags & MASQUERADED_REPLY) !== MASQUERADED_REPLY)
+		return { ...entry, xlateAddr, client: new Uint8Array(16) };
+	const client = Uint8Array.from(MAPPED);
+	new DataView(client.buffer).setUint32(12, Number(forward & 0xffff_ffffn), true);
+	return { ...entry, xlateAddr, client, bytes: [0n, reply] };
 }
 
 /** Bytes of a 16-byte address that the IPv4 table leaves out. */
@@ -116,8 +111,9 @@ type ValueField =
 	| 'snatPort'
 	| 'rule'
 	| 'packets'
-	| 'bytes';
-const VALUE_FIELDS: readonly ValueField[] = [
+	| 'bytes'
+	| 'client';
+const VALUE_FIELDS = [
 	'flags',
 	'lastSeen',
 	'backend',
@@ -127,7 +123,7 @@ const VALUE_FIELDS: readonly ValueField[] = [
 	'rule',
 	'packets',
 	'bytes',
-];
+] as const;
 
 interface CtTable {
 	readonly main: BpfMap;
@@ -140,9 +136,9 @@ interface CtTable {
 
 const KEY4 = fieldOffsets(Ct4Key, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
 const KEY6 = fieldOffsets(CtKey, 'lo', 'hi', 'loPort', 'hiPort', 'proto');
-const VALUE4 = fieldOffsets(Ct4Entry, ...VALUE_FIELDS);
-const VALUE6 = fieldOffsets(CtEntry, ...VALUE_FIELDS);
-const NAT = fieldOffsets(NatEntry, 'addr', 'port', 'lastSeen');
+const FIELDS4 = fieldOffsets(Ct4Entry, ...VALUE_FIELDS);
+const VALUE4 = { ...FIELDS4, client: FIELDS4.bytes };
+const VALUE6 = fieldOffsets(CtEntry, ...VALUE_FIELDS, 'client');
 
 function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): Record<'IPv4' | 'IPv6', CtTable> {
 	return {
@@ -161,14 +157,27 @@ const COUNTERS: readonly FlowPattern[] = [
 	{ proto: L4Proto.ICMPV6, mask: 0, value: 0 },
 	{ proto: L4Proto.TCP, mask: CtFlags.CLOSING, value: CtFlags.CLOSING },
 	// A forward entry never sees the answer itself.
-	{ proto: L4Proto.TCP, mask: CtFlags.ESTABLISHED | CtFlags.SVC_FORWARD | CtFlags.CLOSING, value: 0 },
+	{
+		proto: L4Proto.TCP,
+		mask: CtFlags.ESTABLISHED | CtFlags.SVC_FORWARD | CtFlags.CLOSING | CtFlags.MASQUERADE,
+		value: 0,
+	},
+	{
+		proto: L4Proto.TCP,
+		mask: CtFlags.ESTABLISHED | CtFlags.CLOSING | MASQUERADED_REPLY,
+		value: MASQUERADED_REPLY,
+	},
 	{ proto: ANY_PROTO, mask: 0, value: 0 },
 ];
 
 function countsOf({ counts }: SweepResult): Pick<FamilyReport, 'byProtocol' | 'closing' | 'synOnly'> {
-	const [tcp = 0, udp = 0, sctp = 0, icmp4 = 0, icmp6 = 0, closing = 0, synOnly = 0, all = 0] = counts;
+	const [tcp = 0, udp = 0, sctp = 0, icmp4 = 0, icmp6 = 0, closing = 0, plain = 0, masqueraded = 0, all = 0] = counts;
 	const icmp = icmp4 + icmp6;
-	return { byProtocol: { tcp, udp, sctp, icmp, other: all - tcp - udp - sctp - icmp }, closing, synOnly };
+	return {
+		byProtocol: { tcp, udp, sctp, icmp, other: all - tcp - udp - sctp - icmp },
+		closing,
+		synOnly: plain + masqueraded,
+	};
 }
 
 /** One pass over all tables. @throws what the maps throw; what was deleted before stays deleted */
@@ -177,14 +186,13 @@ export async function collectConntrack(options: CtGcOptions): Promise<CtGcReport
 	const tables = tablesOf(options);
 	const IPv4 = await collectFamily(tables.IPv4, options, now);
 	const IPv6 = await collectFamily(tables.IPv6, options, now);
-	const nat = await collectNat(options, now);
-	return { IPv4, IPv6, nat: nat.entries, natDeleted: nat.deleted };
+	return { IPv4, IPv6 };
 }
 
 async function collectFamily(table: CtTable, options: CtGcOptions, now: number): Promise<FamilyReport> {
 	const began = performance.now();
 	const { flags, lastSeen } = table.value;
-	const pairs = pairsOf(table, mapsOf(table, options));
+	const pairs = pairsOf(table, options);
 	const spec: SweepSpec = {
 		layout: { proto: table.key.proto, flags, lastSeen },
 		now,
@@ -231,36 +239,27 @@ function mapsOf(table: CtTable, { overflowInUse }: Pick<CtGcOptions, 'overflowIn
 	return overflowInUse === false ? [table.main] : [table.main, table.overflow];
 }
 
-/** The two entries of a service flow live and die together: each sees one direction only. */
-function pairsOf({ prefix, key, value }: CtTable, maps: readonly BpfMap[]): PairSpec {
+/** The two entries of a translated flow live and die together: each sees one direction only. */
+function pairsOf(table: CtTable, options: CtGcOptions): PairSpec {
+	const { prefix, key, value } = table;
 	return {
-		maps,
+		maps: mapsOf(table, options),
 		prefix,
 		key,
 		paired: CtFlags.SVC_FORWARD | CtFlags.SVC_REPLY,
 		initiatorIsHi: CtFlags.INITIATOR_IS_HI,
-		// There snatPort is a port of the node, which is in neither key, or that of another flow.
-		otherSense: CtFlags.MASQUERADE | CtFlags.SHARED,
+		// There snatPort is that of another flow.
+		otherSense: CtFlags.SHARED,
 		value: { address: value.xlateAddr, port: value.xlatePort, ownPort: value.snatPort },
+		masquerade: {
+			masqueraded: CtFlags.MASQUERADE,
+			reply: CtFlags.SVC_REPLY,
+			client: value.client,
+			own: options.nodeAddresses,
+			grace: NAT_GRACE_SECONDS * options.clock.hz,
+			echoProtos: [L4Proto.ICMP, L4Proto.ICMPV6],
+		},
 	};
-}
-
-function collectNat(options: CtGcOptions, now: number): Promise<SweepResult> {
-	return sweepOrphans(options.nat, {
-		key: KEY6,
-		value: { address: NAT.addr, port: NAT.port, lastSeen: NAT.lastSeen },
-		now,
-		grace: NAT_GRACE_SECONDS * options.clock.hz,
-		own: options.nodeAddresses,
-		echoProtos: [L4Proto.ICMP, L4Proto.ICMPV6],
-		tables: Object.values(tablesOf(options)).map((table) => ({
-			maps: mapsOf(table, options),
-			prefix: table.prefix,
-			key: table.key,
-			flags: table.value.flags,
-			mask: CtFlags.MASQUERADE,
-		})),
-	});
 }
 
 /**

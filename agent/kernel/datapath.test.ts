@@ -4,12 +4,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Ct4Entry, Ct4Key, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtFlags, CtKey, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import { BpfMap } from '../../native/index.ts';
 import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
 import type { CarryReport } from './carry-over.ts';
+import { widenKey } from './ct-gc.ts';
 import type { ActivationReport } from './datapath.ts';
 import type { HookState } from './hook-state.ts';
+import { PORT_ROWS_PIN } from './port-rows.ts';
 import type { OpenRequest } from './testdata/datapath-process.ts';
 
 const FLOWS = 1000;
@@ -24,7 +27,7 @@ const [UPLINK, POD, PEER] = [3, 5, 4];
 const attachments = { uplinks: [UPLINK], endpoints: [{ ifindex: POD, pinName: 'a' }] };
 
 /** Other sizes are another layout to carry flows into. */
-const RESIZED = { ct4: 8192, ct6: 8192, nat: 8192 };
+const RESIZED = { ct4: 8192, ct6: 8192 };
 
 let scratch: string;
 let other: string;
@@ -426,5 +429,35 @@ describe('upgrade and rollback', () => {
 		expect(await agent.call('openBpf')).not.toEqual([]);
 		await agent.call('close');
 		expect(await agent.call('openBpf')).toEqual([]);
+	});
+});
+
+describe('masquerade ports of a former version', () => {
+	it('become entries for replies, and their table goes when programs have been swapped', async () => {
+		await open();
+		await activate();
+		const own = Ct4Key.encode({ lo: 0xc0000201, hi: 0xcb007109, loPort: 50_000, hiPort: 443, proto: 6 });
+		const pod = Ct4Key.encode({ lo: 0x0af40105, hi: 0xcb007109, loPort: 4000, hiPort: 443, proto: 6 });
+		await agent.call('set', 'ct4', pod, flow({ flags: CtFlags.MASQUERADE, snatPort: 50_000 }));
+		const value = new Uint8Array(24);
+		value.set(widenKey(Ct4Key.decode(pod)).lo);
+		new DataView(value.buffer).setUint16(16, 4000);
+		const rows = BpfMap.create({ type: 1, name: 'fl_nat_1', keySize: CtKey.size, valueSize: 24, maxEntries: 4 });
+		try {
+			rows.set(CtKey.encode(widenKey(Ct4Key.decode(own))), value);
+			rows.pin(join(mapsDir, PORT_ROWS_PIN));
+		} finally {
+			rows.close();
+		}
+		await open();
+		expect(pins()).toContain(PORT_ROWS_PIN);
+		await activate();
+		expect(pins()).toEqual(finalPins);
+		const reply = await agent.call<Uint8Array | undefined>('get', 'ct4', own);
+		expect(reply && Ct4Entry.decode(reply)).toMatchObject({
+			flags: CtFlags.MASQUERADE | CtFlags.SVC_REPLY,
+			snatPort: 4000,
+			xlateAddr: 0xcb007109,
+		});
 	});
 });

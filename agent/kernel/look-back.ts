@@ -21,7 +21,6 @@ const HASH_TYPES = [1, 9];
 const TABLES = [
 	{ name: 'ct4', bit: 1, program: 'fl_ct4_old', in: 'carryCt4In', out: 'carryCt4Out' },
 	{ name: 'ct6', bit: 2, program: 'fl_ct6_old', in: 'carryCt6In', out: 'carryCt6Out' },
-	{ name: 'nat', bit: 4, program: 'fl_nat_old', in: 'carryNatIn', out: 'carryNatOut' },
 ] as const;
 
 export type LookBackConfig = Pick<DatapathConfig, 'carry' | (typeof TABLES)[number]['in' | 'out']>;
@@ -40,8 +39,6 @@ export const NO_LOOK_BACK: LookBack = {
 		carryCt4Out: new Uint8Array(CARRY_VALUE_MAX),
 		carryCt6In: new Uint8Array(CARRY_VALUE_MAX),
 		carryCt6Out: new Uint8Array(CARRY_VALUE_MAX),
-		carryNatIn: new Uint8Array(CARRY_VALUE_MAX),
-		carryNatOut: new Uint8Array(CARRY_VALUE_MAX),
 	},
 	maps: new Map(),
 };

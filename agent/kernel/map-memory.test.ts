@@ -55,9 +55,9 @@ describe('memory of maps', () => {
 	});
 
 	it('lists all maps at their configured sizes, largest first', () => {
-		const memory = plannedMemory({ nat: 1_000_000 });
+		const memory = plannedMemory({ sources: 10_000_000 });
 		expect(memory.map((each) => each.map).sort()).toEqual(Object.keys(Maps).sort());
-		expect(memory[0]).toMatchObject({ map: 'nat', maxEntries: 1_000_000 });
+		expect(memory[0]).toMatchObject({ map: 'sources', maxEntries: 10_000_000 });
 		expect(memory.map((each) => each.bytes)).toEqual(memory.map((each) => each.bytes).toSorted((a, b) => b - a));
 	});
 });

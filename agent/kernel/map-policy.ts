@@ -19,7 +19,6 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 	{ carry: 'flows', maps: ['ctfull6'] },
 	{ carry: 'tables', maps: ['ctfull'] },
 	{ carry: 'tables', maps: ['hostsvc'] },
-	{ carry: 'flows', maps: ['nat'] },
 	{ carry: 'flows', maps: ['sock_rev'] },
 	{ carry: 'flows', maps: ['affinity'] },
 	{ carry: 'tables', maps: ['vip_filter', 'services', 'slots', 'backends', 'conns', 'sources', 'xdp_svc'] },

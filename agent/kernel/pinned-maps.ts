@@ -12,6 +12,7 @@ import { FairleadError } from '../model/errors.ts';
 import type { CarrySource } from './carry-over.ts';
 import { mismatch } from './map-layout.ts';
 import { MAP_GROUPS, type MapGroup } from './map-policy.ts';
+import { PORT_ROWS_PIN } from './port-rows.ts';
 
 const NEXT = '_next';
 const PIN = /^fl_([a-z0-9_]+?)_(\d+)(_next)?$/;
@@ -56,6 +57,7 @@ export class PinnedMaps {
 	readonly #sizes: MapSizes;
 	readonly #slots = new Map<MapName, Slot>();
 	readonly #replacements: Replacement[] = [];
+	#portRows: BpfMap | undefined;
 
 	/**
 	 * Looks at what is pinned and decides; changes nothing but leftovers of interrupted runs.
@@ -68,6 +70,7 @@ export class PinnedMaps {
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
 		const pins = new Map<MapName, Candidate[]>();
 		for (const pin of readdirSync(directory).sort()) {
+			if (pin === PORT_ROWS_PIN) this.#portRows = openMap(join(directory, pin));
 			const name = PIN.exec(pin)?.[1] as MapName | undefined;
 			if (name === undefined || Maps[name] === undefined) continue;
 			pins.set(name, [...(pins.get(name) ?? []), this.#candidate(name, pin)]);
@@ -78,6 +81,11 @@ export class PinnedMaps {
 	/** Maps that take over from others; empty when everything was usable or nothing was there. */
 	get replacements(): readonly Replacement[] {
 		return this.#replacements;
+	}
+
+	/** The table that a former version had for masquerade ports, until finish(); undefined = there is none. */
+	get portRows(): BpfMap | undefined {
+		return this.#portRows;
 	}
 
 	/** Capacity the map has or will have. */
@@ -126,6 +134,9 @@ export class PinnedMaps {
 				if (pin !== Maps[name].name) rmSync(join(this.#directory, pin), { force: true });
 			}
 		}
+		this.#portRows?.close();
+		this.#portRows = undefined;
+		rmSync(join(this.#directory, PORT_ROWS_PIN), { force: true });
 	}
 
 	/** Removes the pins this run has made, as if it had not begun. To be followed by close(). */
@@ -134,6 +145,7 @@ export class PinnedMaps {
 	}
 
 	close(): void {
+		this.#portRows?.close();
 		for (const slot of this.#slots.values()) slot.map?.close();
 		for (const { sources } of this.#replacements) for (const source of sources) source.map.close();
 	}

@@ -87,7 +87,6 @@ export class FlowCollector {
 		const { datapath, facts } = dataplane;
 		const report = await collectConntrack({
 			...flowTables(datapath),
-			nat: datapath.map('nat'),
 			clock,
 			nodeAddresses: facts.addresses.map(addressBytes),
 			timeouts,
@@ -103,7 +102,6 @@ export class FlowCollector {
 			ct6: report.IPv6.entries,
 			ctfull4: report.IPv4.overflow,
 			ctfull6: report.IPv6.overflow,
-			nat: report.nat,
 		};
 		for (const map of COUNTED) use[map] = await countEntries(datapath.map(map));
 		this.#use = use;
@@ -112,8 +110,8 @@ export class FlowCollector {
 
 	#isBusy(): boolean {
 		const { datapath } = this.#options.dataplane;
-		const share = (map: 'ct4' | 'ct6' | 'nat'): number => (this.#use[map] ?? 0) / datapath.kernel.mapCapacity(map);
-		return overflowInUse(datapath) || Math.max(share('ct4'), share('ct6'), share('nat')) >= BUSY_RATIO;
+		const share = (map: 'ct4' | 'ct6'): number => (this.#use[map] ?? 0) / datapath.kernel.mapCapacity(map);
+		return overflowInUse(datapath) || Math.max(share('ct4'), share('ct6')) >= BUSY_RATIO;
 	}
 }
 

@@ -38,7 +38,6 @@ EXPORT_STRUCT(ct4_key);
 EXPORT_STRUCT(ct_key);
 EXPORT_STRUCT(ct4_entry);
 EXPORT_STRUCT(ct_entry);
-EXPORT_STRUCT(nat_entry);
 EXPORT_STRUCT(frag_key);
 EXPORT_STRUCT(frag_entry);
 EXPORT_STRUCT(drop_counter);

@@ -18,9 +18,12 @@ enum ct_direction {
 enum ct_flags {
 	CT_FLAG_INITIATOR_IS_HI = 1, /* the initiator is the `hi` side of the key */
 	CT_FLAG_SVC_FORWARD = 2,     /* key is {client, VIP}; forward packets get xlate as destination */
-	CT_FLAG_SVC_REPLY = 4,       /* key is {client, backend}; replies get xlate as source */
-	CT_FLAG_MASQUERADE =
-		8, /* forward packets get the node's address and snat_port as source; see struct nat_entry */
+	CT_FLAG_SVC_REPLY = 4,       /* key is {client, backend} as the backend sees it; replies get xlate as source */
+	/*
+	 * Forward packets get the node's address and snat_port as source. Such a flow has two entries even without a service: the other one, with
+	 * CT_FLAG_SVC_REPLY, has the key that replies have, {node and port, responder}, so that it also says that the port is taken.
+	 */
+	CT_FLAG_MASQUERADE = 8,
 	CT_FLAG_ESTABLISHED = 16, /* a reply has been seen */
 	CT_FLAG_CLOSING = 32,     /* RST, or FIN from both sides */
 	CT_FLAG_FIN_FORWARD = 64,
@@ -37,6 +40,11 @@ enum ct_flags {
 	 * of that other flow and get snat_port as source port. Without: the entry of the other flow, under that port.
 	 */
 	CT_FLAG_SHARED = 16384,
+	/*
+	 * The flow was made while the table was full, so that new flows may have evicted the entry that says that its port is taken. Only on the entry for
+	 * forward packets with CT_FLAG_MASQUERADE: each of them asks whether the port is still its own.
+	 */
+	CT_FLAG_PORT_MAY_GO = 32768,
 };
 
 /* Key of fl_ct4_1. */
@@ -51,7 +59,7 @@ struct ct4_key {
 _Static_assert(sizeof(struct ct4_key) == 16,
 	       "with 48 bytes of the kernel's element header the value starts on a cache line");
 
-/* Key of fl_ct6_1, and of fl_nat_1 for both families. */
+/* Key of fl_ct6_1. */
 struct ct_key {
 	__u8 lo[16];
 	__u8 hi[16];
@@ -68,14 +76,15 @@ _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is 
  * Times are the low 32 bits of jiffies.
  *
  * xlate_port, snat_port: network order. snat_port is a port of the initiator that is rewritten as well; 0 = none.
- *   CT_FLAG_MASQUERADE: source port at the node's address that forward packets get.
+ *   CT_FLAG_MASQUERADE without CT_FLAG_SVC_REPLY: source port at the node's address that forward packets get.
  *   Else on CT_FLAG_SVC_FORWARD: source port the backend sees, because {client, backend} was taken.
  *   Else with CT_FLAG_SHARED: see there; on the other flow's entry the client's own port.
  *   Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
  * flags: enum ct_flags.
  * peer: [0] the initiator, [1] the responder after translation.
  * backend: row of backends that was chosen (lower 24 bits) and the low 8 bits of its generation; 0 = none.
- * packets, bytes: by enum ct_direction; packets wrap; IP bytes.
+ * packets, bytes: by enum ct_direction; packets wrap; IP bytes. The entry for replies of a masqueraded flow counts no forward packets: over IPv4
+ *   its bytes[0] is the initiator's address, which replies get as destination (over IPv6 `client`).
  * policy_gen, rule: of the verdicts [0] at the initiator (egress) and [1] at the responder (ingress); rule 0 = no policy.
  */
 #define CT_COMMON_FIELDS                                                                                               \
@@ -104,7 +113,8 @@ struct ct_entry {
 	CT_COMMON_FIELDS
 	__u32 pad2; /* ct4_entry.xlate_addr */
 	__u8 xlate_addr[16];
-	__u64 pad3[3]; /* up to whole cache lines */
+	__u8 client[16]; /* the initiator of a masqueraded flow */
+	__u64 pad3;      /* up to whole cache lines */
 };
 _Static_assert(sizeof(struct ct_entry) == 104, "an element of fl_ct6_1 is three whole cache lines");
 _Static_assert(__builtin_offsetof(struct ct_entry, pad2) == __builtin_offsetof(struct ct4_entry, xlate_addr),
@@ -114,15 +124,6 @@ enum ct_backend_word {
 	CT_BACKEND_INDEX_BITS = 24,
 	CT_BACKEND_INDEX_MASK = 0xffffff,
 };
-
-/* Value of nat: key is the canonical tuple {remote, node address}. The pod behind a masqueraded flow. */
-struct nat_entry {
-	__u8 addr[16];
-	__be16 port;
-	__u16 pad;
-	__u32 last_seen;
-};
-_Static_assert(sizeof(struct nat_entry) == 24, "nat_entry has a pinned layout");
 
 struct frag_key {
 	__u8 src[16];

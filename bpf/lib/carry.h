@@ -11,7 +11,6 @@
 enum carry_table {
 	CARRY_CT4 = 1,
 	CARRY_CT6 = 2,
-	CARRY_NAT = 4,
 };
 
 /* What cfg_carry_* has for a byte instead of a place. */
@@ -39,7 +38,6 @@ _Static_assert(sizeof(((struct carried *)0)->value) == CARRY_VALUE_MAX, "any val
 
 CARRY_MAP(fl_ct4_old, ct4_key);
 CARRY_MAP(fl_ct6_old, ct_key);
-CARRY_MAP(fl_nat_old, ct_key);
 
 INLINE int carry_is_on(__u32 table)
 {
@@ -105,8 +103,8 @@ GLOBAL int carry_recall(void)
 	if ((p->flags & PKT_ICMP_ERROR) ||
 	    (p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) || !carry_flow_in(scratch))
 		return 0;
-	entry = ct_lookup(p);
-	if (!entry)
+	entry = ct_find(p);
+	if (!entry || (ct_is_masqueraded_reply(entry) && ct_direction(entry, p) == CT_DIR_FORWARD))
 		return 0;
 	*(struct ct4_entry *)&scratch->made = *(struct ct4_entry *)entry;
 	*addr_of(scratch->made.xlate_addr) = p->xlate;
@@ -141,23 +139,6 @@ INLINE void carry_flow_out(const struct pkt *p, struct carried *c)
 	bpf_map_update_elem(&fl_ct6_old, &c->key, c->value, BPF_ANY);
 }
 
-/* carry_show() of the row of `nat` at carried.key. */
-GLOBAL int carry_show_nat(void)
-{
-	struct scratch *scratch = scratch_get();
-	__u8 *entry;
-
-	if (!scratch || !carry_is_on(CARRY_NAT))
-		return 0;
-	struct carried *c = &scratch->carried;
-
-	entry = bpf_map_lookup_elem(&fl_nat_1, &c->key);
-	if (!entry)
-		return 0;
-	carry_convert(c->value, entry, cfg_carry_nat_out);
-	return bpf_map_update_elem(&fl_nat_old, &c->key, c->value, BPF_NOEXIST);
-}
-
 /* Shows the programs of the other version one of the entries of the flow that was just made: that of scratch->pkt or scratch->inner. */
 GLOBAL int carry_show(__u32 inner)
 {
@@ -166,20 +147,4 @@ GLOBAL int carry_show(__u32 inner)
 	if (scratch)
 		carry_flow_out(inner ? &scratch->inner : &scratch->pkt, &scratch->carried);
 	return 0;
-}
-
-/* The row of `nat` for the packet in the scratch, from the old table. 1 = the new one has it now. */
-GLOBAL int carry_recall_nat(void)
-{
-	struct scratch *scratch = scratch_get();
-	__u8 *old;
-
-	if (!scratch || !carry_is_on(CARRY_NAT))
-		return 0;
-	struct carried *c = &scratch->carried;
-
-	ct_make_key(&scratch->pkt, &c->key);
-	old = bpf_map_lookup_elem(&fl_nat_old, &c->key);
-	return old && carry_convert_in(c->value, old, cfg_carry_nat_in, cfg_carry_nat_out) &&
-	       bpf_map_update_elem(&fl_nat_1, &c->key, c->value, BPF_NOEXIST) == 0;
 }

@@ -6,6 +6,17 @@
 #include <linux/errno.h>
 #include "drop.h"
 
+INLINE addr_t node_addr(__u8 family)
+{
+	return family == 4 ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
+}
+
+/* Of a packet that has ports at all: are both of them its identifier? */
+INLINE int ct_is_echo(const struct pkt *p)
+{
+	return p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6;
+}
+
 /* 1 if the packet's source is the `hi` side of its key. */
 INLINE __u32 ct_src_is_hi(const struct pkt *p)
 {
@@ -82,6 +93,66 @@ INLINE struct ct_entry *ct_lookup(struct pkt *p)
 	if (entry)
 		p->xlate = *addr_of(entry->xlate_addr);
 	return entry;
+}
+
+/* Is it the entry for replies of a masqueraded flow? Its initiator's packets have another key. */
+INLINE int ct_is_masqueraded_reply(const struct ct_entry *entry)
+{
+	return (entry->flags & (CT_FLAG_MASQUERADE | CT_FLAG_SVC_REPLY)) == (CT_FLAG_MASQUERADE | CT_FLAG_SVC_REPLY);
+}
+
+/* ct_lookup for what lies deep on the stack: its key is in the scratch. */
+NOINLINE struct ct_entry *ct_find(struct pkt *p)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry;
+
+	if (!scratch)
+		return 0;
+	if (p->family == 4) {
+		struct ct4_entry *found;
+
+		ct_make_key4(p, (struct ct4_key *)&scratch->key);
+		found = bpf_map_lookup_elem(&fl_ct4_1, &scratch->key);
+		if (!found && ct_was_full())
+			found = bpf_map_lookup_elem(&fl_ctfull4_1, &scratch->key);
+		if (found)
+			p->xlate = addr_from_ipv4(found->xlate_addr);
+		return (struct ct_entry *)found;
+	}
+	ct_make_key(p, &scratch->key);
+	entry = bpf_map_lookup_elem(&fl_ct6_1, &scratch->key);
+	if (!entry && ct_was_full())
+		entry = bpf_map_lookup_elem(&fl_ctfull6_1, &scratch->key);
+	if (entry)
+		p->xlate = *addr_of(entry->xlate_addr);
+	return entry;
+}
+
+/*
+ * The initiator of a masqueraded flow; its port is entry->snat_port. `entry` is the one for replies, which `p` has found. Of an IPv6 flow it is looked
+ * up again: the verifier cannot tell that the entry is the longer one. 0, or 1 = it is gone.
+ */
+NOINLINE int ct_client(const struct pkt *p, const struct ct_entry *entry, addr_t *client)
+{
+	struct scratch *scratch;
+	struct ct_entry *same;
+
+	if (p->family == 4) {
+		*client = addr_from_ipv4((__u32)entry->bytes[0]);
+		return 0;
+	}
+	scratch = scratch_get();
+	if (!scratch)
+		return 1;
+	ct_make_key(p, &scratch->key);
+	same = bpf_map_lookup_elem(&fl_ct6_1, &scratch->key);
+	if (!same && ct_was_full())
+		same = bpf_map_lookup_elem(&fl_ctfull6_1, &scratch->key);
+	if (!same)
+		return 1;
+	*client = *addr_of(same->client);
+	return 0;
 }
 
 /* ct_insert's second choice. Updates of `overflow`, which evicts, succeed unless BPF_NOEXIST finds an entry. */
@@ -217,9 +288,14 @@ NOINLINE int peer_resolve(const addr_t *addr, struct ipcache_entry *out)
 	return 0;
 }
 
-/* Reports the end of a flow with its counts. */
-NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
+/*
+ * Reports the end of a flow with its counts. `p` has found `entry`, which counts what goes in its direction if there is a `partner`, which
+ * counts the rest.
+ */
+NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry, const struct ct_entry *partner,
+			      __u32 dir)
 {
+	int masqueraded = dir == CT_DIR_REPLY && ct_is_masqueraded_reply(entry);
 	struct flow_event *event;
 
 	count(METRIC_CT_CLOSED);
@@ -230,9 +306,17 @@ NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry,
 		return;
 	event->direction = dir;
 	event->len = 0;
-	for (int i = 0; i < 2; i++) {
-		event->bytes[i] = entry->bytes[i];
-		event->packets[i] = entry->packets[i];
+	if (masqueraded) {
+		ct_client(p, entry, addr_of(event->dst));
+		event->dport = entry->snat_port;
+	}
+	for (__u32 i = 0; i < 2; i++) {
+		const struct ct_entry *counted = partner && i != dir ? partner : entry;
+
+		if (masqueraded && !partner && i == CT_DIR_FORWARD)
+			continue;
+		event->bytes[i] = counted->bytes[i];
+		event->packets[i] = counted->packets[i];
 	}
 	event_submit(event);
 }
@@ -248,24 +332,59 @@ INLINE void ct_count_connection(const struct ct_entry *entry, int by)
 }
 
 /*
- * The other entry of the service flow whose entry `p` has found; NULL = there is none. Of a node that talks to itself it is not
+ * ct_partner of a masqueraded flow. A port that another flow has taken over leads to that one, and so does an initiator that has another backend by
+ * now, maybe with the same port: each of the two entries must name what the other one's key has.
+ */
+NOINLINE struct ct_entry *ct_masqueraded_partner(const struct pkt *p, struct pkt *other, const struct ct_entry *entry,
+						 __u32 dir)
+{
+	struct ct_entry *partner;
+	addr_t client;
+
+	other->dst = p->xlate;
+	other->dport = entry->xlate_port;
+	other->sport = entry->snat_port;
+	if (dir == CT_DIR_REPLY) {
+		if (!ct_is_masqueraded_reply(entry) || ct_client(p, entry, &other->src))
+			return 0;
+		partner = ct_find(other);
+		if (!partner || ct_is_masqueraded_reply(partner) || partner->snat_port != p->dport ||
+		    !addr_equal(&other->xlate, &p->src) || (!ct_is_echo(p) && partner->xlate_port != p->sport))
+			return 0;
+		return partner;
+	}
+	other->src = node_addr(p->family);
+	if (ct_is_echo(p))
+		other->dport = other->sport;
+	partner = ct_find(other);
+	if (!partner || !ct_is_masqueraded_reply(partner) || partner->snat_port != p->sport ||
+	    !addr_equal(&other->xlate, &p->dst) || partner->xlate_port != p->dport ||
+	    ct_client(other, partner, &client) || !addr_equal(&client, &p->src))
+		return 0;
+	return partner;
+}
+
+/*
+ * The other entry of the translated flow whose entry `p` has found; NULL = there is none. Of a node that talks to itself it is not
  * looked for.
  */
 INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const struct ct_entry *entry, __u32 dir)
 {
 	__u32 flags = entry->flags, wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD;
 
-	if ((flags & (wanted | CT_FLAG_HOST_LOOP)) != wanted)
-		return 0;
 	other->family = p->family;
 	other->proto = p->proto;
+	if (flags & CT_FLAG_MASQUERADE)
+		return ct_masqueraded_partner(p, other, entry, dir);
+	if ((flags & (wanted | CT_FLAG_HOST_LOOP)) != wanted)
+		return 0;
 	other->src = dir == CT_DIR_REPLY ? p->dst : p->src;
 	other->sport = dir == CT_DIR_REPLY ? p->dport : p->sport;
-	if (entry->snat_port && !(flags & (CT_FLAG_MASQUERADE | CT_FLAG_SHARED)))
+	if (entry->snat_port && !(flags & CT_FLAG_SHARED))
 		other->sport = entry->snat_port;
 	other->dst = p->xlate;
 	other->dport = entry->xlate_port;
-	return ct_lookup(other);
+	return ct_find(other);
 }
 
 /* An entry whose flags become these. The last of them takes an open connection off its backend. */
@@ -292,7 +411,7 @@ INLINE struct ct_entry *ct_sharer(const struct pkt *p, struct pkt *other, const 
 
 	*other = *p;
 	other->sport = entry->snat_port;
-	sharer = ct_lookup(other);
+	sharer = ct_find(other);
 	return sharer && (sharer->flags & (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY)) == CT_FLAG_SHARED ? sharer : 0;
 }
 
@@ -313,7 +432,7 @@ GLOBAL int ct_end_counted(void)
 		return 0;
 	struct pkt *p = &scratch->pkt;
 
-	entry = ct_lookup(p);
+	entry = ct_find(p);
 	if (!entry)
 		return 0;
 	dir = ct_direction(entry, p);
@@ -331,10 +450,10 @@ GLOBAL int ct_end_counted(void)
 		flags |= CT_FLAG_CLOSING;
 	if (flags == entry->flags)
 		return 0;
-	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
-		ct_report_close(p, entry, dir);
-	ct_set_flags(entry, flags);
 	partner = ct_partner(p, &scratch->inner, entry, dir);
+	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
+		ct_report_close(p, entry, partner, dir);
+	ct_set_flags(entry, flags);
 	if (partner)
 		ct_set_flags(partner,
 			     partner->flags | (flags & (CT_FLAG_CLOSING | CT_FLAG_FIN_FORWARD | CT_FLAG_FIN_REPLY)));

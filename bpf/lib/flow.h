@@ -134,7 +134,7 @@ GLOBAL int flow_may_replace(void)
 	struct scratch *scratch = scratch_get();
 	struct ct_entry *old = scratch ? ct_lookup(&scratch->inner) : 0;
 
-	if (!old || (scratch->made.flags & CT_FLAG_MASQUERADE) || !nat_supported(&scratch->pkt))
+	if (!old || !nat_supported(&scratch->pkt))
 		return 1;
 	if (ct_is_shared(old))
 		return 0;
@@ -171,9 +171,9 @@ INLINE struct ct_entry *flow_held_by_service(struct pkt *p)
 {
 	struct ct_entry *held = ct_lookup(p);
 
-	if (!held || !(held->flags & CT_FLAG_SVC_REPLY) || ct_direction(held, p) != CT_DIR_FORWARD ||
-	    (held->flags & (CT_FLAG_MASQUERADE | CT_FLAG_HOST_LOOP)) || p->proto == L4_PROTO_ICMP ||
-	    p->proto == L4_PROTO_ICMPV6 || !nat_supported(p))
+	if (!held || (held->flags & (CT_FLAG_SVC_REPLY | CT_FLAG_MASQUERADE)) != CT_FLAG_SVC_REPLY ||
+	    ct_direction(held, p) != CT_DIR_FORWARD || (held->flags & CT_FLAG_HOST_LOOP) || ct_is_echo(p) ||
+	    !nat_supported(p))
 		return 0;
 	if (ct_is_shared(held))
 		return held;
@@ -190,7 +190,7 @@ INLINE struct ct_entry *flow_held_by_service(struct pkt *p)
 GLOBAL int flow_insert_direct(void)
 {
 	struct scratch *scratch = scratch_get();
-	struct ct_entry *held = 0, *known;
+	struct ct_entry *held, *known;
 
 	if (!scratch)
 		return -DROP_REASON_CT_INSERT;
@@ -199,8 +199,10 @@ GLOBAL int flow_insert_direct(void)
 
 	if (ct_insert(0, BPF_NOEXIST) == 0)
 		return 0;
-	if (!(entry->flags & CT_FLAG_MASQUERADE))
-		held = flow_held_by_service(p);
+	held = ct_lookup(p);
+	if (held && ct_is_masqueraded_reply(held) && nat_holder_of(held) == NAT_IN_USE)
+		return -DROP_REASON_CT_INSERT; /* the node itself uses a port that it has given away */
+	held = flow_held_by_service(p);
 	if (!held)
 		return ct_insert(0, BPF_ANY) == 0 ? 0 : -DROP_REASON_CT_INSERT;
 	known = ct_is_shared(held) ? ct_sharer(p, inner, held) : 0;
@@ -225,7 +227,7 @@ GLOBAL int flow_insert_direct(void)
 	return -DROP_REASON_CT_INSERT;
 }
 
-/* Both entries of a service flow: scratch->made ends as the forward one. 0 or a reason. */
+/* Both entries of a service flow that is not masqueraded: scratch->made ends as the forward one. 0 or a reason. */
 INLINE int flow_insert_service(struct scratch *scratch)
 {
 	const struct lb_choice *choice = &scratch->choice;
@@ -243,8 +245,7 @@ INLINE int flow_insert_service(struct scratch *scratch)
 	entry->flags = (flags & ~CT_FLAG_COUNTED) | CT_FLAG_SVC_FORWARD;
 	*addr_of(entry->xlate_addr) = choice->addr;
 	entry->xlate_port = choice->port;
-	if (!(flags & CT_FLAG_MASQUERADE))
-		entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
+	entry->snat_port = inner->sport != p->sport ? inner->sport : 0;
 	if (ct_put(scratch, 0, BPF_ANY) == 0)
 		return 0;
 	ct_delete(inner);
@@ -308,18 +309,6 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 		entry->backend = ct_backend_word(choice->backend, choice->generation);
 }
 
-/* Port at the node's address for the flow of scratch->inner, if it needs one. 0 or a reason. */
-INLINE int flow_masquerade(const struct pkt *p, struct ct_entry *entry)
-{
-	entry->flags |= CT_FLAG_MASQUERADE;
-	if (p->flags & PKT_ICMP_ERROR)
-		return 0;
-	if (!nat_supported(p))
-		return -DROP_REASON_NO_ROUTE;
-	entry->snat_port = nat_allocate();
-	return entry->snat_port ? 0 : -DROP_REASON_NAT_EXHAUSTED;
-}
-
 /*
  * A service whose backend is a process of this node. Its answers to other machines pass the stack and are translated on their way
  * out. To the node itself both ends would have the node's address and the answer would never leave the stack: there the client
@@ -341,15 +330,9 @@ INLINE void flow_to_host_backend(const struct pkt *p, struct pkt *inner, struct 
 /* Programs of another version that still run find the flow, too. */
 INLINE void flow_show_other_version(const struct ct_entry *entry)
 {
-	struct scratch *scratch = scratch_get();
-
 	carry_show(0);
-	if (entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_SHARED))
+	if ((entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_SHARED)) && !(entry->flags & CT_FLAG_MASQUERADE))
 		carry_show(1);
-	if (!scratch || !(entry->flags & CT_FLAG_MASQUERADE))
-		return;
-	nat_key(&scratch->inner, entry->snat_port, &scratch->carried.key);
-	carry_show_nat();
 }
 
 /* flow_create with everything in the scratch. */
@@ -389,14 +372,13 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 	judge_keep(entry, &scratch->judged);
 	if (service == LB_CHOSEN && to.peer.kind == PEER_KIND_HOST)
 		flow_to_host_backend(p, inner, entry, origin);
-	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service)) {
-		err = flow_masquerade(p, entry);
-		if (err)
-			return err;
-	}
+	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service))
+		entry->flags |= CT_FLAG_MASQUERADE;
 	if (p->flags & PKT_ICMP_ERROR)
 		return FLOW_MADE;
-	if (service == LB_CHOSEN)
+	if (entry->flags & CT_FLAG_MASQUERADE)
+		err = nat_open(service == LB_CHOSEN);
+	else if (service == LB_CHOSEN)
 		err = flow_insert_service(scratch);
 	else
 		err = flow_insert_direct();
@@ -437,6 +419,10 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 		return 0;
 	if (dir != CT_DIR_FORWARD)
 		return 1;
+	if (ct_is_masqueraded_reply(entry))
+		return 0;
+	if ((entry->flags & CT_FLAG_PORT_MAY_GO) && !nat_holds_port())
+		return 0;
 	/* A client that uses the port of a service flow for the backend itself, and no entry says how. */
 	if ((entry->flags & (CT_FLAG_SVC_REPLY | CT_FLAG_SHARED)) && p->proto != L4_PROTO_TCP)
 		return ct_is_shared(entry) && ct_touch_sharer();

@@ -27,9 +27,9 @@ INLINE void translate_more(struct scratch *scratch, __u32 flags, __be16 own_port
 
 	if (flags & TRANSLATE_REPLY) {
 		change->side = REWRITE_DESTINATION;
-		change->addr = loop ? node_addr(p->family) : p->dst;
+		change->addr = loop ? node_addr(p->family) : flags & CT_FLAG_MASQUERADE ? scratch->client : p->dst;
 		change->port = own_port ? own_port : p->dport;
-		change->wanted = loop || (own_port && !(flags & CT_FLAG_MASQUERADE) && (flags & shared) != shared);
+		change->wanted = loop || (flags & CT_FLAG_MASQUERADE) || (own_port && (flags & shared) != shared);
 		return;
 	}
 	change->side = REWRITE_SOURCE;
@@ -40,7 +40,8 @@ INLINE void translate_more(struct scratch *scratch, __u32 flags, __be16 own_port
 
 /*
  * Translates the packet in the scratch. `flags`: those of its entry and TRANSLATE_REPLY; `ports`: xlate_port and, 16 bits higher,
- * snat_port of the entry. 0 or a negative reason.
+ * snat_port of the entry. Replies of masqueraded flows go to scratch->client; both ports of an echo are its identifier, which changes as that of the
+ * destination. 0 or a negative reason.
  */
 GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 {
@@ -54,6 +55,8 @@ GLOBAL int translate(struct __sk_buff *skb, __u32 flags, __u32 ports)
 	translate_more(scratch, flags, ports >> 16);
 	if (flags & (TRANSLATE_REPLY | CT_FLAG_SVC_FORWARD | CT_FLAG_HOST_LOOP)) {
 		addr = scratch->pkt.xlate;
+		if ((flags & CT_FLAG_MASQUERADE) && ct_is_echo(&scratch->pkt))
+			scratch->pkt.sport = ports;
 		err = rewrite(skb, &scratch->pkt, side, &addr, ports);
 		if (err)
 			return err;
@@ -75,6 +78,14 @@ INLINE int translate_in_place(struct __sk_buff *skb, struct pkt *p, const struct
 	return rewrite_tcp4(skb, p, REWRITE_DESTINATION, to, entry->xlate_port);
 }
 
+/* Whom a reply of a masqueraded flow goes to, for translate(). 0, or 1 = its entry is gone. */
+NOINLINE int forward_find_client(const struct pkt *p, const struct ct_entry *entry)
+{
+	struct scratch *scratch = scratch_get();
+
+	return !scratch || ct_client(p, entry, &scratch->client);
+}
+
 /* What the entry says about addresses and ports, for `p`, which is scratch->pkt. 0 or a negative reason. */
 INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
@@ -90,6 +101,8 @@ INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct 
 		return err;
 	if (dir == CT_DIR_REPLY)
 		flags |= TRANSLATE_REPLY;
+	if (dir == CT_DIR_REPLY && (flags & CT_FLAG_MASQUERADE) && forward_find_client(p, entry))
+		return -DROP_REASON_REWRITE_FAILED;
 	return translate(skb, flags, (__u32)entry->snat_port << 16 | entry->xlate_port);
 }
 
@@ -263,6 +276,8 @@ INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct c
 	struct bpf_redir_neigh next = {};
 	__u32 ifindex = 0;
 
+	if (dir == CT_DIR_REPLY && ct_is_masqueraded_reply(entry))
+		ct_client(p, entry, &dst);
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
 	if (!forward_fits(skb, p, cfg_uplink_mtu) && !forward_may_fragment(p, entry, dir))

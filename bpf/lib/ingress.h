@@ -124,14 +124,11 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 	__u32 dir = CT_DIR_FORWARD;
 	int err, replied;
 
-	if (p->flags & PKT_ICMP_ERROR)
-		err = related_reverse(skb, p);
-	else
-		err = nat_is_candidate(p) ? nat_reverse(skb, p) : 1;
+	err = p->flags & PKT_ICMP_ERROR ? related_reverse(skb, p) : 1;
 	if (err < 0)
 		return drop(skb, p, err, hook);
 	replied = err == 0;
-	if (!replied && !(dsr_on() && scratch->dsr.received) && !ingress_is_ours(p))
+	if (!replied && !(dsr_on() && scratch->dsr.received) && !nat_is_candidate(p) && !ingress_is_ours(p))
 		return VERDICT_NEXT;
 	entry = p->flags & PKT_ICMP_ERROR ? 0 : ingress_lookup(p, &dir, &to);
 	if (dsr_on() && (p->flags & PKT_ICMP_ERROR)) {
@@ -149,6 +146,8 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		if (err)
 			return drop(skb, p, err, hook);
 	} else {
+		if (!replied && !cfg_carry && !(dsr_on() && scratch->dsr.received) && !ingress_is_ours(p))
+			return VERDICT_NEXT;
 		to = 0;
 		err = ingress_new(skb, p, check, hook, scratch, replied && (p->flags & PKT_ICMP_ERROR));
 		if (err == FLOW_NOT_OURS)

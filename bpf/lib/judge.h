@@ -200,6 +200,8 @@ GLOBAL int judge_again(struct __sk_buff *skb, __u32 hook)
 		from = p->dst;
 		to = p->src;
 		port = p->sport;
+		if (ct_is_masqueraded_reply(entry) && ct_client(p, entry, &from))
+			return 0;
 	}
 	if (entry->flags & CT_FLAG_SVC_FORWARD) {
 		to = p->xlate;

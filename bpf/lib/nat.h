@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Ports at the node's own address: for pods that talk to the world, for clients whose backend is on another node, and
- * for a pod that reaches itself through a service. fl_nat_1 maps {remote, node address} back to the initiator.
+ * for a pod that reaches itself through a service. There is no list of ports: one is taken if and only if the flow table has the
+ * key that replies to it would have.
  */
 #pragma once
 #include "carry.h"
@@ -11,30 +12,13 @@ enum nat_limits {
 	NAT_PORT_TRIES = 64,
 	NAT_REST_TRIES = 16, /* of these before ports of flows that have just ended are taken */
 	NAT_REST_S = 1,      /* a port rests so long after its flow */
-	NAT_GRACE_S = 2,     /* an entry is made a moment before its flow's */
 };
-
-INLINE addr_t node_addr(__u8 family)
-{
-	return family == 4 ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
-}
 
 /* Protocols with something like a port to tell flows apart at one address. */
 INLINE int nat_supported(const struct pkt *p)
 {
 	return p->proto == L4_PROTO_TCP || p->proto == L4_PROTO_UDP || p->proto == L4_PROTO_SCTP ||
 	       ((p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6) && icmp_is_echo(p->proto, p->tcp_flags));
-}
-
-/* The key replies will have: from remote:rport to the node's nat port. For echo both ports are the identifier. */
-INLINE void nat_key(const struct pkt *p, __be16 nat_port, struct ct_key *key)
-{
-	struct pkt reply = {.proto = p->proto, .src = p->dst, .dst = node_addr(p->family)};
-	int echo = p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6;
-
-	reply.sport = echo ? nat_port : p->dport;
-	reply.dport = nat_port;
-	ct_make_key(&reply, key);
 }
 
 /* What is known of the flow that holds a port. */
@@ -44,82 +28,142 @@ enum nat_holder {
 	NAT_OVER,
 };
 
-/*
- * The flow that holds a port to the destination of `p`. Its entries say when it ended until they are collected, or are gone. Echo
- * identifiers are left to the collector.
- */
-INLINE enum nat_holder nat_holder_of(const struct pkt *p, const struct nat_entry *holder)
+/* How far the flow of the entry for replies is. Echo identifiers are left to the collector. */
+INLINE enum nat_holder nat_holder_of(const struct ct_entry *entry)
 {
-	struct pkt flow = {
-		.dst = p->dst, .sport = holder->port, .dport = p->dport, .proto = p->proto, .family = p->family};
-	struct ct_entry *entry;
-
-	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
-		return NAT_IN_USE;
-	flow.src = *addr_of((void *)holder->addr);
-	entry = ct_lookup(&flow);
-	if (!entry)
-		return jiffies32() - holder->last_seen > NAT_GRACE_S * cfg_hz ? NAT_OVER : NAT_IN_USE;
 	if (!(entry->flags & CT_FLAG_CLOSING))
 		return NAT_IN_USE;
 	return (__s32)(jiffies32() - entry->last_seen) >= (__s32)(NAT_REST_S * cfg_hz) ? NAT_OVER : NAT_JUST_OVER;
 }
 
 /*
- * Takes a port, in host byte order, for the flow that nat_allocate() is to find one for, if it is free or held by a flow that is at least as much
- * over as `wanted` (enum nat_holder). 1 = taken. Global, so that the verifier walks it once and not for each try.
+ * Inserts scratch->made under the key that replies to this port (host byte order) of the node have: scratch->inner is the packet as the responder
+ * sees it. In the place of an ended flow if that is at least as far as `least`. 0 = done.
  */
-GLOBAL int nat_take(__u32 port, __u32 wanted)
+GLOBAL int nat_take(__u32 port, __u32 least)
 {
 	struct scratch *scratch = scratch_get();
-	struct ct_key key __attribute__((aligned(8)));
-	struct nat_entry *holder;
+	struct ct_entry *holder = 0;
 
 	if (!scratch)
-		return 0;
-	struct pkt *p = &scratch->inner;
-
-	nat_key(p, bpf_htons((__u16)port), &key);
-	if (bpf_map_update_elem(&fl_nat_1, &key, &scratch->nat, BPF_NOEXIST) == 0)
 		return 1;
-	holder = bpf_map_lookup_elem(&fl_nat_1, &key);
-	return holder && nat_holder_of(p, holder) >= wanted &&
-	       bpf_map_update_elem(&fl_nat_1, &key, &scratch->nat, BPF_ANY) == 0;
+	struct pkt *inner = &scratch->inner;
+
+	inner->sport = bpf_htons(port);
+	if (ct_is_echo(inner))
+		inner->dport = inner->sport;
+	if (ct_was_full()) /* then the holder may be in the other table */
+		holder = ct_find(inner);
+	if (!holder) {
+		if (ct_insert(1, BPF_NOEXIST) == 0)
+			return 0;
+		holder = ct_find(inner);
+	}
+	return !holder || nat_holder_of(holder) < least || ct_insert(1, BPF_ANY) != 0;
 }
 
 /*
- * Finds a port for the flow in scratch->inner (already with the backend as destination). Keeps the pod's own port where it is in
- * range. Ports of flows that are over are as good as free ones after NAT_REST_S: at thousands of connections per second to one
- * destination all ports are held by such flows, so whoever meets a port in use asks at once. Earlier only when NAT_REST_TRIES others
- * were no better. Returns the port in network order, or 0 when none of NAT_PORT_TRIES is to be had.
+ * Finds a port for the flow of scratch->inner. Keeps the initiator's own port where it is in range. Ports of flows that are over are as good as free
+ * ones after NAT_REST_S: at thousands of connections per second to one destination all ports are held by such flows, so whoever meets a port in use asks
+ * at once. Earlier only when NAT_REST_TRIES others were no better. 0 = none of NAT_PORT_TRIES is to be had.
  */
-GLOBAL int nat_allocate(void)
+INLINE int nat_find_port(__be16 own_port)
 {
-	struct scratch *scratch = scratch_get();
-	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1;
-	__u32 start, own;
+	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1, own = bpf_ntohs(own_port), start;
 
-	if (cfg_snat_port_max == 0 || range == 0 || !scratch)
+	if (cfg_snat_port_max == 0 || range == 0)
 		return 0;
-	struct pkt *p = &scratch->inner;
-	struct nat_entry *entry = &scratch->nat;
-
-	*entry = (struct nat_entry){.port = p->sport, .last_seen = jiffies32()};
-	own = bpf_ntohs(p->sport);
 	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
-	*addr_of(entry->addr) = p->src;
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
 		__u32 port = cfg_snat_port_min + (start + i * (i + 1) / 2) % range;
 
-		if (!nat_take(port, i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER))
-			continue;
-		count(METRIC_NAT_CREATED);
-		return bpf_htons(port);
+		if (nat_take(port, i < NAT_REST_TRIES ? NAT_OVER : NAT_JUST_OVER) == 0)
+			return 1;
 	}
 	return 0;
 }
 
-/* 1 if the packet may belong to a flow that uses a port of the node: only then a look-up is worth it. */
+/* scratch->made becomes the entry for replies of the flow in the scratch, and scratch->inner what the responder will see, but for the port. */
+INLINE void nat_fill_reply(struct scratch *scratch)
+{
+	struct ct_entry *entry = &scratch->made;
+	const struct pkt *p = &scratch->pkt;
+
+	entry->flags |= CT_FLAG_MASQUERADE | CT_FLAG_SVC_REPLY;
+	*addr_of(entry->xlate_addr) = p->dst;
+	entry->xlate_port = p->dport;
+	entry->snat_port = p->sport;
+	*addr_of(entry->client) = p->src;
+	if (p->family == 4)
+		entry->bytes[0] = addr_ipv4(&p->src);
+	scratch->inner.src = node_addr(p->family);
+}
+
+/* scratch->made becomes the entry for forward packets. */
+INLINE void nat_fill_forward(struct scratch *scratch, __u32 service)
+{
+	struct ct_entry *entry = &scratch->made;
+	struct pkt *inner = &scratch->inner;
+
+	entry->flags = (entry->flags & ~(CT_FLAG_COUNTED | CT_FLAG_SVC_REPLY)) | (service ? CT_FLAG_SVC_FORWARD : 0) |
+		       (ct_was_full() ? CT_FLAG_PORT_MAY_GO : 0);
+	*addr_of(entry->xlate_addr) = inner->dst;
+	entry->xlate_port = ct_is_echo(inner) ? scratch->pkt.dport : inner->dport;
+	entry->snat_port = inner->sport;
+	entry->bytes[0] = scratch->pkt.ip_len;
+}
+
+/*
+ * Makes both entries of a masqueraded flow: scratch->pkt as its initiator sends it, scratch->inner the same with the responder as destination,
+ * scratch->made what both entries have in common. That ends as the entry for forward packets. `service`: 1 = the responder is a backend. 0 or a negative reason.
+ */
+GLOBAL int nat_open(__u32 service)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return -DROP_REASON_NAT_EXHAUSTED;
+	if (!nat_supported(&scratch->pkt))
+		return -DROP_REASON_NO_ROUTE;
+	nat_fill_reply(scratch);
+	if (!nat_find_port(scratch->pkt.sport))
+		return -DROP_REASON_NAT_EXHAUSTED;
+	count(METRIC_NAT_CREATED);
+	if (cfg_carry)
+		carry_show(1);
+	barrier_var(scratch); /* addresses in it are better computed again than kept on the stack */
+	nat_fill_forward(scratch, service);
+	if (ct_insert(0, BPF_ANY) != 0) {
+		ct_delete(&scratch->inner);
+		return -DROP_REASON_CT_INSERT;
+	}
+	barrier_var(scratch);
+	scratch->inner.src = scratch->pkt.src;
+	scratch->inner.sport = scratch->pkt.sport;
+	scratch->inner.dport = scratch->made.xlate_port;
+	return 0;
+}
+
+/*
+ * Has the flow of the packet in the scratch, which goes forward, still its port? An entry for replies in the small table of a full conntrack may be
+ * evicted. Then its port is anybody's, and the flow gets another one, as if it were new.
+ */
+GLOBAL int nat_holds_port(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry;
+
+	if (!scratch)
+		return 0;
+	struct pkt *p = &scratch->pkt, *inner = &scratch->inner;
+
+	entry = ct_find(p);
+	inner->family = p->family;
+	inner->proto = p->proto;
+	return entry && ct_masqueraded_partner(p, inner, entry, CT_DIR_FORWARD) != 0;
+}
+
+/* 1 if the packet may belong to a flow that uses a port of the node. */
 INLINE int nat_is_candidate(const struct pkt *p)
 {
 	__u32 port = bpf_ntohs(p->dport);
@@ -127,39 +171,4 @@ INLINE int nat_is_candidate(const struct pkt *p)
 
 	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max &&
 	       addr_equal(&p->dst, &node);
-}
-
-/* Gives a reply its initiator back as destination. 0 = done, 1 = not one of ours, negative reason. */
-GLOBAL int nat_reverse_here(struct __sk_buff *skb)
-{
-	struct scratch *scratch = scratch_get();
-	struct ct_key key __attribute__((aligned(8)));
-	struct nat_entry *entry;
-	__u32 now = jiffies32();
-
-	if (!scratch)
-		return 1;
-	struct pkt *p = &scratch->pkt;
-
-	ct_make_key(p, &key);
-	entry = bpf_map_lookup_elem(&fl_nat_1, &key);
-	if (!entry && cfg_carry && carry_recall_nat())
-		entry = bpf_map_lookup_elem(&fl_nat_1, &key);
-	if (!entry)
-		return 1;
-	if (now - entry->last_seen >= cfg_hz)
-		entry->last_seen = now;
-	addr_t pod = *addr_of(entry->addr);
-	__be16 port = entry->port;
-
-	if (p->proto == L4_PROTO_ICMP || p->proto == L4_PROTO_ICMPV6)
-		p->sport = port; /* both are the identifier; rewrite changes it once, as destination */
-	return rewrite(skb, p, REWRITE_DESTINATION, &pod, port);
-}
-
-/* nat_reverse_here of `p`, which is scratch->pkt. */
-INLINE int nat_reverse(struct __sk_buff *skb, struct pkt *p)
-{
-	(void)p;
-	return nat_reverse_here(skb);
 }

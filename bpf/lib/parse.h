@@ -133,7 +133,8 @@ struct scratch {
 	struct dsr_packet dsr; /* set by programs that take packets from other machines */
 	struct quoted quoted;
 	struct carried carried;
-	struct nat_entry nat;      /* of nat_allocate */
+	struct ct_key key;         /* of ct_find */
+	addr_t client;             /* whom translate() gives a reply of a masqueraded flow */
 	struct side_change change; /* of rewrite_here */
 };
 

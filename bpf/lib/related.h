@@ -111,6 +111,23 @@ NOINLINE int related_to_backend(struct __sk_buff *skb, struct pkt *p, struct quo
 	return err ? err : rewrite(skb, p, REWRITE_DESTINATION, &backend, 0);
 }
 
+/* An error about what left with a port of the node: to the initiator of the flow, whose entry for replies the quoted packet has found. */
+NOINLINE int related_to_initiator(struct __sk_buff *skb, struct pkt *p, struct quoted *q, const struct ct_entry *entry)
+{
+	__be16 port = entry->xlate_port, own_port = entry->snat_port;
+	addr_t client, responder = q->pkt.xlate;
+	int err;
+
+	if (ct_client(&q->pkt, entry, &client))
+		return 1;
+	err = related_rewrite(skb, p, q, &client, (__u32)own_port << 16 | REWRITE_SOURCE);
+	if (!err)
+		err = rewrite(skb, p, REWRITE_DESTINATION, &client, 0);
+	if (!err && !ct_is_echo(&q->pkt) && (port != q->pkt.dport || !addr_equal(&responder, &q->pkt.dst)))
+		err = related_rewrite(skb, p, q, &responder, (__u32)port << 16 | REWRITE_DESTINATION);
+	return err;
+}
+
 /* A translated error that leaves this node again is the node's own: whoever made it may be nobody to the next hop. */
 NOINLINE int related_from_node(struct __sk_buff *skb, struct pkt *p)
 {
@@ -126,8 +143,7 @@ NOINLINE int related_from_node(struct __sk_buff *skb, struct pkt *p)
 GLOBAL int related_reverse_here(struct __sk_buff *skb)
 {
 	struct scratch *scratch = scratch_get();
-	struct ct_key key __attribute__((aligned(8)));
-	int found = 0, err;
+	struct ct_entry *entry;
 
 	if (!scratch)
 		return 1;
@@ -137,35 +153,20 @@ GLOBAL int related_reverse_here(struct __sk_buff *skb)
 	__builtin_memset(q, 0, sizeof(*q));
 	if (related_parse(skb, p, q))
 		return 1;
-	ct_make_key(&q->pkt, &key);
-	struct nat_entry *nat = bpf_map_lookup_elem(&fl_nat_1, &key);
-
-	if (nat) {
-		addr_t pod = *addr_of(nat->addr);
-		__be16 port = nat->port;
-
-		err = related_rewrite(skb, p, q, &pod, (__u32)port << 16 | REWRITE_SOURCE);
-		if (!err)
-			err = rewrite(skb, p, REWRITE_DESTINATION, &pod, 0);
-		if (err)
-			return err;
-		q->pkt.src = pod;
-		q->pkt.sport = port;
-		if (q->pkt.proto == L4_PROTO_ICMP || q->pkt.proto == L4_PROTO_ICMPV6)
-			q->pkt.dport = port;
-		found = 1;
-	}
-	struct ct_entry *entry = ct_lookup(&q->pkt);
-
-	if (entry && !found && (entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q->pkt) == CT_DIR_REPLY)
+	entry = ct_lookup(&q->pkt);
+	if (!entry)
+		return 1;
+	if (ct_is_masqueraded_reply(entry))
+		return ct_direction(entry, &q->pkt) == CT_DIR_FORWARD ? related_to_initiator(skb, p, q, entry) : 1;
+	if ((entry->flags & CT_FLAG_SVC_FORWARD) && ct_direction(entry, &q->pkt) == CT_DIR_REPLY)
 		return related_to_backend(skb, p, q, entry);
-	if (entry && !found && entry->snat_port && (entry->flags & CT_FLAG_SHARED) && !ct_is_shared(entry)) {
+	if (entry->snat_port && (entry->flags & CT_FLAG_SHARED) && !ct_is_shared(entry)) {
 		addr_t client = q->pkt.src;
 
 		return related_rewrite(skb, p, q, &client, (__u32)entry->snat_port << 16 | REWRITE_SOURCE);
 	}
-	if (!entry || !(entry->flags & CT_FLAG_SVC_REPLY))
-		return found ? 0 : 1;
+	if (!(entry->flags & CT_FLAG_SVC_REPLY))
+		return 1;
 	addr_t vip = q->pkt.xlate;
 
 	return related_rewrite(skb, p, q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);

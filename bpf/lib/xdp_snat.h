@@ -177,7 +177,7 @@ GLOBAL int snat_open(void)
 	scratch->origin = (struct flow_origin){
 		.peer = from.peer, .identity = from.identity, .hook = HOOK_XDP, .client = LB_CLIENT_OUTSIDE};
 	flow_fill(entry, p, &scratch->origin, choice->peer, choice);
-	if (flow_masquerade(p, entry) || flow_insert_service(scratch))
+	if (nat_open(1))
 		return 0;
 	snat_report_new(scratch);
 	return 1;
@@ -285,7 +285,8 @@ NOINLINE int snat_known(struct xdp_md *ctx, const struct xdp_pkt *x)
 	if (!entry)
 		return SNAT_NO_FLOW;
 	if (ct_direction(entry, &p) != CT_DIR_FORWARD ||
-	    (entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE)) != (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE) ||
+	    (entry->flags & (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE | CT_FLAG_PORT_MAY_GO)) !=
+		    (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE) ||
 	    (x->proto == L4_PROTO_TCP ? x->tcp_flags & TCP_SYN : !flow_backend_is(entry, BACKEND_FLAG_SERVING)))
 		return XDP_PASS;
 	if (snat_is_world(entry->peer[1]))
@@ -320,32 +321,22 @@ INLINE int snat_may_reply(const struct ct_entry *entry)
 NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 {
 	struct bpf_fib_lookup fib __attribute__((aligned(8))) = {};
-	struct ct_key key __attribute__((aligned(8)));
-	struct nat_entry *nat;
 	struct ct_entry *entry;
 	struct scratch *scratch = scratch_begin();
-	__u32 now = jiffies32();
+	addr_t client;
 
 	if (!scratch || x->ttl <= 1)
 		return XDP_PASS;
 	struct pkt *p = &scratch->pkt;
 
 	snat_describe(x, p);
-	ct_make_key(p, &key);
-	nat = bpf_map_lookup_elem(&fl_nat_1, &key);
-	if (!nat)
-		return XDP_PASS;
-	addr_t client = *addr_of(nat->addr);
-	__be16 port = nat->port;
-
-	p->dst = client;
-	p->dport = port;
 	entry = ct_lookup(p);
-	if (!entry || ct_direction(entry, p) != CT_DIR_REPLY || !(entry->flags & CT_FLAG_SVC_REPLY) ||
-	    !snat_is_world(entry->peer[0]) || !snat_may_reply(entry) || snat_route(ctx, x, &p->xlate, &client, &fib))
+	if (!entry || ct_direction(entry, p) != CT_DIR_REPLY || !ct_is_masqueraded_reply(entry) ||
+	    !snat_is_world(entry->peer[0]) || !snat_may_reply(entry) || ct_client(p, entry, &client) ||
+	    snat_route(ctx, x, &p->xlate, &client, &fib))
 		return XDP_PASS;
-	if (now - nat->last_seen >= cfg_hz)
-		nat->last_seen = now;
+	__be16 port = entry->snat_port;
+
 	if (!ct_touch(p, entry, CT_DIR_REPLY))
 		return XDP_PASS;
 	if (snat_rewrite(ctx, x, &p->xlate, &client, entry->xlate_port, port))

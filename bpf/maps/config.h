@@ -44,7 +44,5 @@ const volatile __u8 cfg_carry_ct4_in[128] = {}; /* CARRY_VALUE_MAX */
 const volatile __u8 cfg_carry_ct4_out[128] = {};
 const volatile __u8 cfg_carry_ct6_in[128] = {};
 const volatile __u8 cfg_carry_ct6_out[128] = {};
-const volatile __u8 cfg_carry_nat_in[128] = {};
-const volatile __u8 cfg_carry_nat_out[128] = {};
 const volatile __u32 cfg_hz = 250;         /* jiffies per second */
 const volatile __u32 cfg_event_rate = 100; /* events per second, CPU and drop reason */

@@ -61,14 +61,6 @@ NOINLINE int from_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *
 		return -DROP_REASON_INVALID_SOURCE;
 	if (!source_mac_is_owned(skb, endpoint))
 		return -DROP_REASON_INVALID_SOURCE_MAC;
-	if (nat_is_candidate(p)) {
-		int err = nat_reverse(skb, p);
-
-		if (err < 0)
-			return err;
-		if (err == 0)
-			return FLOW_NOT_OURS; /* reply of a pod that reached itself through a service: look again */
-	}
 	if (p->flags & PKT_ICMP_ERROR) {
 		int err = related_reverse(skb, p);
 
@@ -149,9 +141,7 @@ int from_pod(struct __sk_buff *skb)
 		if (err < 0)
 			return forward_refuse(skb, p, err, HOOK_FROM_POD);
 		dir = carry_direction(scratch);
-		entry = err == FLOW_NOT_OURS ? from_pod_lookup(skb, p, &dir, &to) : &scratch->made;
-		if (!entry)
-			return drop(skb, p, DROP_REASON_NO_ROUTE, HOOK_FROM_POD);
+		entry = &scratch->made;
 	}
 	if ((p->sender_flags & ENDPOINT_FLAG_DNS) && dir == CT_DIR_FORWARD)
 		dns_show_query(skb);
@@ -205,7 +195,7 @@ int to_pod(struct __sk_buff *skb)
 	entry = p->flags & PKT_ICMP_ERROR ? 0 : ct_lookup(p);
 	if (entry) {
 		dir = ct_direction(entry, p);
-		if (ct_touch(p, entry, dir)) {
+		if ((dir == CT_DIR_REPLY || !ct_is_masqueraded_reply(entry)) && ct_touch(p, entry, dir)) {
 			err = judge_known(skb, p, entry, HOOK_TO_POD);
 			if (!err && dir == CT_DIR_REPLY)
 				agent = to_pod_agent(skb, entry);

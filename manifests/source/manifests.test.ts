@@ -153,7 +153,7 @@ describe('memory limit', () => {
 		{ ctMaxEntries: 1_000_000 },
 		{ northSouth: 'dsr' },
 		{ maps: { services: 300_000, backends: 1_000_000, events: 4_194_304, cidrs: 100_000 } },
-		{ northSouth: 'dsr', maps: { slots: 4096, nat: 16 } },
+		{ northSouth: 'dsr', maps: { slots: 4096, frags: 16 } },
 	];
 
 	it.each(configs)('has room for all maps that the agent makes with %j', (config) => {

@@ -151,6 +151,7 @@ export const CtFlags = {
 	FORWARDED: 8192,
 	DSR: 1024,
 	SHARED: 16384,
+	PORT_MAY_GO: 32768,
 } as const;
 export type CtFlags = (typeof CtFlags)[keyof typeof CtFlags];
 export function CtFlagsName(value: number): string {
@@ -1143,6 +1144,7 @@ export interface CtEntry {
 	policyGen: number[];
 	rule: number[];
 	xlateAddr: Uint8Array;
+	client: Uint8Array;
 }
 function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
 	view.setUint16(offset, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
@@ -1169,9 +1171,8 @@ function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
 	});
 	view.setUint32(offset + 60, 0, true);
 	putBytes(view, offset + 64, value.xlateAddr, 16, 'ct_entry.xlate_addr');
-	view.setBigUint64(offset + 80, 0n, true);
-	view.setBigUint64(offset + 80 + 8, 0n, true);
-	view.setBigUint64(offset + 80 + 16, 0n, true);
+	putBytes(view, offset + 80, value.client, 16, 'ct_entry.client');
+	view.setBigUint64(offset + 96, 0n, true);
 }
 function decodeCtEntry(view: DataView, offset: number): CtEntry {
 	return {
@@ -1187,15 +1188,16 @@ function decodeCtEntry(view: DataView, offset: number): CtEntry {
 		policyGen: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 52 + index * 2, true)),
 		rule: Array.from({ length: 2 }, (_, index) => view.getUint16(offset + 56 + index * 2, true)),
 		xlateAddr: getBytes(view, offset + 64, 16),
+		client: getBytes(view, offset + 80, 16),
 	};
 }
 function formatCtEntry(value: CtEntry): string {
-	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${formatBytes(value.xlateAddr)}`;
+	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${formatBytes(value.xlateAddr)} client=${formatBytes(value.client)}`;
 }
 export const CtEntry = {
 	name: 'ct_entry',
 	size: 104,
-	layout: '8d350496e4940b3a',
+	layout: 'c88d4a4a512ef50d',
 	encode: (value: CtEntry): Uint8Array => encodeWith(104, encodeCtEntry, value),
 	encodeInto: encodeCtEntry,
 	decode: (bytes: Uint8Array, offset = 0): CtEntry =>
@@ -1203,39 +1205,6 @@ export const CtEntry = {
 	decodeFrom: decodeCtEntry,
 	format: formatCtEntry,
 } as const satisfies Codec<CtEntry>;
-
-export interface NatEntry {
-	addr: Uint8Array;
-	port: number;
-	lastSeen: number;
-}
-function encodeNatEntry(value: NatEntry, view: DataView, offset: number): void {
-	putBytes(view, offset, value.addr, 16, 'nat_entry.addr');
-	view.setUint16(offset + 16, uint(value.port, 0xffff, 'nat_entry.port'));
-	view.setUint16(offset + 18, 0, true);
-	view.setUint32(offset + 20, uint(value.lastSeen, 0xffffffff, 'nat_entry.last_seen'), true);
-}
-function decodeNatEntry(view: DataView, offset: number): NatEntry {
-	return {
-		addr: getBytes(view, offset, 16),
-		port: view.getUint16(offset + 16),
-		lastSeen: view.getUint32(offset + 20, true),
-	};
-}
-function formatNatEntry(value: NatEntry): string {
-	return `addr=${formatBytes(value.addr)} port=${value.port} last_seen=${value.lastSeen}`;
-}
-export const NatEntry = {
-	name: 'nat_entry',
-	size: 24,
-	layout: 'b58941f8c0706e77',
-	encode: (value: NatEntry): Uint8Array => encodeWith(24, encodeNatEntry, value),
-	encodeInto: encodeNatEntry,
-	decode: (bytes: Uint8Array, offset = 0): NatEntry =>
-		decodeNatEntry(viewOf(bytes, offset, 24, 'nat_entry'), 0),
-	decodeFrom: decodeNatEntry,
-	format: formatNatEntry,
-} as const satisfies Codec<NatEntry>;
 
 export interface FragKey {
 	src: Uint8Array;
@@ -2069,7 +2038,7 @@ export const Maps = {
 		maxEntries: 262144,
 		keySize: 40,
 		valueSize: 104,
-		layout: '89307c9ab749c7e5',
+		layout: 'b9ef9c6d18355bb1',
 	},
 	ctfull4: {
 		name: 'fl_ctfull4_1',
@@ -2087,7 +2056,7 @@ export const Maps = {
 		maxEntries: 16384,
 		keySize: 40,
 		valueSize: 104,
-		layout: '89307c9ab749c7e5',
+		layout: 'b9ef9c6d18355bb1',
 	},
 	ctfull: {
 		name: 'fl_ctfull_1',
@@ -2214,15 +2183,6 @@ export const Maps = {
 		keySize: 4,
 		valueSize: 8,
 		layout: '2842a1117c6d18a0',
-	},
-	nat: {
-		name: 'fl_nat_1',
-		type: 1,
-		flags: 0,
-		maxEntries: 65536,
-		keySize: 40,
-		valueSize: 24,
-		layout: 'e80eb053ab9b07bd',
 	},
 	nodes: {
 		name: 'fl_nodes_1',
@@ -2400,8 +2360,6 @@ export interface DatapathConfig {
 	carryCt4Out: Uint8Array;
 	carryCt6In: Uint8Array;
 	carryCt6Out: Uint8Array;
-	carryNatIn: Uint8Array;
-	carryNatOut: Uint8Array;
 	hz: number;
 	eventRate: number;
 }
@@ -2513,12 +2471,6 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 		}, config),
 		cfg_carry_ct6_out: encodeWith(128, (config: DatapathConfig, view, at) => {
 			putBytes(view, at, config.carryCt6Out, 128, 'cfg_carry_ct6_out');
-		}, config),
-		cfg_carry_nat_in: encodeWith(128, (config: DatapathConfig, view, at) => {
-			putBytes(view, at, config.carryNatIn, 128, 'cfg_carry_nat_in');
-		}, config),
-		cfg_carry_nat_out: encodeWith(128, (config: DatapathConfig, view, at) => {
-			putBytes(view, at, config.carryNatOut, 128, 'cfg_carry_nat_out');
 		}, config),
 		cfg_hz: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.hz, 0xffffffff, 'cfg_hz'), true);

@@ -102,7 +102,6 @@ export interface Addon {
 	mapDeleteBatch(map: MapHandle, keys: Uint8Array): Promise<number>;
 	mapMmap(map: MapHandle): ArrayBuffer;
 	mapSweep(map: MapHandle, spec: object): Promise<SweepResult>;
-	mapSweepOrphans(map: MapHandle, spec: object): Promise<SweepResult>;
 	mapMove(from: MapHandle, to: MapHandle, spec: object): Promise<SweepResult>;
 	mapPin(map: MapHandle, path: string): void;
 	mapClose(map: MapHandle, buffer: ArrayBuffer | undefined): void;

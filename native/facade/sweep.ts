@@ -53,6 +53,26 @@ export interface PairSpec extends FlowTableSpec {
 	readonly otherSense: number;
 	/** Offsets in the value: address and port of the other end, and the initiator's port there (0 = the same). */
 	readonly value: { readonly address: number; readonly port: number; readonly ownPort: number };
+	readonly masquerade?: MasqueradeSpec;
+}
+
+/**
+ * Flows that leave with an address of this machine: their other entry is {own address and port, other end}, and has the initiator's address and port in
+ * its value. The first entry has that port as `ownPort`. An entry for replies whose first one is gone goes after a grace time.
+ */
+export interface MasqueradeSpec {
+	/** Flag of both entries. */
+	readonly masqueraded: number;
+	/** Flag of the entry for replies. */
+	readonly reply: number;
+	/** Offset in the value of the latter: address of the initiator, without the prefix. */
+	readonly client: number;
+	/** 16 bytes each: what the own address can be. */
+	readonly own: readonly Uint8Array[];
+	/** Jiffies. */
+	readonly grace: number;
+	/** Protocols whose two ports are one identifier. */
+	readonly echoProtos: readonly number[];
 }
 
 /**
@@ -104,45 +124,6 @@ export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
 	});
 }
 
-export interface OrphanSpec {
-	/** Key: {remote end, own address and port} in some order, 16-byte addresses. */
-	readonly key: TupleLayout;
-	/** Offsets in the value: 16-byte address and port (network order) behind the own one, and the time of the last use. */
-	readonly value: { readonly address: number; readonly port: number; readonly lastSeen: number };
-	readonly now: number;
-	/** Jiffies; what was used since is never an orphan. */
-	readonly grace: number;
-	/** 16 bytes each: what the own address can be. */
-	readonly own: readonly Uint8Array[];
-	/** Protocols whose flows have the inner port at both ends. */
-	readonly echoProtos: readonly number[];
-	/** Where flows are, by family; the first whose prefix the inner address has is asked. */
-	readonly tables: readonly AliveSpec[];
-}
-
-/** Where a flow counts as alive. */
-export interface AliveSpec extends FlowTableSpec {
-	/** Offset of the flags (u16) in the value, and those of which one must be set. */
-	readonly flags: number;
-	readonly mask: number;
-}
-
-/** Deletes translations {remote, own} → inner whose flow {inner, remote} is in no table. */
-export function sweepOrphans(map: BpfMap, spec: OrphanSpec): Promise<SweepResult> {
-	const { key, value, now, grace, own, echoProtos, tables } = spec;
-	return addon.mapSweepOrphans(handle(map), {
-		...key,
-		innerAddress: value.address,
-		innerPort: value.port,
-		lastSeen: value.lastSeen,
-		now,
-		grace,
-		own: concat(own),
-		echoProtos: Uint8Array.from(echoProtos),
-		tables: tables.map(({ flags, mask, ...table }) => ({ ...flowTable(table), flags, mask })),
-	});
-}
-
 /**
  * Moves entries that have one of the flags (u16 at an offset of the value) into another map of the same layout, as far as there is
  * room; what is there already wins. With `pairs` the flags of the other entry of a flow count too.
@@ -159,8 +140,23 @@ export function moveEntries(
 
 function pairField(pairs: PairSpec | undefined) {
 	if (pairs === undefined) return {};
-	const { paired, initiatorIsHi, otherSense, value } = pairs;
-	return { pairs: { ...flowTable(pairs), paired, initiatorIsHi, otherSense, ...value } };
+	const { paired, initiatorIsHi, otherSense, value, masquerade } = pairs;
+	return {
+		pairs: {
+			...flowTable(pairs),
+			paired,
+			initiatorIsHi,
+			otherSense,
+			...value,
+			...(masquerade !== undefined && {
+				masquerade: {
+					...masquerade,
+					own: concat(masquerade.own),
+					echoProtos: Uint8Array.from(masquerade.echoProtos),
+				},
+			}),
+		},
+	};
 }
 
 function flowTable({ maps, prefix, key }: FlowTableSpec) {

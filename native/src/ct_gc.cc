@@ -62,15 +62,53 @@ struct FlowState {
 	int32_t idle;
 };
 
+/// Flows that leave with an address of this machine: the entry for their replies has that as initiator, and the real one in its value.
+struct MasqueradeRule {
+	uint32_t masqueraded, reply; // flags: of both entries, and of the one for replies
+	uint32_t client;             // offset of the initiator's address; its port is `own_port`
+	std::vector<Address> own;    // what the address of this machine can be
+	int32_t grace;               // jiffies after which an entry for replies without the other one goes
+	Bytes echo_protos;           // whose two ports are one identifier
+
+	bool IsEcho(uint8_t proto) const
+	{
+		return std::find(echo_protos.begin(), echo_protos.end(), proto) != echo_protos.end();
+	}
+	bool IsReply(uint32_t flags) const { return (flags & masqueraded) != 0 && (flags & reply) != 0; }
+};
+
 /// A translated flow has two entries, each of which sees one direction. From one follows the key of the other.
 struct PairRule {
 	FlowTable table;
+	uint32_t flags;       // offset
 	uint32_t paired;      // flags of which such an entry has one
 	uint32_t hi;          // flag: the initiator is the second end of the key
 	uint32_t other_sense; // flag under which `own_port` means something else
 	uint32_t address, port, own_port;
+	std::optional<MasqueradeRule> masquerade;
 
-	static std::optional<PairRule> Read(const Fields &fields)
+	static std::optional<MasqueradeRule> ReadMasquerade(const Fields &pairs, const FlowTable &table)
+	{
+		if (!pairs.Has("masquerade"))
+			return std::nullopt;
+		Fields fields(pairs.Get("masquerade"), pairs.Title("masquerade"));
+		MasqueradeRule rule{fields.U32("masqueraded"),
+				    fields.U32("reply"),
+				    fields.Offset("client", table.address_size(), table.shape().value_bytes),
+				    {},
+				    LimitOf(fields.U32("grace")),
+				    fields.Raw("echoProtos", 1)};
+		Bytes own = fields.Raw("own", kAddress);
+		for (size_t at = 0; at < own.size(); at += kAddress) {
+			Address address;
+			memcpy(address.data(), &own[at], kAddress);
+			if (table.Owns(address))
+				rule.own.push_back(address);
+		}
+		return rule;
+	}
+
+	static std::optional<PairRule> Read(const Fields &fields, uint32_t flags)
 	{
 		if (!fields.Has("pairs"))
 			return std::nullopt;
@@ -78,26 +116,81 @@ struct PairRule {
 		FlowTable table(pairs);
 		size_t size = table.shape().value_bytes;
 		uint32_t address = pairs.Offset("address", table.address_size(), size);
+		std::optional<MasqueradeRule> masquerade = ReadMasquerade(pairs, table);
 		return PairRule{std::move(table),
+				flags,
 				pairs.U32("paired"),
 				pairs.U32("initiatorIsHi"),
 				pairs.U32("otherSense"),
 				address,
 				pairs.Offset("port", sizeof(uint16_t), size),
-				pairs.Offset("ownPort", sizeof(uint16_t), size)};
+				pairs.Offset("ownPort", sizeof(uint16_t), size),
+				std::move(masquerade)};
 	}
 
-	std::optional<FlowEntry> Partner(const uint8_t *key, const uint8_t *value, uint32_t flags) const
+	End Initiator(const uint8_t *key, uint32_t entry_flags) const
 	{
-		if ((flags & paired) == 0)
+		return (entry_flags & hi) != 0 ? table.Hi(key) : table.Lo(key);
+	}
+	End Responder(const uint8_t *key, uint32_t entry_flags) const
+	{
+		return (entry_flags & hi) != 0 ? table.Lo(key) : table.Hi(key);
+	}
+
+	std::optional<FlowEntry> Partner(const uint8_t *key, const uint8_t *value, uint32_t entry_flags) const
+	{
+		if (masquerade && (entry_flags & masquerade->masqueraded) != 0)
+			return Masqueraded(*masquerade, key, value, entry_flags);
+		if ((entry_flags & paired) == 0)
 			return std::nullopt;
-		End initiator = (flags & hi) != 0 ? table.Hi(key) : table.Lo(key);
+		End initiator = Initiator(key, entry_flags);
 		auto own = Load<uint16_t>(value + own_port);
-		if (own != 0 && (flags & other_sense) == 0)
+		if (own != 0 && (entry_flags & other_sense) == 0)
 			initiator.port = own;
 		End other{table.Widen(value + address), Load<uint16_t>(value + port)};
 		return table.Find(initiator, other, table.Proto(key));
 	}
+
+private:
+	/// A port may have been taken over by another flow, and its initiator may have another responder by now, maybe with the same port: each of
+	/// the two entries must name what the other one's key has.
+	std::optional<FlowEntry> Masqueraded(const MasqueradeRule &rule, const uint8_t *key, const uint8_t *value,
+					     uint32_t entry_flags) const
+	{
+		const End self = Initiator(key, entry_flags);
+		const auto own = Load<uint16_t>(value + own_port);
+		const bool echo = rule.IsEcho(table.Proto(key)); // both ports are the identifier
+		End responder = Responder(key, entry_flags);
+		End other{table.Widen(value + address), Load<uint16_t>(value + port)};
+		if (rule.IsReply(entry_flags)) {
+			End client{table.Widen(value + rule.client), own};
+			std::optional<FlowEntry> found = table.Find(client, other, table.Proto(key));
+			if (echo)
+				responder.port = own;
+			bool is_ours = found && !rule.IsReply(FlagsOf(*found)) &&
+				       Load<uint16_t>(&found->value[own_port]) == self.port &&
+				       LeadsTo(*found, responder);
+			return is_ours ? found : std::nullopt;
+		}
+		if (echo)
+			other.port = own;
+		for (const Address &address_here : rule.own) {
+			std::optional<FlowEntry> found = table.Find(End{address_here, own}, other, table.Proto(key));
+			if (found && rule.IsReply(FlagsOf(*found)) &&
+			    Load<uint16_t>(&found->value[own_port]) == self.port &&
+			    table.Widen(&found->value[rule.client]) == self.address && LeadsTo(*found, responder))
+				return found;
+		}
+		return std::nullopt;
+	}
+
+	bool LeadsTo(const FlowEntry &entry, const End &end) const
+	{
+		return table.Widen(&entry.value[address]) == end.address &&
+		       Load<uint16_t>(&entry.value[port]) == end.port;
+	}
+
+	uint32_t FlagsOf(const FlowEntry &entry) const { return Load<uint16_t>(&entry.value[flags]); }
 };
 
 /// What flows count for the numbers they bear, of which each has two.
@@ -221,13 +314,14 @@ private:
 		const uint32_t own_flags = state.flags;
 		std::optional<FlowEntry> partner;
 		// When both together are over, one of them is by itself: each rule asks for flags that one entry has.
-		if (job_.pairs && job_.IsIdle(key[job_.proto], state))
+		const bool may_be_orphan = MayBeOrphan(state);
+		if (job_.pairs && (may_be_orphan || job_.IsIdle(key[job_.proto], state)))
 			partner = job_.pairs->Partner(key, value, own_flags);
 		if (partner) {
 			FlowState other = job_.StateOf(partner->value.data());
 			state = {state.flags | other.flags, std::min(state.idle, other.idle)};
 		}
-		if (job_.Touches(key) || job_.IsIdle(key[job_.proto], state)) {
+		if (job_.Touches(key) || (may_be_orphan && !partner) || job_.IsIdle(key[job_.proto], state)) {
 			Bury(0, key, value);
 			// Judged alone later, the other one would miss what this one has seen.
 			if (partner)
@@ -239,6 +333,13 @@ private:
 			AddTo(result_.live, *job_.tally, value, own_flags);
 		for (size_t n = 0; n < job_.counters.size(); n++)
 			result_.counts[n] += job_.counters[n].Matches(key[job_.proto], own_flags) ? 1 : 0;
+	}
+
+	/// An entry for replies of a masqueraded flow, to whose initiator nothing leads without the other entry.
+	bool MayBeOrphan(const FlowState &state) const
+	{
+		return job_.pairs && job_.pairs->masquerade && job_.pairs->masquerade->IsReply(state.flags) &&
+		       state.idle > job_.pairs->masquerade->grace;
 	}
 
 	void Bury(size_t map, const uint8_t *key, const uint8_t *value)
@@ -348,103 +449,11 @@ Napi::Value SweepMap(const Napi::CallbackInfo &info)
 	job.noted_offset =
 		fields.Offset("notedOffset", job.noted_mask == 0 ? 0 : sizeof(uint32_t), map.shape().value_bytes);
 	job.tally = TallyRule::Read(fields, map.shape().value_bytes);
-	job.pairs = PairRule::Read(fields);
+	job.pairs = PairRule::Read(fields, job.flags);
 	if (job.pairs && job.pairs->table.shape().value_bytes != map.shape().value_bytes)
 		throw ArgError("sweep.pairs.maps: expected maps of the same layout");
 	return RunAsync<SweepResult>(
 		info.Env(), "fairlead:sweep", [job = std::move(job)] { return Sweeper(job).Run(); }, ResultToJs);
-}
-
-struct OrphanJob {
-	SharedMap map;
-	TupleLayout key;
-	uint32_t inner_address = 0, inner_port = 0, last_seen = 0; // offsets
-	uint32_t now = 0;
-	int32_t grace = 0;
-	std::set<Address> own{};
-	Bytes echo_protos{};
-
-	struct Table {
-		FlowTable flows;
-		uint32_t flags; // offset
-		uint32_t mask;
-	};
-	std::vector<Table> tables{};
-
-	static Address AddressAt(const uint8_t *from)
-	{
-		Address address;
-		memcpy(address.data(), from, kAddress);
-		return address;
-	}
-
-	bool IsOrphan(const uint8_t *natkey, const uint8_t *value) const
-	{
-		if (Idle(now, Load<uint32_t>(value + last_seen)) <= grace)
-			return false;
-		End inner{AddressAt(value + inner_address), Load<uint16_t>(value + inner_port)};
-		bool lo_is_own = own.contains(AddressAt(natkey + key.lo));
-		End remote{AddressAt(natkey + (lo_is_own ? key.hi : key.lo)),
-			   Load<uint16_t>(natkey + (lo_is_own ? key.hi_port : key.lo_port))};
-		uint8_t proto = natkey[key.proto];
-		// Both ports of an echo are its identifier.
-		if (std::find(echo_protos.begin(), echo_protos.end(), proto) != echo_protos.end())
-			remote.port = inner.port;
-		for (const Table &table : tables) {
-			if (!table.flows.Owns(inner.address))
-				continue;
-			std::optional<FlowEntry> flow = table.flows.Find(inner, remote, proto);
-			return !flow || (Load<uint16_t>(&flow->value[table.flags]) & table.mask) == 0;
-		}
-		return true;
-	}
-};
-
-SweepResult SweepOrphans(const OrphanJob &job)
-{
-	const MapShape &shape = job.map.shape;
-	SweepResult result;
-	Bytes dead;
-	WalkMap(job.map.fd->get(), shape, [&](const uint8_t *keys, const uint8_t *values, size_t count) {
-		dead.clear();
-		for (size_t i = 0; i < count; i++) {
-			const uint8_t *key = keys + i * shape.key_size;
-			if (job.IsOrphan(key, values + i * shape.value_bytes))
-				dead.insert(dead.end(), key, key + shape.key_size);
-			else
-				result.entries++;
-		}
-		result.deleted += DeleteMapBatch(job.map.fd->get(), shape, dead);
-	});
-	return result;
-}
-
-Napi::Value SweepOrphanedMap(const Napi::CallbackInfo &info)
-{
-	MapHandle &map = HandleArg<MapHandle>(info, 0, "map");
-	const MapShape &shape = map.shape();
-	Fields fields(info[1], "orphans");
-	OrphanJob job{.map = SharedMap::Of(map), .key = TupleLayout::Read(fields, kAddress, shape.key_size)};
-	job.inner_address = fields.Offset("innerAddress", kAddress, shape.value_bytes);
-	job.inner_port = fields.Offset("innerPort", sizeof(uint16_t), shape.value_bytes);
-	job.last_seen = fields.Offset("lastSeen", sizeof(uint32_t), shape.value_bytes);
-	job.now = fields.U32("now");
-	job.grace = LimitOf(fields.U32("grace"));
-	job.echo_protos = fields.Raw("echoProtos", 1);
-	Bytes own = fields.Raw("own", kAddress);
-	for (size_t at = 0; at < own.size(); at += kAddress)
-		job.own.insert(OrphanJob::AddressAt(&own[at]));
-	Napi::Value tables = fields.Get("tables");
-	if (!tables.IsArray())
-		throw ArgError("orphans.tables: expected a list");
-	for (uint32_t i = 0; i < tables.As<Napi::Array>().Length(); i++) {
-		Fields each(tables.As<Napi::Array>().Get(i), "orphans.tables[" + std::to_string(i) + "]");
-		FlowTable flows(each);
-		uint32_t flags = each.Offset("flags", sizeof(uint16_t), flows.shape().value_bytes);
-		job.tables.push_back({std::move(flows), flags, each.U32("mask")});
-	}
-	return RunAsync<SweepResult>(
-		info.Env(), "fairlead:orphans", [job = std::move(job)] { return SweepOrphans(job); }, ResultToJs);
 }
 
 struct MoveJob {
@@ -505,7 +514,7 @@ Napi::Value MoveMap(const Napi::CallbackInfo &info)
 	MoveJob job{.from = SharedMap::Of(from), .to = SharedMap::Of(to)};
 	job.flags = fields.Offset("flags", sizeof(uint16_t), from.shape().value_bytes);
 	job.mask = fields.U32("mask");
-	job.pairs = PairRule::Read(fields);
+	job.pairs = PairRule::Read(fields, job.flags);
 	return RunAsync<SweepResult>(
 		info.Env(), "fairlead:move", [job = std::move(job)] { return Move(job); }, ResultToJs);
 }
@@ -515,7 +524,6 @@ Napi::Value MoveMap(const Napi::CallbackInfo &info)
 void ExportCtGc(Napi::Object exports)
 {
 	Export<SweepMap>(exports, "mapSweep");
-	Export<SweepOrphanedMap>(exports, "mapSweepOrphans");
 	Export<MoveMap>(exports, "mapMove");
 }
 

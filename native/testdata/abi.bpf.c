@@ -92,8 +92,7 @@
 	X(U8, peer[1].gen) X(U8, peer[1].kind) X(U32, last_seen) X(U32, backend) TWICE(X, U32, packets)                \
 		TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
 #define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
-#define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr)
-#define FIELDS_nat_entry(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U32, last_seen)
+#define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr) SIXTEEN(X, U8, client)
 #define FIELDS_frag_key(X) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) X(U32, id) X(U8, proto)
 #define FIELDS_frag_entry(X)                                                                                           \
 	X(BE16, sport)                                                                                                 \
@@ -163,7 +162,7 @@
 	S(svc_entry)                                                                                                   \
 	S(slot_chunk)                                                                                                  \
 	S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key) S(sock_rev_entry) S(ct4_key)        \
-		S(ct_key) S(ct4_entry) S(ct_entry) S(nat_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
+		S(ct_key) S(ct4_entry) S(ct_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
 			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
 				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(resolver_key)    \
 					S(dns_state) S(explain_flow) S(xdp_node) S(xdp_service) S(dsr_flow)

@@ -196,7 +196,6 @@ describe.each(FAMILIES)('explain, IPv$family', (x) => {
 		}
 		expect(await policies.denied('audited')).toBe(before);
 		expect(await node.flows()).toEqual([]);
-		expect(await node.dataplane.entries('nat')).toEqual([]);
 		expect(await node.dataplane.events()).toEqual([]);
 	});
 });

@@ -97,7 +97,7 @@ describe.each(FAMILIES)('both ends are asked, IPv$family', (x) => {
 			const sent = podFrame(POD_A, ip(x.a, to), syn());
 			await expectPolicyDrop(sent, node.fromPod(POD_A, sent));
 		}
-		expect(await node.dataplane.entries('nat')).toEqual([]);
+		expect(await node.flows()).toEqual([]);
 	});
 
 	it('by protocol and port', async () => {

@@ -38,7 +38,7 @@ beforeAll(async () => {
 	};
 	// The reconciler numbers nodes from 1.
 	const nodes = WORLD.nodes.map((each, i) => ({ ...each, index: i + 1 }));
-	const mapSizes = { ...WORLD.mapSizes, ...SIZES, nat: 8192, dsr_flows: 4096 };
+	const mapSizes = { ...WORLD.mapSizes, ...SIZES, dsr_flows: 4096 };
 	node = await TestNode.start({ ...WORLD, nodes, services: [], config, mapSizes }, ['pod', 'node', 'xdp_lb', 'clock']);
 	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
 	const devices = await node.dataplane.devices();

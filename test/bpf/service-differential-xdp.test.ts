@@ -32,7 +32,7 @@ beforeAll(async () => {
 	const config = { ...WORLD.config, snat_port_min: SNAT_PORTS.min, snat_port_max: SNAT_PORTS.max };
 	// The reconciler numbers nodes from 1; XDP takes what goes to nodes on its own link.
 	const nodes = WORLD.nodes.map((each, i) => ({ ...each, index: i + 1, routing: 'direct' as const }));
-	const world = { ...WORLD, nodes, services: [], config, mapSizes: { ...WORLD.mapSizes, nat: 8192 } };
+	const world = { ...WORLD, nodes, services: [], config, mapSizes: { ...WORLD.mapSizes, ct4: 16384, ct6: 16384 } };
 	node = await TestNode.start(world, ['pod', 'node', 'xdp_lb', 'clock']);
 	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
 	const devices = await node.dataplane.devices();

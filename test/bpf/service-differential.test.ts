@@ -51,7 +51,12 @@ let sport = 20_000;
 
 beforeAll(async () => {
 	const config = { ...WORLD.config, snat_port_min: SNAT_PORTS.min, snat_port_max: SNAT_PORTS.max };
-	node = await TestNode.start({ ...WORLD, services: [], config, mapSizes: { ...WORLD.mapSizes, nat: 8192 } });
+	node = await TestNode.start({
+		...WORLD,
+		services: [],
+		config,
+		mapSizes: { ...WORLD.mapSizes, ct4: 16384, ct6: 16384 },
+	});
 	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
 	const devices = await node.dataplane.devices();
 	const ifindex = (name: string): number => devices[name] ?? 0;

@@ -1,9 +1,21 @@
 /** A conntrack table without room: what is in it stays, what comes is carried all the same. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { CtFlags, Metric } from '../../native/abi/generated.ts';
+import { Ct4Entry, CtEntry, CtFlags, Metric } from '../../native/abi/generated.ts';
 import { indexKey, VERDICT } from '../lib/dataplane.ts';
-import { ip, layerOf, parse, tcp } from '../lib/packet.ts';
-import { FAMILIES, POD_A, POD_B, podFrame, SERVICE, TestNode, WORLD } from './world.ts';
+import { echo, ip, layerOf, parse, tcp, udp } from '../lib/packet.ts';
+import {
+	expectVerdict,
+	FAMILIES,
+	ipOf,
+	POD_A,
+	POD_B,
+	podFrame,
+	SERVICE,
+	SNAT,
+	TestNode,
+	uplinkFrame,
+	WORLD,
+} from './world.ts';
 
 /** Entries of a table; each flow of a service takes two. */
 const ROOM = 24_000;
@@ -86,4 +98,66 @@ describe.each(FAMILIES)('a full conntrack table, IPv$family', (x) => {
 		await send([50_000], 'S');
 		expect([await count(table), await count(overflow)]).toEqual([2, 0]);
 	}, 60_000);
+});
+
+describe.each(FAMILIES)('masqueraded flows that find the table full, IPv$family', (x) => {
+	const [table, overflow] = x.family === 4 ? ['ct4', 'ctfull4'] : ['ct6', 'ctfull6'];
+	const room = 64;
+	let small: TestNode;
+	beforeAll(async () => {
+		small = await TestNode.start({ ...WORLD, mapSizes: { ...WORLD.mapSizes, ct4: room, ct6: room } });
+	});
+	afterAll(() => small?.close());
+	beforeEach(async () => {
+		await small.reset();
+		await small.dataplane.set('ctfull', indexKey(0), new Uint8Array(4));
+		const packets = range(room / 2).map((i) => podFrame(POD_A, ip(x.a, x.vip), udp({ sport: 1024 + i, dport: 53 })));
+		await small.dataplane.runMany('from_pod', packets, { device: POD_A.device, ingressDevice: POD_A.device });
+	});
+
+	const rows = async (map: string): Promise<number> => (await small.dataplane.entries(map)).length;
+	const query = (sport: number, pod: typeof POD_A | typeof POD_B = POD_A) =>
+		podFrame(pod, ip(pod === POD_A ? x.a : x.b, x.world), udp({ sport, dport: 53 }));
+	/** The port that the world sees. */
+	const out = async (pod: typeof POD_A | typeof POD_B, sent: Uint8Array, kind: 'udp' | 'tcp'): Promise<number> => {
+		const got = await small.fromPod(pod, sent);
+		expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.world });
+		return layerOf(expectVerdict(sent, got, VERDICT.REDIRECT), kind).sport;
+	};
+
+	it('keep their ports while the entries for their replies are there', async () => {
+		const segment = (flags: string) => podFrame(POD_A, ip(x.a, x.world), tcp({ sport: 40_000, dport: 443, flags }));
+		const ping = podFrame(POD_A, ip(x.a, x.world), echo(x.family, { id: 99, seq: 3 }));
+		const identifier = async () => {
+			const got = expectVerdict(ping, await small.fromPod(POD_A, ping), VERDICT.REDIRECT);
+			return layerOf(got, x.family === 4 ? 'icmp' : 'icmpv6').rest >>> 16;
+		};
+		const first = [await out(POD_A, query(40_000), 'udp'), await out(POD_A, segment('S'), 'tcp'), await identifier()];
+		expect([await rows(table), await rows(overflow)]).toEqual([room, 6]);
+		const second = [await out(POD_A, query(40_000), 'udp'), await out(POD_A, segment('A'), 'tcp'), await identifier()];
+		expect(second).toEqual(first);
+		expect([await rows(table), await rows(overflow)]).toEqual([room, 6]);
+	});
+
+	it('get another port when the entry that held their own has been evicted', async () => {
+		const port = await out(POD_A, query(40_000), 'udp');
+		for (const { key, value } of await small.dataplane.entries(overflow)) {
+			const { flags } = x.family === 4 ? Ct4Entry.decode(value) : CtEntry.decode(value);
+			if (flags & CtFlags.SVC_REPLY) await small.dataplane.delete(overflow, key);
+		}
+		expect(await rows(overflow)).toBe(1);
+		expect(await out(POD_B, query(port, POD_B), 'udp')).toBe(port);
+		const other = await out(POD_A, query(40_000), 'udp');
+		expect(other).toSatisfy((each: number) => each >= SNAT.min && each <= SNAT.max && each !== port);
+		expect(await out(POD_A, query(40_000), 'udp')).toBe(other);
+		for (const [to, pod] of [
+			[port, x.b],
+			[other, x.a],
+		] as const) {
+			const answer = uplinkFrame(ip(x.world, x.node), udp({ sport: 53, dport: to }));
+			const got = await small.fromUplink(answer);
+			expectVerdict(answer, got, VERDICT.REDIRECT);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: pod });
+		}
+	});
 });

@@ -1,6 +1,15 @@
 /** The uplink: who may come in, node ports, masquerade and its reverse (design.md sections 4 and 9). */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Ct4Entry, Ct4Key, CtEntry, CtKey, DropReason, EventType, FlowEvent } from '../../native/abi/generated.ts';
+import {
+	Ct4Entry,
+	Ct4Key,
+	CtEntry,
+	CtFlags,
+	CtKey,
+	DropReason,
+	EventType,
+	FlowEvent,
+} from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
@@ -172,7 +181,8 @@ async function shiftFlow(x: Addresses, port: number, jiffies: number): Promise<v
 	const table = x.family === 4 ? 'ct4' : 'ct6';
 	for (const { key, value } of await node.dataplane.entries(table)) {
 		const { loPort, hiPort } = x.family === 4 ? Ct4Key.decode(key) : CtKey.decode(key);
-		if (loPort !== port && hiPort !== port) continue;
+		const { snatPort } = x.family === 4 ? Ct4Entry.decode(value) : CtEntry.decode(value);
+		if (![loPort, hiPort, snatPort].includes(port)) continue;
 		const shifted = <E extends { lastSeen: number }>(e: E): E => ({ ...e, lastSeen: (e.lastSeen + jiffies) >>> 0 });
 		const entry =
 			x.family === 4
@@ -283,6 +293,25 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 			expect(await open(sport)).toBe(rested);
 			await end(rested, sport, -1_000_000);
 		}
+	});
+
+	it('does not take the end of a connection for that of a later one of the client to the same backend, with the same port', async () => {
+		const sport = SNAT.min + 1;
+		const send = async (target: string, dport: number, flags: string): Promise<number> => {
+			const sent = uplinkFrame(ip(x.world, target), tcp({ sport, dport, flags, seq: 1 }));
+			return outPort(await node.fromUplink(sent));
+		};
+		expect(await send(x.node, NODE_PORT.tunnel, 'S')).toBe(sport);
+		await send(x.node, NODE_PORT.tunnel, 'RA');
+		await shiftFlow(x, sport, -1_000_000);
+		expect(await send(x.vip, SERVICE.tunnel, 'S')).toBe(sport);
+		await send(x.node, NODE_PORT.tunnel, 'FA');
+		const ofLater = (await node.flows()).filter(({ server, flags }) =>
+			flags & CtFlags.SVC_REPLY ? server.address === x.pod2 : server.address === x.vip,
+		);
+		expect(ofLater.map(({ flags }) => flags & CtFlags.CLOSING)).toEqual([0, 0]);
+		await send(x.vip, SERVICE.tunnel, 'RA');
+		expect((await node.flows()).map(({ flags }) => flags & CtFlags.CLOSING)).toEqual(Array(3).fill(CtFlags.CLOSING));
 	});
 
 	it('keeps the pod address towards exempted networks, nodes and pods of other nodes', async () => {

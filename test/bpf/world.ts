@@ -193,7 +193,7 @@ export const WORLD: WorldFixture = {
 	],
 	services: [...services(V4), ...services(V6)],
 	config: { snat_port_min: SNAT.min, snat_port_max: SNAT.max, has_kern_ctx: 1, has_csum_ipv6: 1, has_coarse_time: 1 },
-	mapSizes: { ct4: 4096, ct6: 4096, nat: 1024, frags: 256, events: 1 << 18 },
+	mapSizes: { ct4: 4096, ct6: 4096, frags: 256, events: 1 << 18 },
 };
 
 /** A frame as the pod sends it to its gateway. */
@@ -265,7 +265,7 @@ export class TestNode {
 
 	/** Forgets flows, masquerade ports and fragments. Events stay; a test that counts them drains them first. */
 	async reset(): Promise<void> {
-		for (const map of ['ct4', 'ct6', 'ctfull4', 'ctfull6', 'nat', 'frags']) {
+		for (const map of ['ct4', 'ct6', 'ctfull4', 'ctfull6', 'frags']) {
 			await this.dataplane.clear(map);
 		}
 	}

@@ -199,7 +199,7 @@ describe('what a node says of itself to the outside', () => {
 	it('counts what is in the tables that only the programs write', async () => {
 		await eventually('a collection', async () => {
 			const { body } = await page(cluster().node(1), 'http://127.0.0.1:10249/metrics');
-			for (const map of ['ct4', 'ct6', 'nat', 'sock_rev', 'affinity', 'frags', 'ipcache']) {
+			for (const map of ['ct4', 'ct6', 'sock_rev', 'affinity', 'frags', 'ipcache']) {
 				expect(body).toMatch(new RegExp(`^fairlead_map_entries\\{map="${map}"\\} \\d+$`, 'm'));
 			}
 			expect(body).toMatch(/^fairlead_conntrack_entries\{ip_family="IPv4",protocol="tcp"\} \d+$/m);

@@ -33,7 +33,6 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	ctfull4: 64,
 	ctfull6: 64,
 	ct6: 64,
-	nat: 64,
 	frags: 64,
 	ipcache: 4096,
 	cidrs: 4096,

@@ -2,7 +2,7 @@
  * Other versions of Fairlead, made from this one and built as any version is: codecs generated, programs compiled.
  *
  * `programs`: what pods send runs through other instructions; maps are the same.
- * `layout`: conntrack and masquerade tables have other names, and a conntrack entry has a field in its middle that this version
+ * `layout`: conntrack tables have other names, and a conntrack entry has a field in its middle that this version
  * does not know, a wider field, and fields in another order.
  */
 import { execFile } from 'node:child_process';
@@ -92,7 +92,7 @@ function renameMaps(bpf: string): void {
 	for (const path of readdirSync(bpf, { recursive: true, encoding: 'utf8' })) {
 		if (!/\.[ch]$/.test(path)) continue;
 		const text = readFileSync(join(bpf, path), 'utf8');
-		const renamed = text.replaceAll(/\bfl_(ct4|ct6|ctfull4|ctfull6|nat)_1\b/g, 'fl_$1_2');
+		const renamed = text.replaceAll(/\bfl_(ct4|ct6|ctfull4|ctfull6)_1\b/g, 'fl_$1_2');
 		if (renamed !== text) writeFileSync(join(bpf, path), renamed);
 	}
 }

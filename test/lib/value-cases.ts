@@ -56,7 +56,7 @@ export const VALUE_CASES: Readonly<Record<string, ValueCase>> = {
 		minor: 33,
 	},
 	'small maps': {
-		values: { config: { ctMaxEntries: 4096, northSouth: 'dsr', maps: { conns: 100, nat: 17 } } },
+		values: { config: { ctMaxEntries: 4096, northSouth: 'dsr', maps: { conns: 100, frags: 17 } } },
 		minor: 33,
 	},
 	'other paths and ports': {

@@ -37,8 +37,6 @@ const DEFAULTS: DatapathConfig = {
 	carryCt4Out: unused,
 	carryCt6In: unused,
 	carryCt6Out: unused,
-	carryNatIn: unused,
-	carryNatOut: unused,
 	hz: 250,
 };
 

@@ -19,7 +19,6 @@
 {{- $bytes = add $bytes 12288 (include "fairlead.mapBytes" (dict "entries" (default 1048576 $maps.events) "each" 1 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 8192 $maps.frags) "each" 128 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.ipcache) "each" 72 "bucket" 16)) -}}
-{{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.nat) "each" 112 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 262144 $maps.policy) "each" 72 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 131072 $maps.ranges) "each" 8 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.services) "each" 120 "bucket" 16)) -}}
