@@ -186,6 +186,25 @@ describe('sweepMap', () => {
 		expect(() => sweepMap(map, spec({ touching }))).toThrow('sweep.addressOffsets');
 	});
 
+	it('spares what is used again while it works', async () => {
+		const count = 40_000;
+		const map = create({ maxEntries: count });
+		for (let n = 0; n < count; n++) map.set(key(n), value(4, 1));
+		let ended = false;
+		const swept = sweepMap(map, spec({ rules: [rule(ANY_PROTO, 0, 0, 5)] })).finally(() => {
+			ended = true;
+		});
+		const used: number[] = [];
+		for (let n = count - 1; n >= 0 && !ended; n--) {
+			map.set(key(n), value(0, 1000));
+			used.push(n);
+			if (n % 64 === 0) await new Promise(setImmediate);
+		}
+		const { entries, deleted } = await swept;
+		expect(used.filter((n) => map.get(key(n)) === undefined)).toEqual([]);
+		expect(entries + deleted).toBeLessThanOrEqual(count);
+	});
+
 	it('leaves the event loop alone and survives the end of the map in the meantime', async () => {
 		const map = create({});
 		map.set(key(1), value(0, 1));

@@ -236,6 +236,13 @@ describe('conntrack garbage collection', () => {
 			expect(sorted((await run(rows(33_334))).ct)).toEqual(sorted([[other, value]]));
 		});
 
+		it('are told from the one that an earlier connection from that port has left behind, to another backend', async () => {
+			const over = Ct4Key.encode({ ...client, hi: ipv4(8, 203), hiPort: 8080 });
+			const [, overValue] = reply(20, answered | CtFlags.CLOSING);
+			const later = [forward(20), reply(20, answered)];
+			expect(sorted((await run([[over, overValue], ...later])).ct)).toEqual(sorted(later));
+		});
+
 		it('stay after their connection while another one shares the entry of the backend', async () => {
 			const flags = answered | CtFlags.CLOSING;
 			const rows = (shared: number): Rows => [forward(3000), reply(3000, flags | shared, { snatPort: shared && 4444 })];

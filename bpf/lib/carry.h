@@ -68,6 +68,12 @@ INLINE int carry_convert_in(__u8 *to, const __u8 *old, const volatile __u8 *in, 
 	return 1;
 }
 
+/* Is the flow in the new table now? Another packet or the agent may have been faster. */
+INLINE int carry_is_in(long err)
+{
+	return err == 0 || err == -EEXIST;
+}
+
 /* Takes the flow of scratch->pkt over from the old table. 0 = it is not there. */
 INLINE int carry_flow_in(struct scratch *scratch)
 {
@@ -79,12 +85,12 @@ INLINE int carry_flow_in(struct scratch *scratch)
 		ct_make_key4(p, (struct ct4_key *)&c->key);
 		old = carry_is_on(CARRY_CT4) ? bpf_map_lookup_elem(&fl_ct4_old, &c->key) : 0;
 		return old && carry_convert_in(c->value, old, cfg_carry_ct4_in, cfg_carry_ct4_out) &&
-		       bpf_map_update_elem(&fl_ct4_1, &c->key, c->value, BPF_NOEXIST) == 0;
+		       carry_is_in(bpf_map_update_elem(&fl_ct4_1, &c->key, c->value, BPF_NOEXIST));
 	}
 	ct_make_key(p, &c->key);
 	old = carry_is_on(CARRY_CT6) ? bpf_map_lookup_elem(&fl_ct6_old, &c->key) : 0;
 	return old && carry_convert_in(c->value, old, cfg_carry_ct6_in, cfg_carry_ct6_out) &&
-	       bpf_map_update_elem(&fl_ct6_1, &c->key, c->value, BPF_NOEXIST) == 0;
+	       carry_is_in(bpf_map_update_elem(&fl_ct6_1, &c->key, c->value, BPF_NOEXIST));
 }
 
 /*

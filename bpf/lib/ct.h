@@ -371,6 +371,7 @@ NOINLINE struct ct_entry *ct_masqueraded_partner(const struct pkt *p, struct pkt
 INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const struct ct_entry *entry, __u32 dir)
 {
 	__u32 flags = entry->flags, wanted = dir == CT_DIR_REPLY ? CT_FLAG_SVC_REPLY : CT_FLAG_SVC_FORWARD;
+	struct ct_entry *partner;
 
 	other->family = p->family;
 	other->proto = p->proto;
@@ -384,7 +385,14 @@ INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const
 		other->sport = entry->snat_port;
 	other->dst = p->xlate;
 	other->dport = entry->xlate_port;
-	return ct_find(other);
+	partner = ct_find(other);
+	if (!partner || ((flags | partner->flags) & CT_FLAG_SHARED))
+		return partner;
+	/* The initiator's port may be that of a later flow by now, which has another responder. */
+	if (!addr_equal(&other->xlate, dir == CT_DIR_REPLY ? &p->src : &p->dst) ||
+	    partner->xlate_port != (dir == CT_DIR_REPLY ? p->sport : p->dport))
+		return 0;
+	return partner;
 }
 
 /* An entry whose flags become these. The last of them takes an open connection off its backend. */

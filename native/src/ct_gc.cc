@@ -11,7 +11,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -148,7 +147,12 @@ struct PairRule {
 		if (own != 0 && (entry_flags & other_sense) == 0)
 			initiator.port = own;
 		End other{table.Widen(value + address), Load<uint16_t>(value + port)};
-		return table.Find(initiator, other, table.Proto(key));
+		std::optional<FlowEntry> found = table.Find(initiator, other, table.Proto(key));
+		// The initiator's port may be that of a later flow by now, which has another responder.
+		if (found && ((entry_flags | FlagsOf(*found)) & other_sense) == 0 &&
+		    !LeadsTo(*found, Responder(key, entry_flags)))
+			return std::nullopt;
+		return found;
 	}
 
 private:
@@ -291,7 +295,6 @@ public:
 	{
 		if (job.pairs)
 			maps_.insert(maps_.end(), job.pairs->table.maps().begin(), job.pairs->table.maps().end());
-		dead_.resize(maps_.size());
 		result_.counts.assign(job.counters.size(), 0);
 		result_.tallied = job.tally.has_value();
 	}
@@ -321,18 +324,27 @@ private:
 			FlowState other = job_.StateOf(partner->value.data());
 			state = {state.flags | other.flags, std::min(state.idle, other.idle)};
 		}
-		if (job_.Touches(key) || (may_be_orphan && !partner) || job_.IsIdle(key[job_.proto], state)) {
-			Bury(0, key, value);
-			// Judged alone later, the other one would miss what this one has seen.
-			if (partner)
-				Bury(1 + partner->map, partner->key.data(), partner->value.data());
+		const bool forced = job_.Touches(key);
+		if (!forced && !(may_be_orphan && !partner) && !job_.IsIdle(key[job_.proto], state)) {
+			CountLive(key, value);
 			return;
 		}
+		Burial burial{{GraveOf(0, key, value)}, forced};
+		// Judged alone later, the other one would miss what this one has seen.
+		if (partner) {
+			burial.graves.push_back(GraveOf(1 + partner->map, partner->key.data(), partner->value.data()));
+		}
+		dead_.push_back(std::move(burial));
+	}
+
+	void CountLive(const uint8_t *key, const uint8_t *value)
+	{
+		const uint32_t flags = Load<uint16_t>(value + job_.flags);
 		result_.entries++;
 		if (job_.tally)
-			AddTo(result_.live, *job_.tally, value, own_flags);
+			AddTo(result_.live, *job_.tally, value, flags);
 		for (size_t n = 0; n < job_.counters.size(); n++)
-			result_.counts[n] += job_.counters[n].Matches(key[job_.proto], own_flags) ? 1 : 0;
+			result_.counts[n] += job_.counters[n].Matches(key[job_.proto], flags) ? 1 : 0;
 	}
 
 	/// An entry for replies of a masqueraded flow, to whose initiator nothing leads without the other entry.
@@ -342,33 +354,102 @@ private:
 		       state.idle > job_.pairs->masquerade->grace;
 	}
 
-	void Bury(size_t map, const uint8_t *key, const uint8_t *value)
+	/// An entry as it was when it was judged.
+	struct Grave {
+		size_t map;
+		Bytes key;
+		Bytes value;
+	};
+
+	/// What goes together: both entries of a flow. `forced`: whatever has become of them.
+	struct Burial {
+		std::vector<Grave> graves;
+		bool forced;
+	};
+
+	Grave GraveOf(size_t map, const uint8_t *key, const uint8_t *value) const
 	{
-		const size_t size = maps_[map].shape.key_size;
-		dead_[map].insert(dead_[map].end(), key, key + size);
-		if ((Load<uint16_t>(value + job_.flags) & job_.noted_mask) != 0) {
-			result_.noted.insert_or_assign(std::string(reinterpret_cast<const char *>(key), size),
-						       Load<uint32_t>(value + job_.noted_offset));
-		}
-		// The other entry of a flow may be met as well before it is deleted.
-		if (job_.tally && buried_.emplace(reinterpret_cast<const char *>(key), size).second)
-			AddTo(result_.ended, *job_.tally, value, Load<uint16_t>(value + job_.flags));
+		const MapShape &shape = maps_[map].shape;
+		return {map, Bytes(key, key + shape.key_size), Bytes(value, value + shape.value_bytes)};
 	}
 
 	void Flush()
 	{
-		for (size_t n = 0; n < maps_.size(); n++) {
-			result_.deleted += DeleteMapBatch(maps_[n].fd->get(), maps_[n].shape, dead_[n]);
-			dead_[n].clear();
+		for (const Burial &burial : dead_) {
+			const bool is_back =
+				!burial.forced && std::any_of(burial.graves.begin(), burial.graves.end(),
+							      [&](const Grave &each) { return IsBack(each); });
+			if (is_back || !Remove(burial))
+				CountLive(burial.graves.front().key.data(), burial.graves.front().value.data());
 		}
-		buried_.clear();
+		dead_.clear();
+	}
+
+	/// Has a packet used the entry since? A client may begin a new connection from the port of one that is over.
+	bool HasChanged(const Grave &grave, const Bytes &value) const
+	{
+		return Load<uint16_t>(&value[job_.flags]) != Load<uint16_t>(&grave.value[job_.flags]) ||
+		       Load<uint32_t>(&value[job_.last_seen]) != Load<uint32_t>(&grave.value[job_.last_seen]);
+	}
+
+	bool IsBack(const Grave &grave) const
+	{
+		Bytes value(grave.value.size());
+		return bpf_map_lookup_elem(maps_[grave.map].fd->get(), grave.key.data(), value.data()) == 0 &&
+		       HasChanged(grave, value);
+	}
+
+	/// False, with everything as it was, if a packet has used one of the entries this very moment.
+	bool Remove(const Burial &burial)
+	{
+		std::vector<std::pair<const Grave *, Bytes>> removed;
+		for (const Grave &grave : burial.graves) {
+			std::optional<Bytes> last = Take(grave);
+			if (!last)
+				continue;
+			removed.emplace_back(&grave, std::move(*last));
+			if (burial.forced || !HasChanged(grave, removed.back().second))
+				continue;
+			for (const auto &[each, value] : removed) {
+				bpf_map_update_elem(maps_[each->map].fd->get(), each->key.data(), value.data(),
+						    BPF_NOEXIST);
+			}
+			return false;
+		}
+		for (const auto &[grave, value] : removed)
+			Note(*grave);
+		return true;
+	}
+
+	/// Deletes an entry. Its last value, as far as the kernel tells (5.14); nullopt: it is gone already.
+	std::optional<Bytes> Take(const Grave &grave) const
+	{
+		const int fd = maps_[grave.map].fd->get();
+		Bytes last(grave.value.size());
+		const int error = bpf_map_lookup_and_delete_elem(fd, grave.key.data(), last.data());
+		if (error == 0)
+			return last;
+		if (error != -ENOENT && bpf_map_delete_elem(fd, grave.key.data()) == 0)
+			return grave.value;
+		return std::nullopt;
+	}
+
+	void Note(const Grave &grave)
+	{
+		const uint32_t flags = Load<uint16_t>(&grave.value[job_.flags]);
+		result_.deleted++;
+		if ((flags & job_.noted_mask) != 0) {
+			result_.noted.insert_or_assign(std::string(grave.key.begin(), grave.key.end()),
+						       Load<uint32_t>(&grave.value[job_.noted_offset]));
+		}
+		if (job_.tally)
+			AddTo(result_.ended, *job_.tally, grave.value.data(), flags);
 	}
 
 	const SweepJob &job_;
 	SweepResult result_;
-	std::vector<SharedMap> maps_;              // the map itself, then those of the pairs
-	std::vector<Bytes> dead_{};                // by map
-	std::unordered_set<std::string> buried_{}; // keys of this batch
+	std::vector<SharedMap> maps_; // the map itself, then those of the pairs
+	std::vector<Burial> dead_{};  // of this batch
 };
 
 /// Rows of four: number, flows, packets, bytes.

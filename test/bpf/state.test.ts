@@ -1,6 +1,9 @@
 /** What the programs remember and when they stop believing it; drops as events; fragments that change address. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
+	Ct4Entry,
+	CtEntry,
+	CtFlags,
 	DropReason,
 	Endpoint,
 	EventType,
@@ -28,6 +31,7 @@ import {
 	udp,
 } from '../lib/packet.ts';
 import {
+	BACKEND_PORT,
 	expectDrop,
 	expectVerdict,
 	FAMILIES,
@@ -96,6 +100,30 @@ describe.each(FAMILIES)('owners that change, IPv$family', (x) => {
 			const sent = podFrame(POD_B, ip(x.b, x.a), tcp({ sport: 1, dport: 2, flags: 'A' }));
 			expectDrop(sent, await node.fromPod(POD_B, sent), DropReason.ENDPOINT_NOT_READY);
 		});
+	});
+
+	it('does not take the end of a service connection for that of a later one from the same port, to another backend', async () => {
+		const syn = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 40002, dport: SERVICE.web, flags: 'S' }));
+		expectVerdict(syn, await node.fromPod(POD_A, syn), VERDICT.REDIRECT);
+		const table = x.family === 4 ? 'ct4' : 'ct6';
+		const codec = x.family === 4 ? Ct4Entry : CtEntry;
+		const flagsOf = (bytes: Uint8Array): number => codec.decode(bytes).flags;
+		const forward = async () => {
+			const rows = await node.dataplane.entries(table);
+			return rows.find((row) => (flagsOf(row.value) & CtFlags.SVC_FORWARD) !== 0);
+		};
+		const row = await forward();
+		if (row === undefined) throw new Error('there is no forward entry');
+		const later =
+			x.family === 4
+				? Ct4Entry.encode({ ...Ct4Entry.decode(row.value), xlatePort: 9999 })
+				: CtEntry.encode({ ...CtEntry.decode(row.value), xlatePort: 9999 });
+		await node.dataplane.set(table, row.key, later);
+		const end = podFrame(POD_B, ip(x.b, x.a), tcp({ sport: BACKEND_PORT.web, dport: 40002, flags: 'R' }));
+		await node.fromPod(POD_B, end);
+		const rows = await node.dataplane.entries(table);
+		const closing = rows.filter(({ value }) => (flagsOf(value) & CtFlags.CLOSING) !== 0);
+		expect(closing.map(({ value }) => flagsOf(value) & CtFlags.SVC_REPLY)).toEqual([CtFlags.SVC_REPLY]);
 	});
 
 	it('follows a pod address to another node', async () => {
