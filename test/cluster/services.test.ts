@@ -26,10 +26,8 @@ describe('services of a cluster', () => {
 		describe.each(families)('over %s', (family) => {
 			it.each(['tcp', 'udp'] as const)('refuse %s at once through the socket hook', async (mode) => {
 				const port = mode === 'tcp' ? 80 : 53;
-				const started = performance.now();
 				const report = await ask(pods.a1, { mode, host: EMPTY[family], port, count: 5, timeoutMs: 2000 });
 				expect(report.errors).toEqual({ ECONNREFUSED: 5 });
-				expect(performance.now() - started).toBeLessThan(2000);
 			});
 
 			it.each(['tcp', 'udp'] as const)(

