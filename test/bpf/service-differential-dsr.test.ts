@@ -13,12 +13,12 @@ import { formatOutcome, formatProbe, type Outcome, type Probe } from '../lib/ser
 import { findService, type RulesWorld } from '../lib/service-rules.ts';
 import type { RawService } from '../lib/service-rules-objects.ts';
 import { EMPTY_WORLD, PLACES } from '../service-cases/geography.ts';
-import { KernelSync } from '../service-cases/kernel-sync.ts';
-import { describeWorld, smallKernel, WorldPlanner } from '../service-cases/plan-world.ts';
+import type { KernelSync } from '../service-cases/kernel-sync.ts';
+import { describeWorld, type WorldPlanner } from '../service-cases/plan-world.ts';
 import { probesOf } from '../service-cases/probes.ts';
 import { randomWorld } from '../service-cases/random-world.ts';
 import { randomRuns } from '../service-cases/seed.ts';
-import { judge, outsideFrame, SNAT_PORTS } from './service-differential.ts';
+import { judge, outsideFrame, planFor, SNAT_PORTS } from './service-differential.ts';
 import { TestNode, WORLD } from './world.ts';
 import { MODE, XDP } from './xdp-world.ts';
 
@@ -40,16 +40,7 @@ beforeAll(async () => {
 	const nodes = WORLD.nodes.map((each, i) => ({ ...each, index: i + 1 }));
 	const mapSizes = { ...WORLD.mapSizes, ...SIZES, dsr_flows: 4096 };
 	node = await TestNode.start({ ...WORLD, nodes, services: [], config, mapSizes }, ['pod', 'node', 'xdp_lb', 'clock']);
-	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
-	const devices = await node.dataplane.devices();
-	const ifindex = (name: string): number => devices[name] ?? 0;
-	kernel = smallKernel(SIZES);
-	planner = new WorldPlanner(EMPTY_WORLD, kernel, {
-		uplink: ifindex('uplink'),
-		overlay: ifindex('overlay'),
-		pods: [ifindex('podA'), ifindex('podB')],
-	});
-	sync = new KernelSync(kernel, node.dataplane);
+	({ kernel, planner, sync } = await planFor(node, SIZES));
 }, 120_000);
 afterAll(() => node?.close());
 

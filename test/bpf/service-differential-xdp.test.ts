@@ -11,14 +11,13 @@ import { ServiceMaps } from '../lib/service-oracle-maps.ts';
 import { type Answer, formatOutcome, formatProbe, type Outcome, type Probe } from '../lib/service-oracle-probe.ts';
 import { findService, type RulesWorld } from '../lib/service-rules.ts';
 import type { RawService } from '../lib/service-rules-objects.ts';
-import { EMPTY_WORLD } from '../service-cases/geography.ts';
-import { KernelSync } from '../service-cases/kernel-sync.ts';
+import type { KernelSync } from '../service-cases/kernel-sync.ts';
 import { replaceMemories } from '../service-cases/memory.ts';
-import { describeWorld, smallKernel, WorldPlanner } from '../service-cases/plan-world.ts';
+import { describeWorld, type WorldPlanner } from '../service-cases/plan-world.ts';
 import { probesOf } from '../service-cases/probes.ts';
 import { randomWorld } from '../service-cases/random-world.ts';
 import { randomRuns } from '../service-cases/seed.ts';
-import { judge, outsideFrame, SNAT_PORTS, send } from './service-differential.ts';
+import { judge, outsideFrame, planFor, SNAT_PORTS, send } from './service-differential.ts';
 import { TestNode, WORLD } from './world.ts';
 import { XDP } from './xdp-world.ts';
 
@@ -34,16 +33,7 @@ beforeAll(async () => {
 	const nodes = WORLD.nodes.map((each, i) => ({ ...each, index: i + 1, routing: 'direct' as const }));
 	const world = { ...WORLD, nodes, services: [], config, mapSizes: { ...WORLD.mapSizes, ct4: 16384, ct6: 16384 } };
 	node = await TestNode.start(world, ['pod', 'node', 'xdp_lb', 'clock']);
-	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
-	const devices = await node.dataplane.devices();
-	const ifindex = (name: string): number => devices[name] ?? 0;
-	kernel = smallKernel();
-	planner = new WorldPlanner(EMPTY_WORLD, kernel, {
-		uplink: ifindex('uplink'),
-		overlay: ifindex('overlay'),
-		pods: [ifindex('podA'), ifindex('podB')],
-	});
-	sync = new KernelSync(kernel, node.dataplane);
+	({ kernel, planner, sync } = await planFor(node));
 }, 120_000);
 afterAll(() => node?.close());
 

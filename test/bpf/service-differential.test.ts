@@ -14,13 +14,13 @@ import { type Answer, formatOutcome, formatProbe, type Outcome, type Probe } fro
 import { findService, type RulesWorld } from '../lib/service-rules.ts';
 import type { RawEndpoint, RawService, RawSlice } from '../lib/service-rules-objects.ts';
 import { EMPTY_WORLD, PLACES } from '../service-cases/geography.ts';
-import { KernelSync } from '../service-cases/kernel-sync.ts';
+import type { KernelSync } from '../service-cases/kernel-sync.ts';
 import { describeMemories, inventMemories, replaceMemories, writeMemories } from '../service-cases/memory.ts';
-import { describeWorld, smallKernel, WorldPlanner } from '../service-cases/plan-world.ts';
+import { describeWorld, type WorldPlanner } from '../service-cases/plan-world.ts';
 import { probesOf } from '../service-cases/probes.ts';
 import { randomWorld } from '../service-cases/random-world.ts';
 import { randomRuns } from '../service-cases/seed.ts';
-import { judge, SNAT_PORTS, send } from './service-differential.ts';
+import { judge, planFor, SNAT_PORTS, send } from './service-differential.ts';
 import { ipOf, TestNode, WORLD } from './world.ts';
 
 const stickyService: RawService = {
@@ -57,17 +57,7 @@ beforeAll(async () => {
 		config,
 		mapSizes: { ...WORLD.mapSizes, ct4: 16384, ct6: 16384 },
 	});
-	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
-	const devices = await node.dataplane.devices();
-	const ifindex = (name: string): number => devices[name] ?? 0;
-	kernel = smallKernel();
-	planner = new WorldPlanner(EMPTY_WORLD, kernel, {
-		uplink: ifindex('uplink'),
-		overlay: ifindex('overlay'),
-		pods: [ifindex('podA'), ifindex('podB')],
-	});
-	// Only XDP asks for ports.
-	sync = new KernelSync(kernel, node.dataplane, ['ports']);
+	({ kernel, planner, sync } = await planFor(node, {}, ['ports']));
 	clock = await readClock();
 }, 120_000);
 afterAll(() => node?.close());

@@ -1,14 +1,44 @@
 /** One probe as a packet through the real programs, and what is wrong with what they made of it. */
+import type { MapName } from '../../agent/reconcile/kernel.ts';
 import { DropReason, DropReasonName } from '../../native/abi/generated.ts';
 import { explain, type RunResult, VERDICT } from '../lib/dataplane.ts';
+import type { FakeKernel } from '../lib/fake-kernel.ts';
 import { backendTag } from '../lib/flow-hash.ts';
 import type { Layer } from '../lib/packet.ts';
 import { echo, ip, type Parsed, parse, sctp, tcp, udp } from '../lib/packet.ts';
 import type { Answer, DropWhy, Outcome, Probe } from '../lib/service-oracle-probe.ts';
+import { EMPTY_WORLD } from '../service-cases/geography.ts';
+import { KernelSync } from '../service-cases/kernel-sync.ts';
+import { smallKernel, WorldPlanner } from '../service-cases/plan-world.ts';
 import { ipOf, POD_A, POD_B, podFrame, type TestNode, uplinkFrame } from './world.ts';
 
 /** Ports at the node's address for masquerading. */
 export const SNAT_PORTS = { min: 61_000, max: 64_000 } as const;
+
+/** What plans worlds, and brings the plans into the maps of real programs. */
+export interface Planned {
+	readonly kernel: FakeKernel;
+	readonly planner: WorldPlanner;
+	readonly sync: KernelSync;
+}
+
+/** Prepares the maps of a node without services. @param sizes  of maps that are larger than usual @param absent  see KernelSync */
+export async function planFor(
+	node: TestNode,
+	sizes: Partial<Record<MapName, number>> = {},
+	absent: readonly string[] = [],
+): Promise<Planned> {
+	for (const map of ['ipcache', 'cidrs', 'ifaces']) await node.dataplane.clear(map);
+	const devices = await node.dataplane.devices();
+	const ifindex = (name: string): number => devices[name] ?? 0;
+	const kernel = smallKernel(sizes);
+	const planner = new WorldPlanner(EMPTY_WORLD, kernel, {
+		uplink: ifindex('uplink'),
+		overlay: ifindex('overlay'),
+		pods: [ifindex('podA'), ifindex('podB')],
+	});
+	return { kernel, planner, sync: new KernelSync(kernel, node.dataplane, absent) };
+}
 
 const REASONS: Readonly<Record<Exclude<DropWhy, 'unassigned address'>, number>> = {
 	'no local endpoint': DropReason.NO_LOCAL_BACKEND,
