@@ -9,6 +9,7 @@ import {
 	FlowEvent,
 	Hook,
 	JudgedSide,
+	L4Proto,
 	PolicyCookie,
 } from '../../native/abi/generated.ts';
 import { type Address, addressOfBytes } from '../model/address.ts';
@@ -161,7 +162,7 @@ export class FlowHistory {
 			direction: judgedDirection(event) ?? DIRECTIONS[event.hook] ?? 'unknown',
 			hook: event.hook,
 			ifindex: event.ifindex,
-			tcpFlags: hasPorts(event.proto) ? event.tcpFlags : 0,
+			tcpFlags: event.proto === L4Proto.TCP ? event.tcpFlags : 0,
 			icmpType: hasPorts(event.proto) ? 0 : event.tcpFlags,
 			icmpCode: hasPorts(event.proto) ? 0 : event.icmpCode,
 			packetBytes: event.len,

@@ -40,7 +40,7 @@ struct flow_event {
 	__u8 hook;      /* enum hook */
 	__u8 proto;     /* enum l4_proto */
 	__u8 direction; /* enum ct_direction */
-	__u8 tcp_flags; /* low byte of the TCP flags; ICMP: type */
+	__u8 tcp_flags; /* low byte of the TCP flags; ICMP: type; SCTP: type of the first chunk */
 	__u8 icmp_code;
 	__u8 family; /* 4 or 6 */
 	__u8 src[16];

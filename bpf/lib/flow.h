@@ -403,9 +403,16 @@ INLINE int flow_create(struct __sk_buff *skb, const struct flow_origin *origin, 
 	return flow_make(skb);
 }
 
+/* Could the packet begin a connection of a protocol that has any? */
+INLINE int flow_begins(const struct pkt *p)
+{
+	return p->proto == L4_PROTO_TCP ? p->tcp_flags & TCP_SYN : p->tcp_flags == SCTP_INIT;
+}
+
 /*
- * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were, and what is not TCP follows its
- * backend: when that is gone, another is chosen at once. New TCP connections that reuse a port never go to a dead backend either.
+ * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were. TCP connections and SCTP associations stay with
+ * their backend, whatever its service thinks of it by now; new ones that reuse a port never go to a dead one. The rest follows its backend: when
+ * that is gone, another is chosen at once.
  * *pod: whom the packet goes to if that is a pod of this node, else NULL.
  */
 INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir, struct endpoint **pod)
@@ -428,7 +435,7 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 		return ct_is_shared(entry) && ct_touch_sharer();
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD))
 		return 1;
-	if (p->proto == L4_PROTO_TCP)
-		return !(p->tcp_flags & TCP_SYN) || flow_backend_is(entry, BACKEND_FLAG_LIVE);
+	if (p->proto == L4_PROTO_TCP || p->proto == L4_PROTO_SCTP)
+		return !flow_begins(p) || flow_backend_is(entry, BACKEND_FLAG_LIVE);
 	return flow_backend_is(entry, BACKEND_FLAG_SERVING);
 }

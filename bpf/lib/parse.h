@@ -26,6 +26,10 @@ enum tcp_flag_bits {
 	TCP_ACK = 16,
 };
 
+enum sctp_chunk {
+	SCTP_INIT = 1, /* begins an association; nothing else is in its packet (RFC 9260 section 6.10) */
+};
+
 enum parse_limits {
 	HEADERS_SHORTEST =
 		54, /* Ethernet, IPv4 and TCP without options; with fewer linear bytes HEADERS_LINEAR are pulled */
@@ -49,7 +53,7 @@ struct pkt {
 	__be16 dport;
 	__u8 proto;
 	__u8 family;    /* 4 or 6 */
-	__u8 tcp_flags; /* low byte; ICMP: type */
+	__u8 tcp_flags; /* low byte; ICMP: type; SCTP: type of the first chunk */
 	__u8 icmp_code;
 	__u16 l4_off; /* from the start of the frame */
 	__u16 flags;  /* enum pkt_flags */
@@ -295,6 +299,8 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 	case L4_PROTO_SCTP:
 		if (l4 + 12 > data_end || p->ip_len + ETH_LEN < off + 12)
 			return parse_short(p);
+		if (l4 + 13 <= data_end)
+			p->tcp_flags = ((__u8 *)l4)[12];
 		break;
 	default:
 		return 0;

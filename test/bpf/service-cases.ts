@@ -233,6 +233,35 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 				},
 			);
 
+			it('keeps an SCTP association with a backend that the service has given up, and begins none with it', async () => {
+				const packet = (chunk: number) =>
+					podFrame(
+						POD_A,
+						ip(x.a, x.vip),
+						sctp({ sport: 6001, dport: SERVICE.sctp, tag: 1 }),
+						raw(Uint8Array.of(chunk, 0, 0, 4)),
+					);
+				const [data, init] = [packet(0), packet(1)];
+				expectVerdict(init, await node.fromPod(POD_A, init), VERDICT.REDIRECT);
+				const rows = (await node.dataplane.entries('backends')).filter(({ value }) => {
+					const { addr, port } = Backend.decode(value);
+					return addressText(addr) === x.b && port === BACKEND_PORT.sctp;
+				});
+				expect(rows).toHaveLength(1);
+				try {
+					for (const { key, value } of rows) {
+						const old = Backend.decode(value);
+						const gone = Backend.encode({ ...old, flags: 0, generation: old.generation + 1 });
+						await node.dataplane.set('backends', key, gone);
+					}
+					expectVerdict(data, await node.fromPod(POD_A, data), VERDICT.REDIRECT);
+					expect(ipOf((await node.fromPod(POD_A, data)).packet).dst).toBe(x.b);
+					expectAnswer(init, await node.fromPod(POD_A, init), DropReason.NO_BACKEND);
+				} finally {
+					for (const { key, value } of rows) await node.dataplane.set('backends', key, value);
+				}
+			});
+
 			// newer kernels tell which checksums those are, and packets of test runs have none
 			if (config.has_kern_ctx === 0) {
 				it('leaves an SCTP checksum of 0 to the device that will fill it in', async () => {
