@@ -21,15 +21,25 @@ INLINE int related_parse_ipv4(struct __sk_buff *skb, struct quoted *q)
 
 INLINE int related_parse_ipv6(struct __sk_buff *skb, struct quoted *q)
 {
-	struct ipv6hdr ip;
+	union {
+		struct ipv6hdr ip;
+		struct ipv6_fragment fragment;
+	} header;
 
-	if (bpf_skb_load_bytes(skb, q->ip_off, &ip, sizeof(ip)) < 0)
+	if (bpf_skb_load_bytes(skb, q->ip_off, &header.ip, sizeof(header.ip)) < 0)
 		return 1;
-	__builtin_memcpy(&q->pkt.src, &ip.saddr, 16);
-	__builtin_memcpy(&q->pkt.dst, &ip.daddr, 16);
-	q->pkt.proto = ip.nexthdr;
+	__builtin_memcpy(&q->pkt.src, &header.ip.saddr, 16);
+	__builtin_memcpy(&q->pkt.dst, &header.ip.daddr, 16);
+	q->pkt.proto = header.ip.nexthdr;
 	q->l4_off = q->ip_off + IPV6_LEN;
-	return 0;
+	if (q->pkt.proto != IPPROTO_FRAGMENT)
+		return 0;
+	/* A sender that fragments learns of the path by errors about first fragments. */
+	if (bpf_skb_load_bytes(skb, q->l4_off, &header.fragment, sizeof(header.fragment)) < 0)
+		return 1;
+	q->pkt.proto = header.fragment.next;
+	q->l4_off += sizeof(header.fragment);
+	return header.fragment.offset & bpf_htons(0xfff8) ? 1 : 0;
 }
 
 /* 0 = the tuple of the quoted packet is known. */

@@ -17,6 +17,7 @@ import {
 	build,
 	echo,
 	eth,
+	fragments,
 	icmp,
 	icmpv6,
 	ip,
@@ -345,6 +346,20 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 		if (x.family === 4) {
 			expect(parsed.quoted?.problems.filter((p) => p.includes('IPv4 header checksum'))).toEqual([]);
 		}
+	});
+
+	it('gives an ICMP error about the first fragment of a masqueraded datagram back to the pod', async () => {
+		const link = [eth({ src: POD_A.mac, dst: POD_A.hostMac })];
+		const datagram = [ip(x.a, x.world), udp({ sport: 45001, dport: 4433 }), raw(new Uint8Array(1400))] as const;
+		const [first = new Uint8Array()] = fragments(link, datagram, { id: 77, cuts: [1200] });
+		const out = await node.fromPod(POD_A, first);
+		expect(ipOf(out.packet)).toMatchObject({ src: x.node, dst: x.world });
+		const error = x.family === 4 ? icmp({ type: 3, code: 4, rest: 1000 }) : icmpv6({ type: 2, code: 0, rest: 1280 });
+		const sent = uplinkFrame(ip(x.native, x.node), error, raw(quoted(out.packet)));
+		const parsed = expectVerdict(sent, await node.fromUplink(sent), VERDICT.REDIRECT);
+		expect(parsed.layers[1]).toMatchObject({ src: x.native, dst: x.a });
+		expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: x.world });
+		expect(parsed.quoted && layerOf(parsed.quoted, 'udp')).toMatchObject({ sport: 45001, dport: 4433 });
 	});
 
 	it('leaves an ICMP error about the node itself to its stack', async () => {
