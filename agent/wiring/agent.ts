@@ -83,6 +83,7 @@ export class Agent {
 	readonly #serviceTally = new ReconcilerTally('services');
 	readonly #policyTally = new ReconcilerTally('policies');
 	readonly #nodeTally = new ReconcilerTally('node');
+	readonly #tallies = [this.#serviceTally, this.#policyTally, this.#nodeTally];
 	readonly #nodeLoop: ReconcileLoop;
 	readonly #timers: NodeJS.Timeout[] = [];
 	readonly #health: NodeHealth;
@@ -169,7 +170,7 @@ export class Agent {
 			names: this.#names,
 			rules: this.#ruleNames,
 			started: this.#started,
-			tallies: [this.#serviceTally, this.#policyTally, this.#nodeTally],
+			tallies: this.#tallies,
 			config: () => this.#config,
 			problems: () => this.#problems(),
 			warnings: () => [
@@ -177,6 +178,7 @@ export class Agent {
 				...this.#pressure.warnings,
 				...this.#life.warnings(),
 				...(this.#running?.policies.warnings ?? []),
+				...(this.#running?.dataplane.warnings ?? []),
 			],
 			sourceProblems: () => this.#sourceProblems,
 			foreignPods: () => this.#life.foreignPods,
@@ -411,8 +413,7 @@ export class Agent {
 	/** Why the agent is not ready; empty = it is. */
 	#problems(): readonly string[] {
 		if (this.#running === undefined) return [`waiting for ${this.#waitingFor}`];
-		const tallies = [this.#serviceTally, this.#policyTally, this.#nodeTally];
-		const behind = tallies.filter(({ lastError }) => lastError !== '');
+		const behind = this.#tallies.filter(({ lastError }) => lastError !== '');
 		const { plans } = this.#running.services;
 		const unserved = standaloneProblems({ config: this.#config.values, view: this.#store, plans });
 		return [...this.#life.problems(), ...behind.map(({ name, lastError }) => `${name}: ${lastError}`), ...unserved];
@@ -421,10 +422,9 @@ export class Agent {
 	#cniReadiness(): Readiness {
 		const [reason] = this.#problems();
 		if (reason === undefined) return { state: 'ready' };
-		const sinceMs = this.#started.getTime();
-		return this.#running === undefined
-			? { state: 'unavailable', sinceMs, reason }
-			: { state: 'degraded', sinceMs, reason };
+		const since =
+			this.#tallies.map(({ failingSince }) => failingSince).find((each) => each !== undefined) ?? this.#started;
+		return { state: this.#running ? 'degraded' : 'unavailable', sinceMs: since.getTime(), reason };
 	}
 
 	#logProblems(reconciler: string, problems: readonly string[], retryInMs: number): void {

@@ -141,6 +141,8 @@ export class Dataplane {
 	#settings: DatapathSettings;
 	#endpoints: () => readonly EndpointAttachment[] = () => [];
 	readonly #peerMemory = new PeerMemory();
+	/** As the log has it. */
+	#warned = '';
 	#xdp: Xdp | undefined;
 
 	private constructor(
@@ -202,6 +204,11 @@ export class Dataplane {
 
 	get routing(): RoutingResult {
 		return this.#routing;
+	}
+
+	/** Other nodes whose pods cannot be reached because of what their Node objects say. This node is as good as ever. */
+	get warnings(): readonly string[] {
+		return this.#routing.plan.problems.map(({ node, message }) => `Node ${node}: ${message}`);
 	}
 
 	/** What `fairlead status` says of XDP. */
@@ -285,10 +292,8 @@ export class Dataplane {
 			const { podMtu } = this.#routing.plan;
 			this.#options.log.info({ uplink: facts.uplink.name, podMtu }, 'programs loaded again');
 		}
-		const problems = [
-			...this.reconcilePeers(),
-			...this.#routing.plan.problems.map(({ node: name, message }) => `Node ${name}: ${message}`),
-		];
+		this.#tellWarnings();
+		const problems = this.reconcilePeers();
 		return [...problems, ...(await this.#applyRoutes(before))];
 	}
 
@@ -303,6 +308,17 @@ export class Dataplane {
 		await this.datapath.reload(settings);
 		this.#settings = settings;
 		return true;
+	}
+
+	/** Once for each change of them. */
+	#tellWarnings(): void {
+		const { warnings } = this;
+		const text = warnings.join('; ');
+		if (text === this.#warned) return;
+		this.#warned = text;
+		const { log } = this.#options;
+		if (text === '') log.info('pods of all nodes can be reached');
+		else log.warn({ problems: warnings.slice(0, 10), count: warnings.length }, 'pods of other nodes not reached');
 	}
 
 	/** Removes devices and routes; pinned maps and links are the caller's business. */

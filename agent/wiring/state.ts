@@ -58,6 +58,7 @@ export class ReconcilerTally {
 	#failures = 0;
 	#lastSuccess: Date | undefined;
 	#lastError = '';
+	#failingSince: Date | undefined;
 
 	constructor(name: string) {
 		this.name = name;
@@ -67,8 +68,14 @@ export class ReconcilerTally {
 	record(problems: readonly string[]): void {
 		this.#runs++;
 		this.#lastError = problems.join('; ');
+		this.#failingSince = problems.length > 0 ? (this.#failingSince ?? new Date()) : undefined;
 		if (problems.length > 0) this.#failures++;
 		else this.#lastSuccess = new Date();
+	}
+
+	/** First of the failures since the last success; undefined = the last run was one. */
+	get failingSince(): Date | undefined {
+		return this.#failingSince;
 	}
 
 	get lastError(): string {

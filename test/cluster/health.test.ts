@@ -159,6 +159,32 @@ describe('what a node says of itself to the outside', () => {
 		await awaitStatus('node object back', () => healthz(), 200);
 	});
 
+	it('stays ready when the objects of other nodes are wrong, and warns', async () => {
+		const status = async () => {
+			const { stdout } = await cluster().node(1).cli('status', '-o', 'json');
+			return JSON.parse(stdout) as { ready: boolean; warnings: string[] };
+		};
+		const joining = nodeObject('node8', 8, 0, ['IPv4', 'IPv6']);
+		cluster().objects.apply({ ...joining, status: { addresses: [] } });
+		cluster().objects.apply({
+			...nodeObject('node9', 9, 0, ['IPv4']),
+			spec: { podCIDRs: [cluster().node(2).addresses.podCidr4] },
+		});
+		await eventually('warnings', async () => {
+			expect(await status()).toMatchObject({
+				ready: true,
+				warnings: [
+					'Node node8: no InternalIP of a family this node has; its pods cannot be reached',
+					expect.stringMatching(/^Node node9: pod CIDR \S+ overlaps \S+ of node node2 and is ignored$/) as string,
+				],
+			});
+		});
+		await cluster().node(1).cni.status();
+		expect((await healthz('readyz')).status).toBe(200);
+		for (const name of ['node8', 'node9']) cluster().objects.remove('Node', name);
+		await eventually('no warning', async () => expect((await status()).warnings).toEqual([]));
+	});
+
 	it('serves what kube-proxy serves on 10249, to the node only', async () => {
 		const node = cluster().node(1);
 		const local = (path: string) => page(node, `http://127.0.0.1:10249/${path}`);
