@@ -83,17 +83,39 @@ describe('loadConfig', () => {
 			'  environment: FAIRLEAD_VNIX: unknown key; did you mean FAIRLEAD_VNI?',
 			'  file /etc/agent.yaml: serviceCidr: unknown key; did you mean serviceCidrs?',
 			'  file /etc/agent.yaml: routing: expected "vxlan" or "direct" or "auto", got "bgp"',
-			'  flag --vni: vni: expected number, got "x"',
-			expect.stringMatching(/^ {2}environment FAIRLEAD_MTU: mtu: .*1280/),
+			'  flag --vni: vni: expected a number, got "x"',
+			'  environment FAIRLEAD_MTU: mtu: expected at least 1280, got 20',
 			'  file /etc/agent.yaml: clusterCidrs[0]: expected a prefix ADDRESS/LENGTH, got "10.0.0.0/99"',
-			expect.stringMatching(/^ {2}file \/etc\/agent.yaml: snatPorts.*/),
+			'  file /etc/agent.yaml: snatPorts.max: expected a number, got nothing',
 		]);
+	});
+
+	it('says what each form of a value would be', () => {
+		const problems = (file: string) => refusal({ file }).split('\n').slice(1);
+		expect(problems('snatPorts: 5\nmtu: big\nnodePortAddresses: [all]\nmaps: []\nmasquerade: 1')).toEqual([
+			'  file /etc/agent.yaml: mtu: expected "auto" or a number, got "big"',
+			'  file /etc/agent.yaml: masquerade: expected true or false, got 1',
+			'  file /etc/agent.yaml: nodePortAddresses[0]: expected "primary" or a prefix ADDRESS/LENGTH, got "all"',
+			'  file /etc/agent.yaml: snatPorts: expected "auto" or an object, got 5',
+			'  file /etc/agent.yaml: maps: expected an object, got a list of 0',
+		]);
+	});
+
+	it.each([
+		['healthzBindAddress', '127.0.0.1:65536'],
+		['metricsBindAddress', '[::]:0'],
+	])('refuses %s %s', (key, address) => {
+		expect(refusal({ file: `${key}: '${address}'` })).toContain(`${key}: expected ADDRESS:PORT, [ADDRESS]:PORT or off`);
 	});
 
 	it('refuses unknown flags, stray arguments and unreadable files', () => {
 		expect(refusal({ args: ['--colour', 'red'] })).toContain("unknown option '--colour'");
 		expect(refusal({ args: ['start'] })).toContain('unexpected argument "start"');
-		expect(refusal({ file: 'a: [' })).toContain('cannot read configuration file /etc/agent.yaml');
+		expect(refusal({ file: 'vni: 1\na: [' })).toMatch(
+			/^cannot read configuration file \/etc\/agent\.yaml: Flow sequence .* at line 2, column 5$/,
+		);
+		expect(refusal({ file: 'vni: 1\nvni: 2' })).toMatch(/: Map keys must be unique at line 2, column 1$/);
+		expect(refusal({ file: 'vni: 1\n---\nvni: 2' })).toMatch(/: it holds more than one document$/);
 		expect(refusal({ file: '- a' })).toContain('expected keys and values, got a list of 1');
 		const enoent = Object.assign(new Error('no such file'), { code: 'ENOENT' });
 		const readFile = () => {

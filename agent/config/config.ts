@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Command, CommanderError } from 'commander';
-import { parse } from 'yaml';
+import { parse, YAMLParseError } from 'yaml';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import { describeValue, parseWith } from '../model/fields.ts';
 import type { Config, ConfigName } from './schema.ts';
@@ -216,9 +216,15 @@ function readYaml(path: string, readFile: (path: string) => string): unknown {
 	try {
 		return parse(readFile(path));
 	} catch (thrown) {
-		const why = errorCode(thrown) ?? errorMessage(thrown).split('\n', 1)[0];
+		const why = thrown instanceof YAMLParseError ? yamlFault(thrown) : (errorCode(thrown) ?? errorMessage(thrown));
 		throw new FairleadError('CONFIG_UNREADABLE', `cannot read configuration file ${path}: ${why}`, { cause: thrown });
 	}
+}
+
+/** What is wrong and where, without the excerpt that follows it. */
+function yamlFault({ code, message }: YAMLParseError): string {
+	if (code === 'MULTIPLE_DOCS') return 'it holds more than one document';
+	return (message.split('\n', 1)[0] ?? message).replace(/:$/, '');
 }
 
 /** The closest name, when one is close enough to be meant. */

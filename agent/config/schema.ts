@@ -10,10 +10,16 @@ const path = z.string().regex(/^\//, 'expected an absolute path');
 const milliseconds = z.int().min(0).max(86_400_000);
 const entries = z.int().min(16).max(16_777_216);
 
+const LISTEN_FORM = 'expected ADDRESS:PORT, [ADDRESS]:PORT or off';
+
 /** 'ADDRESS:PORT', '[V6]:PORT' or 'off'. */
 const listenAddress = z
 	.string()
-	.regex(/^(off|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/, 'expected ADDRESS:PORT, [ADDRESS]:PORT or off');
+	.regex(/^(off|(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+):\d{1,5})$/, LISTEN_FORM)
+	.refine(
+		(text) => text === 'off' || port.safeParse(Number(text.slice(text.lastIndexOf(':') + 1))).success,
+		LISTEN_FORM,
+	);
 
 const portRange = z
 	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })

@@ -85,8 +85,35 @@ export function parseWith<S extends z.ZodType>(schema: S, raw: unknown): Parsed<
 	if (result.success) return { ok: true, value: result.data };
 	return {
 		ok: false,
-		issues: result.error.issues.map((issue) => ({ path: formatPath(issue.path), message: issue.message })),
+		issues: result.error.issues.flatMap(complaintsOf).map(({ path, message }) => ({ path: formatPath(path), message })),
 	};
+}
+
+interface Complaint {
+	readonly path: readonly PropertyKey[];
+	readonly message: string;
+}
+
+/** What people are told. Of a value that may have several forms: what is wrong inside the one it has, else what all of them are. */
+function complaintsOf(issue: z.core.$ZodIssue): readonly Complaint[] {
+	if (issue.code !== 'invalid_union') return [issue];
+	const forms = issue.errors.map((issues) => issues.flatMap(complaintsOf));
+	const inside = forms.filter((complaints) => complaints.every(({ path }) => path.length > 0));
+	const near = inside.length > 0 ? inside : forms;
+	const firsts = near.flatMap((complaints) => complaints.slice(0, 1));
+	const [first] = firsts;
+	if (first === undefined) return [{ path: issue.path, message: issue.message }];
+	const samePlace = firsts.every(({ path }) => formatPath(path) === formatPath(first.path));
+	const told = near.length > 1 && samePlace ? [{ ...first, message: eitherOf(firsts) }] : (near[0] ?? []);
+	return told.map(({ path, message }) => ({ path: [...issue.path, ...path], message }));
+}
+
+/** 'expected A, got X' and 'expected B, got X' → 'expected A or B, got X' */
+function eitherOf(complaints: readonly Complaint[]): string {
+	const parts = complaints.map(({ message }) => /^expected (.*?)(?:, got (.*))?$/s.exec(message));
+	const wanted = new Set(parts.map((part, i) => part?.[1] ?? complaints[i]?.message));
+	const got = parts.map((part) => part?.[2]).find((text) => text !== undefined);
+	return `expected ${[...wanted].join(' or ')}${got === undefined ? '' : `, got ${got}`}`;
 }
 
 /** 'a.b[0]["x y"]' */
@@ -100,12 +127,22 @@ export function formatPath(path: readonly PropertyKey[]): string {
 	return text;
 }
 
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+	array: 'a list',
+	boolean: 'true or false',
+	int: 'a whole number',
+	number: 'a number',
+	object: 'an object',
+	record: 'an object',
+	string: 'text',
+};
+
 /** One form for all messages: expected X, got Y. */
 export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
 	const got = describeValue(issue.input);
 	switch (issue.code) {
 		case 'invalid_type':
-			return `expected ${issue.expected}, got ${got}`;
+			return `expected ${TYPE_NAMES[issue.expected] ?? issue.expected}, got ${got}`;
 		case 'invalid_value':
 			return `expected ${issue.values.map((v) => JSON.stringify(v)).join(' or ')}, got ${got}`;
 		case 'too_small':

@@ -79,8 +79,8 @@ describe('parseService', () => {
 		};
 		expect(issuesOf(parseService({ metadata: meta, spec }))).toEqual([
 			'spec.type: expected "ClusterIP" or "NodePort" or "LoadBalancer" or "ExternalName", got "Cluster"',
-			expect.stringMatching(/^spec\.clusterIP: /),
-			'spec.ports[0].port: expected number, got "http"',
+			'spec.clusterIP: expected "" or "None" or an IP address, got "10.96.0.300"',
+			'spec.ports[0].port: expected a number, got "http"',
 			'spec.ports[1].protocol: expected "TCP" or "UDP" or "SCTP", got "ICMP"',
 		]);
 	});

@@ -119,7 +119,7 @@ describe('values', () => {
 				'values refused:',
 				'  x.yaml: config.routing: expected "vxlan" or "direct" or "auto", got "ipip"',
 				'  x.yaml: config.vni: expected at least 1, got 0',
-				'  x.yaml: tolerations: expected array, got an object',
+				'  x.yaml: tolerations: expected a list, got an object',
 			].join('\n'),
 		);
 		expect(refusal(assignmentLayer('image.tga=1'))).toContain('image: unknown key "tga"');

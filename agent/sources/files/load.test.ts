@@ -47,7 +47,7 @@ describe('loadFile', () => {
 	it('names file, line, object and field of a fault, and reads everything else', () => {
 		const content = load(`${db}---\n${web('http')}`);
 		expect(content.problems.map(formatFileProblem)).toEqual([
-			'all.yaml:5: Service default/web: spec.ports[0].port: expected number, got "http"',
+			'all.yaml:5: Service default/web: spec.ports[0].port: expected a number, got "http"',
 		]);
 		expect(names(content)).toEqual(['Service default/db']);
 	});
@@ -58,7 +58,7 @@ describe('loadFile', () => {
 		expect(portOf(bad, 'Service default/web')).toBe(80);
 		expect(portOf(bad, 'Service default/db')).toBe(5433);
 		expect(bad.problems.map(formatFileProblem)).toEqual([
-			'all.yaml:1: Service default/web: spec.ports[0].port: expected number, got "http"; the last good version stays in force',
+			'all.yaml:1: Service default/web: spec.ports[0].port: expected a number, got "http"; the last good version stays in force',
 		]);
 		const repaired = load(`${web(81)}---\n${db}`, bad);
 		expect(portOf(repaired, 'Service default/web')).toBe(81);

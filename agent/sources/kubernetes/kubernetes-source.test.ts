@@ -214,7 +214,7 @@ describe('KubernetesSource', () => {
 		await source.start();
 		service(server, 'a', 'http');
 		await until('the fault is reported', () => seen.problems.includes('Service default/a spec.ports[0].port'));
-		expect(seen.problems).toMatch(/expected number, got "http" true$/);
+		expect(seen.problems).toMatch(/expected a number, got "http" true$/);
 		expect(store.services.get('default/a')?.ports[0]?.port).toBe(80);
 		service(server, 'a', 81);
 		await until('all is well', () => seen.problems === '' && store.services.get('default/a')?.ports[0]?.port === 81);
