@@ -109,7 +109,10 @@ struct source_key {
 };
 _Static_assert(sizeof(struct source_key) == 24, "source_key is a map key; its layout is pinned");
 
-/* Key of sock_rev: which socket sent to which backend. */
+/*
+ * Key of sock_rev: which socket sent to which backend. With the highest bit of the cookie: which unconnected socket sends to which service; the
+ * value is the backend it keeps, with the row and its generation in svc_id as in ct_entry.backend.
+ */
 struct sock_rev_key {
 	__u64 cookie; /* bpf_get_socket_cookie */
 	__u8 addr[16];

@@ -69,7 +69,13 @@ NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const st
 	event_submit(event);
 }
 
-/* Remembers what the socket believes it talks to. An entry that is already there is left alone. */
+enum sock_memory {
+	SOCK_FULL = -1,
+	SOCK_NEW = 0,
+	SOCK_KNOWN = 1,
+};
+
+/* Remembers what the socket believes it talks to. An entry that is already there is left alone. enum sock_memory. */
 NOINLINE int sock_remember(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
 {
 	struct sock_rev_key key
@@ -81,11 +87,65 @@ NOINLINE int sock_remember(struct bpf_sock_addr *ctx, const addr_t *vip, const s
 	*addr_of(entry.addr) = *vip;
 	old = bpf_map_lookup_elem(&fl_sock_rev_1, &key);
 	if (old && old->port == entry.port && addr_equal(addr_of(old->addr), vip))
-		return 0;
+		return SOCK_KNOWN;
 	if (bpf_map_update_elem(&fl_sock_rev_1, &key, &entry, BPF_ANY) < 0)
-		return 1;
+		return SOCK_FULL;
 	sock_report(ctx, vip, choice);
-	return 0;
+	return SOCK_NEW;
+}
+
+/* In the cookie of a key of fl_sock_rev_1. Cookies are counted up from 1 and never have it. */
+#define SOCK_KEPT (1ULL << 63)
+
+/* Key of the backend that an unconnected socket keeps. */
+INLINE struct sock_rev_key sock_kept_key(struct bpf_sock_addr *ctx, const addr_t *vip)
+{
+	struct sock_rev_key key = {.cookie = bpf_get_socket_cookie(ctx) | SOCK_KEPT, .port = ctx->user_port};
+
+	*addr_of(key.addr) = *vip;
+	return key;
+}
+
+INLINE __u32 sock_kept_word(const struct lb_choice *choice)
+{
+	return choice->backend | choice->generation << CT_BACKEND_INDEX_BITS;
+}
+
+/*
+ * An unconnected socket stays with its backend as long as that serves, as a flow of packets does: others that come or go are none of its
+ * business. 1 = `choice`, which is one of the service as it is now, has become that backend.
+ */
+NOINLINE int sock_keep(struct bpf_sock_addr *ctx, const addr_t *vip, struct lb_choice *choice)
+{
+	struct sock_rev_key key __attribute__((aligned(8))) = sock_kept_key(ctx, vip);
+	struct sock_rev_entry *kept = bpf_map_lookup_elem(&fl_sock_rev_1, &key);
+	struct lb_choice same = {};
+	struct backend *backend;
+
+	if (!kept)
+		return 0;
+	__u32 index = kept->svc_id & CT_BACKEND_INDEX_MASK;
+
+	backend = bpf_map_lookup_elem(&fl_backends_1, &index);
+	if (!backend || backend->svc_id != choice->svc_id || lb_read_backend(index, BACKEND_FLAG_SERVING, &same) ||
+	    sock_kept_word(&same) != kept->svc_id)
+		return 0;
+	choice->addr = same.addr;
+	choice->port = same.port;
+	choice->backend = same.backend;
+	choice->generation = same.generation;
+	return 1;
+}
+
+/* From the second datagram on there is something to keep: most sockets send one and are closed. */
+NOINLINE void sock_keep_from_now(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
+{
+	struct sock_rev_key key __attribute__((aligned(8))) = sock_kept_key(ctx, vip);
+	struct sock_rev_entry entry
+		__attribute__((aligned(8))) = {.port = choice->port, .svc_id = sock_kept_word(choice)};
+
+	*addr_of(entry.addr) = choice->addr;
+	bpf_map_update_elem(&fl_sock_rev_1, &key, &entry, BPF_ANY);
 }
 
 /* Tells of a connection that was refused before it had a packet. */
@@ -132,7 +192,7 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 			  int *verdict)
 {
 	__u32 seed;
-	int result;
+	int result, kept;
 
 	*verdict = SOCK_ALLOW;
 	if (!sock_is_supported(ctx))
@@ -149,7 +209,11 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 		*verdict = sock_refuse(ctx, addr, result);
 		return 0;
 	}
-	return sock_remember(ctx, addr, choice) == 0;
+	kept = !is_connect && sock_keep(ctx, addr, choice);
+	result = sock_remember(ctx, addr, choice);
+	if (result == SOCK_KNOWN && !is_connect && !kept)
+		sock_keep_from_now(ctx, addr, choice);
+	return result != SOCK_FULL;
 }
 
 INLINE int sock_forward4(struct bpf_sock_addr *ctx, int is_connect)

@@ -3,7 +3,7 @@
  * device. Answers socket.test.ts.
  */
 import { execFileSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -50,6 +50,7 @@ class Worker {
 	readonly #links: BpfLink[] = [];
 	readonly #ring: RingBuffer;
 	#records: Uint8Array[] = [];
+	readonly #sockets: Socket[] = [];
 	readonly #cgroup: string;
 	readonly #mount = cgroupMount();
 
@@ -117,6 +118,35 @@ class Worker {
 			socket.on('timeout', () => socket.destroy(new Error('timeout')));
 			socket.on('error', (error: NodeJS.ErrnoException) => done({ error: error.code ?? error.message }));
 		});
+	}
+
+	/** Opens an unconnected UDP socket for ask(). */
+	open(family: 4 | 6): number {
+		this.#sockets.push(createSocket(family === 4 ? 'udp4' : 'udp6'));
+		return this.#sockets.length - 1;
+	}
+
+	/** Sends one datagram by such a socket and waits for the answer. */
+	ask(socketNumber: number, address: string, port: number): Promise<Seen> {
+		const socket = this.#sockets[socketNumber];
+		if (socket === undefined) throw new Error(`there is no socket ${socketNumber}`);
+		return new Promise((done) => {
+			const timer = setTimeout(() => done({ error: 'timeout' }), TIMEOUT_MS);
+			const finish = (value: Seen): void => {
+				clearTimeout(timer);
+				socket.removeAllListeners();
+				done(value);
+			};
+			socket.once('message', (data, from) =>
+				finish({ peer: peerText(from.address, from.port), text: data.toString() }),
+			);
+			socket.send('?', port, address, (error) => error && finish({ error: error.message }));
+		});
+	}
+
+	/** Closes the sockets of open(). */
+	closeAll(): void {
+		for (const socket of this.#sockets.splice(0)) socket.close();
 	}
 
 	/** Sends one datagram and waits for the answer. */

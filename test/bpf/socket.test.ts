@@ -9,7 +9,9 @@ import {
 	FlowEvent,
 	Hook,
 	SourceKey,
+	SvcEntry,
 	SvcFlags,
+	SvcKey,
 } from '../../native/abi/generated.ts';
 import type { Row, ServiceFixture } from '../lib/dataplane.ts';
 import { NetnsProcess } from '../lib/netns-process.ts';
@@ -27,6 +29,7 @@ const PORT = {
 	empty: 82,
 	dns: 53,
 	emptyUdp: 54,
+	bothUdp: 55,
 	undefined: 99,
 	nodePort: 30080,
 	sticky: 83,
@@ -49,6 +52,7 @@ function services(x: (typeof FAMILIES)[number]): ServiceFixture[] {
 		{ ...tcp, port: PORT.empty, backends: [] },
 		{ ...udp, port: PORT.dns, backends: [one] },
 		{ ...udp, port: PORT.emptyUdp, backends: [] },
+		{ ...udp, port: PORT.bothUdp, backends: [one, two] },
 		{ ...tcp, address: x.node, external: true, nodeAddress: true, port: PORT.nodePort, backends: [one] },
 	];
 }
@@ -166,6 +170,50 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 			expect((await udp(x.vip, PORT.dns, false)).text).toBe(`${x.two} ${BACKEND_PORT}`);
 		} finally {
 			await worker.call('set', 'backends', dns.key, dns.value);
+		}
+	});
+});
+
+describe.each(FAMILIES)('an unconnected socket of IPv$family', (x) => {
+	const isTwo = ({ value }: Row): boolean => {
+		const { addr, proto } = Backend.decode(value);
+		return proto === PROTO.UDP && addressText(addr) === x.two;
+	};
+	const ask = (socket: number) => worker.call<Seen>('ask', socket, x.vip, PORT.bothUdp);
+
+	async function openSockets(): Promise<{ socket: number; text: string | undefined }[]> {
+		const sockets = [];
+		for (let i = 0; i < 24; i++) {
+			const socket = await worker.call<number>('open', x.family);
+			await ask(socket);
+			sockets.push({ socket, text: (await ask(socket)).text });
+		}
+		return sockets;
+	}
+
+	it('stays with its backend as long as that serves, whatever becomes of the list, and no longer', async () => {
+		const entry = (await worker.call<Row[]>('entries', 'services')).find(({ key }) => {
+			const { addr, port, proto } = SvcKey.decode(key);
+			return addressText(addr) === x.vip && port === PORT.bothUdp && proto === PROTO.UDP;
+		});
+		const row = (await worker.call<Row[]>('entries', 'backends')).find(isTwo);
+		if (entry === undefined || row === undefined) throw new Error('the world has no such service');
+		const [one, two] = [`${x.one} ${BACKEND_PORT}`, `${x.two} ${BACKEND_PORT}`];
+		const sockets = await openSockets();
+		expect(new Set(sockets.map(({ text }) => text))).toEqual(new Set([one, two]));
+		const old = SvcEntry.decode(entry.value);
+		await worker.call('set', 'services', entry.key, SvcEntry.encode({ ...old, generation: 2, allCount: 1 }));
+		try {
+			for (const { socket, text } of sockets)
+				expect(await ask(socket)).toEqual({ peer: `${x.vip} ${PORT.bothUdp}`, text });
+			expect(new Set((await openSockets()).map(({ text }) => text))).toEqual(new Set([one]));
+			const gone = Backend.encode({ ...Backend.decode(row.value), flags: 0, generation: 2 });
+			await worker.call('set', 'backends', row.key, gone);
+			for (const { socket } of sockets) expect((await ask(socket)).text).toBe(one);
+		} finally {
+			await worker.call('set', 'services', entry.key, entry.value);
+			await worker.call('set', 'backends', row.key, row.value);
+			await worker.call('closeAll');
 		}
 	});
 });
