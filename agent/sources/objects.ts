@@ -5,7 +5,7 @@
 import { parseClusterNetworkPolicy } from '../model/cluster-network-policy.ts';
 import type { Kind, ObjectsByKind } from '../model/cluster-view.ts';
 import { parseEndpointSlice } from '../model/endpoint-slice.ts';
-import type { FieldIssue, Parsed } from '../model/fields.ts';
+import { describeValue, type FieldIssue, type Parsed } from '../model/fields.ts';
 import { parseNetworkPolicy } from '../model/network-policy.ts';
 import { parseNamespace, parseNode } from '../model/node.ts';
 import { parsePod } from '../model/pod.ts';
@@ -50,20 +50,35 @@ export function identityOf(kind: Kind, key: string): string {
 
 /** Reads one object; never throws. Lists are the caller's to take apart; see itemsOfList. */
 export function readObject(raw: unknown): ObjectResult {
+	if (!isRecord(raw)) return nameless('document', '', `expected a Kubernetes object, got ${describeValue(raw)}`);
 	const { kind, apiVersion, name, namespace } = header(raw);
-	if (!isKind(kind) || apiVersion !== API_VERSION[kind]) {
-		if (kind === '' || apiVersion === '') {
-			const path = kind === '' ? 'kind' : 'apiVersion';
-			const message = 'expected the text every Kubernetes object has, got nothing';
-			return { outcome: 'invalid', name: kind || 'object', identity: undefined, issues: [{ path, message }] };
-		}
+	if (kind === '' || apiVersion === '') {
+		const message = 'expected the text every Kubernetes object has, got nothing';
+		return nameless(kind || 'object', kind === '' ? 'kind' : 'apiVersion', message);
+	}
+	if (!isKind(kind) || groupOf(apiVersion) !== groupOf(API_VERSION[kind])) {
 		return { outcome: 'ignored', name: `${apiVersion} ${kind} ${name}` };
 	}
 	const key = CLUSTER_SCOPED.includes(kind) ? name : `${namespace}/${name}`;
-	const parsed = parseKind(kind, raw);
+	const parsed = apiVersion === API_VERSION[kind] ? parseKind(kind, raw) : otherVersion(kind, apiVersion);
 	if (parsed.ok) return { outcome: 'object', object: { kind, key, value: parsed.value } as KubernetesObject };
 	const identity = name === '' ? undefined : identityOf(kind, key);
 	return { outcome: 'invalid', name: identity ?? kind, identity, issues: parsed.issues };
+}
+
+function nameless(name: string, path: string, message: string): ObjectResult {
+	return { outcome: 'invalid', name, identity: undefined, issues: [{ path, message }] };
+}
+
+/** 'networking.k8s.io/v1' → 'networking.k8s.io'; '' for 'v1'. */
+function groupOf(apiVersion: string): string {
+	return apiVersion.slice(0, Math.max(0, apiVersion.lastIndexOf('/')));
+}
+
+/** Silence would leave people with a Service that has no endpoints. */
+function otherVersion(kind: Kind, apiVersion: string): Parsed<never> {
+	const message = `expected ${JSON.stringify(API_VERSION[kind])}, got ${JSON.stringify(apiVersion)}`;
+	return { ok: false, issues: [{ path: 'apiVersion', message }] };
 }
 
 /** Reads an object that is known to be of this kind, as lists and watches of one kind deliver it. Never throws. */

@@ -45,7 +45,8 @@ function filesSource({ config, store, log, onProblems }: SourceOptions): Source 
 			onProblems(problems.map(ofFile));
 			for (const problem of problems) log.warn({ problem: formatFileProblem(problem) }, 'object refused');
 		},
-		onIgnored: (objects) => log.debug({ objects }, 'objects ignored'),
+		onIgnored: (objects) =>
+			log.info({ objects: objects.slice(0, 20), count: objects.length }, 'kinds that are not used here'),
 	});
 }
 

@@ -19,7 +19,7 @@ export interface FilesSourceOptions {
 	readonly store: Pick<ClusterStore, 'set' | 'delete' | 'markSynced'>;
 	/** All current problems, called whenever they changed. */
 	readonly onProblems?: (problems: readonly FileProblem[]) => void;
-	/** Kinds that were ignored, for the debug log; called when the list changed. */
+	/** Kinds that were ignored, for the log; called when the list changed. */
 	readonly onIgnored?: (objects: readonly string[]) => void;
 	/** Quiet time after an event before the directory is read, in milliseconds. */
 	readonly debounceMs?: number;

@@ -11,6 +11,12 @@ spec: {clusterIP: 10.96.0.1, ports: [{port: ${port}}]}
 `;
 const db = web(5432).replace('web', 'db').replace('10.96.0.1', '10.96.0.2');
 
+const slice = (apiVersion: string) => `apiVersion: ${apiVersion}
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+`;
+
 function load(text: string, previous?: FileContent): FileContent {
 	return loadFile('all.yaml', text, previous);
 }
@@ -42,6 +48,22 @@ describe('loadFile', () => {
 		const content = load(`apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\n${other}`);
 		expect(content.objects.size + content.problems.length).toBe(0);
 		expect(content.ignored).toEqual(['apps/v1 Deployment d', 'serving.knative.dev/v1 Service x']);
+	});
+
+	it('names the version it reads, where another one of the same kind is given', () => {
+		const good = load(slice('discovery.k8s.io/v1'));
+		const content = load(slice('discovery.k8s.io/v1beta1'), good);
+		expect(content.problems.map(formatFileProblem)).toEqual([
+			'all.yaml:1: EndpointSlice default/web-1: apiVersion: expected "discovery.k8s.io/v1", got "discovery.k8s.io/v1beta1"; the last good version stays in force',
+		]);
+		expect(names(content)).toEqual(['EndpointSlice default/web-1']);
+		expect(load('apiVersion: v2\nkind: Service\nmetadata: {name: x}').problems[0]!.path).toBe('apiVersion');
+	});
+
+	it('names the line of the file at which a later document stops being YAML', () => {
+		expect(load(`${db}---\n# here\nkind: Service\n\tname: x\n`).problems.map(formatFileProblem)).toEqual([
+			'all.yaml:8: document: Tabs are not allowed as indentation, column 1',
+		]);
 	});
 
 	it('names file, line, object and field of a fault, and reads everything else', () => {
@@ -103,7 +125,9 @@ describe('loadFile', () => {
 	it('asks for kind and apiVersion', () => {
 		expect(load('metadata: {name: x}').problems[0]).toMatchObject({ path: 'kind' });
 		expect(load('kind: Service').problems[0]).toMatchObject({ path: 'apiVersion' });
-		expect(load('just text').problems[0]).toMatchObject({ path: 'kind' });
+		expect(load('just text').problems.map(formatFileProblem)).toEqual([
+			'all.yaml:1: document: expected a Kubernetes object, got "just text"',
+		]);
 	});
 
 	it('reads an empty file, comments and separators as nothing', () => {

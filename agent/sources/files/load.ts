@@ -3,7 +3,7 @@
  * Documents are separated before they are parsed: a fault in one does not reach the next, and only documents that
  * changed are parsed again.
  */
-import { parseDocument } from 'yaml';
+import { parseDocument, type YAMLParseError } from 'yaml';
 import { errorMessage } from '../../model/errors.ts';
 import type { FieldIssue } from '../../model/fields.ts';
 import type { KubernetesObject } from '../objects.ts';
@@ -11,7 +11,7 @@ import { identityOf, itemsOfList, readObject } from '../objects.ts';
 
 export interface FileProblem {
 	readonly file: string;
-	/** Line the document starts at, from 1. */
+	/** Line the document starts at, from 1; of a document that is no YAML the line at which it ceases to be. */
 	readonly line: number;
 	/** 'Service default/web', or 'document' when it cannot be told. */
 	readonly object: string;
@@ -36,6 +36,8 @@ interface DocumentFault {
 	readonly object: string;
 	/** undefined = nobody knows which object it was meant to be. */
 	readonly identity: string | undefined;
+	/** Lines between the beginning of the document and the fault, where they are known. */
+	readonly lines?: number;
 	readonly issues: readonly FieldIssue[];
 }
 
@@ -58,7 +60,7 @@ export function loadFile(file: string, text: string, previous: FileContent | und
 		const content = documents.get(documentText) ?? previous?.documents.get(documentText) ?? loadDocument(documentText);
 		documents.set(documentText, content);
 		ignored.push(...content.ignored);
-		faults.push(...content.faults.map((fault) => ({ line, fault })));
+		faults.push(...content.faults.map((fault) => ({ line: line + (fault.lines ?? 0), fault })));
 		for (const object of content.objects) {
 			const identity = identityOf(object.kind, object.key);
 			if (!objects.has(identity)) objects.set(identity, object);
@@ -147,7 +149,7 @@ function loadDocument(text: string): DocumentContent {
 	let value = parseJson(text);
 	if (value === undefined) {
 		const parsed = parseYaml(text);
-		if ('fault' in parsed) return faulty(parsed.fault);
+		if ('fault' in parsed) return faulty(parsed);
 		value = parsed.value;
 	}
 	const content = { objects: [] as KubernetesObject[], faults: [] as DocumentFault[], ignored: [] as string[] };
@@ -165,11 +167,16 @@ function parseJson(text: string): unknown {
 	}
 }
 
-function parseYaml(text: string): { readonly value: unknown } | { readonly fault: string } {
+interface YamlFault {
+	readonly fault: string;
+	readonly lines?: number;
+}
+
+function parseYaml(text: string): { readonly value: unknown } | YamlFault {
 	try {
 		const document = parseDocument(text, { prettyErrors: true, logLevel: 'silent' });
 		const [error] = document.errors;
-		return error === undefined ? { value: document.toJS() } : { fault: firstLine(error.message) };
+		return error === undefined ? { value: document.toJS() } : placed(error);
 	} catch (thrown) {
 		// toJS refuses alias bombs; absurd nesting exhausts the stack.
 		return { fault: firstLine(errorMessage(thrown)) };
@@ -189,11 +196,17 @@ function collect(
 	}
 }
 
-function faulty(message: string): DocumentContent {
+/** The line goes where problems have theirs: the parser counts from the beginning of the document. */
+function placed({ message, linePos }: YAMLParseError): YamlFault {
+	const fault = firstLine(message).replace(/ at line \d+, (column \d+)$/, ', $1');
+	return linePos === undefined ? { fault } : { fault, lines: linePos[0].line - 1 };
+}
+
+function faulty({ fault: message, lines = 0 }: YamlFault): DocumentContent {
 	return {
 		objects: [],
 		ignored: [],
-		faults: [{ object: 'document', identity: undefined, issues: [{ path: '', message }] }],
+		faults: [{ object: 'document', identity: undefined, lines, issues: [{ path: '', message }] }],
 	};
 }
 
