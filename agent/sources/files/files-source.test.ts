@@ -66,6 +66,22 @@ describe('FilesSource', () => {
 		expect([...store.nodes.keys()]).toEqual(['n']);
 	});
 
+	it('keeps what a file held while it is empty: somebody is writing it', async () => {
+		write('a.yaml', service('a'));
+		const files = await start();
+		write('a.yaml', '');
+		await files.rescan();
+		expect(names()).toEqual(['default/a']);
+		expect(problems).toMatchObject([{ file: 'a.yaml', keptLastGood: true }]);
+		write('a.yaml', service('b'));
+		await files.rescan();
+		expect(names()).toEqual(['default/b']);
+		expect(problems).toEqual([]);
+		write('a.yaml', '# nothing\n');
+		await files.rescan();
+		expect(names()).toEqual([]);
+	});
+
 	it('fails to start on a directory that is not there, saying what to set', async () => {
 		directory = join(directory, 'missing');
 		await expect(start()).rejects.toMatchObject({

@@ -174,6 +174,10 @@ export class FilesSource {
 				return { stamp, content: keepFile(name, `larger than ${MAX_FILE_BYTES} bytes`, known?.content) };
 			}
 			const text = await readFile(path, 'utf8');
+			// `> FILE` empties it before the writer begins: no reason to take its objects away
+			if (text === '' && known !== undefined && known.content.objects.size > 0) {
+				return { stamp, content: keepFile(name, 'is empty; delete it if its objects are to go', known.content) };
+			}
 			return { stamp, content: loadFile(name, text, known?.content) };
 		} catch (thrown) {
 			if (errorCode(thrown) === 'ENOENT') return undefined;
