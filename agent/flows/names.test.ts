@@ -32,8 +32,10 @@ const web = parsed(
 	}),
 );
 
-const nodeOf = (name: string, address: string) =>
-	parsed(parseNode({ metadata: { name }, status: { addresses: [{ type: 'InternalIP', address }] } }));
+const nodeOf = (name: string, address: string, podCIDRs: string[] = []) =>
+	parsed(
+		parseNode({ metadata: { name }, spec: { podCIDRs }, status: { addresses: [{ type: 'InternalIP', address }] } }),
+	);
 
 function viewOf(pods: ReturnType<typeof podOf>[]): ClusterView {
 	return {
@@ -42,7 +44,7 @@ function viewOf(pods: ReturnType<typeof podOf>[]): ClusterView {
 		pods: new Map(pods.map((pod) => [`shop/${pod.name}`, pod])),
 		nodes: new Map([
 			['node-a', nodeOf('node-a', '172.18.0.2')],
-			['node-b', nodeOf('node-b', '172.18.0.3')],
+			['node-b', nodeOf('node-b', '172.18.0.3', ['10.7.0.0/24', 'fd07::/64'])],
 		]),
 		namespaces: new Map(),
 		networkPolicies: new Map(),
@@ -77,6 +79,9 @@ describe('NameTable', () => {
 		['172.18.0.3', 'remote-node node-b'],
 		['10.1.7.7', 'unknown'],
 		['fd00::77', 'unknown'],
+		['10.7.0.9', 'unknown'],
+		['fd07::9', 'unknown'],
+		['10.7.1.9', 'world'],
 		['8.8.8.8', 'world'],
 	])('says that %s is %s', (address, expected) => {
 		expect(ownerText(tableOf(podOf('a', '10.1.0.5'), podOf('b', 'fd00::5')), address)).toBe(expected);

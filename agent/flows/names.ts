@@ -4,7 +4,8 @@
  */
 import { L4Proto } from '../../native/abi/generated.ts';
 import type { Address, Cidr } from '../model/address.ts';
-import { addressBytes, cidrContains } from '../model/address.ts';
+import { addressBytes } from '../model/address.ts';
+import { CidrSet } from '../model/cidr-set.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
@@ -31,7 +32,7 @@ export interface NodeIdentity {
 	readonly nodeName: string;
 	/** Addresses of the own node that its Node object does not list; the object's are known from the view. */
 	readonly localAddresses: readonly Address[];
-	/** Pod and service CIDRs of the cluster: an address in them without an owner is `unknown`, not `world`. */
+	/** Prefixes of the cluster beside the pod CIDRs of its Nodes: an address in them without an owner is `unknown`, not `world`. */
 	readonly clusterCidrs: readonly Cidr[];
 }
 
@@ -49,7 +50,7 @@ export class NameTable implements AddressResolver {
 	readonly #podNames = new WeakMap<Pod, PeerName>();
 	/** By address bytes, protocol and port. */
 	#frontends = new Map<string, PeerName>();
-	#clusterCidrs: readonly Cidr[] = [];
+	#clusterCidrs = new CidrSet();
 
 	/** Replaces everything by what the view says now. Objects that did not change keep their shared value. */
 	update(view: ClusterView, node: NodeIdentity): void {
@@ -66,7 +67,10 @@ export class NameTable implements AddressResolver {
 		};
 		this.#owners = ownersOf(view, node, shared);
 		this.#frontends = frontendsOf(view, node, shared);
-		this.#clusterCidrs = node.clusterCidrs;
+		this.#clusterCidrs = new CidrSet([
+			...node.clusterCidrs,
+			...[...view.nodes.values()].flatMap((each) => each.podCidrs),
+		]);
 	}
 
 	/** These pods ('namespace/name') may have changed. */
@@ -128,7 +132,7 @@ export class NameTable implements AddressResolver {
 	}
 
 	stranger(address: Address): PeerName {
-		return this.#clusterCidrs.some((cidr) => cidrContains(cidr, address)) ? UNKNOWN : WORLD;
+		return this.#clusterCidrs.contains(address) ? UNKNOWN : WORLD;
 	}
 }
 

@@ -22,10 +22,10 @@ export interface NameKeeperOptions {
 const PAUSE_FACTOR = 20;
 
 /** What the own node is to names. */
-export function nodeIdentity(config: Config, { localAddresses }: NodeFacts, view: ClusterView): NodeIdentity {
+export function nodeIdentity(config: Config, { localAddresses, podCidrs }: NodeFacts, view: ClusterView): NodeIdentity {
 	const { clusterCidrs, nodeName } = config;
 	const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
-	return { nodeName, localAddresses, clusterCidrs: [...clusterCidrs, ...serviceCidrs] };
+	return { nodeName, localAddresses, clusterCidrs: [...clusterCidrs, ...podCidrs, ...serviceCidrs] };
 }
 
 export class NameKeeper {
