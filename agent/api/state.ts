@@ -64,7 +64,7 @@ export interface ConntrackReport {
 	/** Whom the initiator addressed. */
 	readonly destination: string;
 	readonly destinationPort: number;
-	/** What the destination becomes (service) or the reply's source (service_reply); '' = not translated. */
+	/** What the destination becomes, or the source of replies of a lone entry for replies (`svc_reply`); '' = not translated. */
 	readonly translated: string;
 	readonly translatedPort: number;
 	/** Source port after rewriting; 0 = unchanged. */

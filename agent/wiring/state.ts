@@ -1,7 +1,9 @@
 /**
  * The agent's answers to its API and to scrapes.
  */
-import { Ct4Entry, Ct4Key, CtEntry, CtKey, type MapName } from '../../native/abi/generated.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { MapName } from '../../native/abi/generated.ts';
+import { flowsOf, indexReplies } from '../api/conntrack-flows.ts';
 import { type ConntrackContext, conntrackReport } from '../api/conntrack-reports.ts';
 import type { PolicySources } from '../api/policy-sources.ts';
 import type {
@@ -21,7 +23,7 @@ import { readDropTotals, readMetric } from '../flows/counters.ts';
 import type { RuleResolver } from '../flows/history.ts';
 import type { AddressResolver } from '../flows/names.ts';
 import type { RuleLedger } from '../flows/rule-ledger.ts';
-import { widenEntry, widenKey } from '../kernel/ct-gc.ts';
+import { ConntrackDump, type TableDump, type TrackedEntry } from '../kernel/ct-dump.ts';
 import type { Datapath, MapMemory } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
@@ -165,14 +167,15 @@ export class NodeState implements AgentState {
 		if (parts === undefined) return [];
 		const { datapath } = parts.dataplane;
 		const context: ConntrackContext = { names: this.#options.names, jiffiesNow: parts.clock.now(), hz: parts.clock.hz };
-		const dump = (map: MapName): Promise<Dump> => datapath.map(map).dumpAsync();
+		const dump = (map: MapName): Promise<TableDump> => datapath.map(map).dumpAsync();
 		const [ct4, ctfull4, ct6, ctfull6] = await Promise.all([
 			dump('ct4'),
 			dump('ctfull4'),
 			dump('ct6'),
 			dump('ctfull6'),
 		]);
-		return conntrackOf([ct4, ctfull4], [ct6, ctfull6], context);
+		const entries = new ConntrackDump([ct4, ctfull4], [ct6, ctfull6]);
+		return reportsOf(flowsOf(entries, await indexReplies(entries, nextTurn)), context);
 	}
 
 	policies(): PolicySources | undefined {
@@ -213,28 +216,8 @@ export class NodeState implements AgentState {
 	}
 }
 
-interface Dump {
-	readonly count: number;
-	readonly keys: Uint8Array;
-	readonly values: Uint8Array;
-}
-
-function* conntrackOf(
-	ipv4: readonly Dump[],
-	ipv6: readonly Dump[],
-	context: ConntrackContext,
-): Generator<ConntrackReport> {
-	for (const { count, keys, values } of ipv4) {
-		for (let i = 0; i < count; i++) {
-			const key = widenKey(Ct4Key.decode(keys, i * Ct4Key.size));
-			yield conntrackReport(key, widenEntry(Ct4Entry.decode(values, i * Ct4Entry.size)), context);
-		}
-	}
-	for (const { count, keys, values } of ipv6) {
-		for (let i = 0; i < count; i++) {
-			yield conntrackReport(CtKey.decode(keys, i * CtKey.size), CtEntry.decode(values, i * CtEntry.size), context);
-		}
-	}
+function* reportsOf(flows: Iterable<TrackedEntry>, context: ConntrackContext): Generator<ConntrackReport> {
+	for (const { key, entry } of flows) yield conntrackReport(key, entry, context);
 }
 
 /** Reads elements of per-CPU maps. */

@@ -21,8 +21,8 @@ const INTERVAL_MS = 20;
 const CLOCK_MS = 20;
 /** More packets than a connection of one request has. */
 const MANY_PACKETS = 30;
-/** Entries of connections that last for the whole test, on node 1: two per translated one, or masqueraded. */
-const LASTING_ENTRIES = { IPv4: 2 * 4 + 4 + 2, IPv6: 2 * 2 };
+/** Connections that last for the whole test, on node 1: of each pod to each service by TCP and UDP, and one to the world. */
+const LASTING = { IPv4: 2 * 2 * 2 + 1, IPv6: 2 };
 
 interface Entry {
 	protocol: string;
@@ -38,10 +38,11 @@ interface Entry {
 	age: string;
 }
 
-/** An entry of `fairlead ct list`, and when its connection began. */
+/** What `fairlead ct list` says of a connection, and when it began. */
 interface Connection {
 	readonly name: string;
-	readonly packets: number;
+	/** Of the initiator and of the responder. */
+	readonly packets: readonly [number, number];
 	/** Not before, and not after; milliseconds since the epoch. */
 	readonly began: readonly [number, number];
 }
@@ -80,7 +81,7 @@ describe('replacing the agent by another version', () => {
 		}
 		traffic = startAll();
 		await eventually('all lasting connections are at work', async () => {
-			expect(await lasting(first, ROOT)).toHaveLength(LASTING_ENTRIES.IPv4 + LASTING_ENTRIES.IPv6);
+			expect(await lasting(first, ROOT)).toHaveLength(LASTING.IPv4 + LASTING.IPv6);
 		});
 	});
 
@@ -128,10 +129,10 @@ describe('replacing the agent by another version', () => {
 				name:
 					`${entry.protocol} ${entry.source} ${entry.sourcePort} to ${entry.destination} ${entry.destinationPort}` +
 					` as ${entry.translated} ${entry.translatedPort} ${entry.snatPort}`,
-				packets: entry.packetsForward + entry.packetsReply,
+				packets: [entry.packetsForward, entry.packetsReply] as [number, number],
 				began: [asked, answered].map((ms) => ms - Number.parseFloat(entry.age) * 1000) as [number, number],
 			}))
-			.filter(({ packets }) => packets >= MANY_PACKETS)
+			.filter(({ packets: [sent, received] }) => sent + received >= MANY_PACKETS)
 			.sort((a, b) => (a.name < b.name ? -1 : 1));
 	}
 
@@ -157,8 +158,9 @@ describe('replacing the agent by another version', () => {
 		const after = await lasting(cluster().node(1), root);
 		expect(after.map(({ name }) => name)).toEqual(before.map(({ name }) => name));
 		after.forEach((one, index) => {
-			expect(one.packets, one.name).toBeGreaterThan(before[index]!.packets);
-			const { began } = before[index]!;
+			const { began, packets } = before[index]!;
+			expect(one.packets[0], one.name).toBeGreaterThan(packets[0]);
+			expect(one.packets[1], one.name).toBeGreaterThan(packets[1]);
 			expect(one.began[0], one.name).toBeLessThan(began[1] + CLOCK_MS);
 			expect(one.began[1], one.name).toBeGreaterThan(began[0] - CLOCK_MS);
 		});

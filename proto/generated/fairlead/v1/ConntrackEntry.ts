@@ -3,6 +3,9 @@
 import type { Duration as _google_protobuf_Duration, Duration__Output as _google_protobuf_Duration__Output } from '../../google/protobuf/Duration.ts';
 import type { Long } from '@grpc/proto-loader';
 
+/**
+ * A connection. A translated one has an entry for each direction, which are shown as one; an entry whose other half is gone is shown as it is.
+ */
 export interface ConntrackEntry {
   'protocol'?: (string);
   /**
@@ -13,7 +16,7 @@ export interface ConntrackEntry {
   'destination'?: (string);
   'destinationPort'?: (number);
   /**
-   * What the destination becomes, or the source of replies of a service_reply entry; empty = not translated.
+   * What the destination becomes, or the source of replies of an entry with the flag svc_reply; empty = not translated.
    */
   'translated'?: (string);
   'translatedPort'?: (number);
@@ -39,6 +42,9 @@ export interface ConntrackEntry {
   'snatPort'?: (number);
 }
 
+/**
+ * A connection. A translated one has an entry for each direction, which are shown as one; an entry whose other half is gone is shown as it is.
+ */
 export interface ConntrackEntry__Output {
   'protocol': (string);
   /**
@@ -49,7 +55,7 @@ export interface ConntrackEntry__Output {
   'destination': (string);
   'destinationPort': (number);
   /**
-   * What the destination becomes, or the source of replies of a service_reply entry; empty = not translated.
+   * What the destination becomes, or the source of replies of an entry with the flag svc_reply; empty = not translated.
    */
   'translated': (string);
   'translatedPort': (number);
