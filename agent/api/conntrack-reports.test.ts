@@ -57,6 +57,13 @@ describe('conntrackReport', () => {
 		expect(report).toMatchObject({ translated: '', translatedPort: 0, snatPort: 0 });
 	});
 
+	it('shows the port that a masqueraded flow has, not its destination once more', () => {
+		const same = { xlateAddr: addressBytes('10.96.0.3'), xlatePort: 5432, snatPort: 61000 };
+		expect(reportOf({ entry: same })).toMatchObject({ translated: '', translatedPort: 0, snatPort: 61000 });
+		const otherPort = reportOf({ entry: { ...same, xlatePort: 5433 } });
+		expect(otherPort).toMatchObject({ translated: '10.96.0.3', translatedPort: 5433 });
+	});
+
 	it.each([
 		[0, 'new'],
 		[CtFlags.ESTABLISHED, 'established'],

@@ -24,7 +24,7 @@ export function conntrackReport(key: CtKey, entry: CtEntry, context: ConntrackCo
 	const hi = { address: key.hi, port: key.hiPort };
 	const [source, destination] = (flags & CtFlags.INITIATOR_IS_HI) !== 0 ? [hi, lo] : [lo, hi];
 	const name = (address: Uint8Array): PeerName | undefined => context.names.owner(address, 0);
-	const translated = entry.xlateAddr.some((byte) => byte !== 0);
+	const translated = isTranslated(entry, destination);
 	const sinceMs = (jiffies: number): number => elapsedMs(context.jiffiesNow, jiffies, context.hz);
 	return {
 		protocol: key.proto,
@@ -48,6 +48,12 @@ export function conntrackReport(key: CtKey, entry: CtEntry, context: ConntrackCo
 		sourceName: name(source.address),
 		destinationName: name(destination.address),
 	};
+}
+
+/** Of a masqueraded flow without a service the entry names the destination itself. */
+function isTranslated({ xlateAddr, xlatePort }: CtEntry, destination: { address: Uint8Array; port: number }): boolean {
+	if (xlateAddr.every((byte) => byte === 0)) return false;
+	return xlatePort !== destination.port || xlateAddr.some((byte, i) => byte !== destination.address[i]);
 }
 
 function stateOf(flags: number): ConntrackReport['state'] {
