@@ -148,7 +148,19 @@ const NOT_FIELDS: Readonly<Record<string, (value: string) => FlowFilter>> = {
 	label: (value) => ({ label: [value] }),
 	kind: (value) => ({ kind: [kindValue(value)] }),
 	direction: (value) => ({ direction: [directionValue(value)] }),
+	'tcp-flags': (value) => ({ tcpFlags: [value] }),
 };
+
+/** The agent names fields of the request, people know options: 'include[0].source_ip[0]: …' → '--from-ip: …' */
+export function inOptions(refusal: string): string {
+	return refusal.replace(/^(include|exclude)\[\d+\]\.(\w+)\[\d+\]/, (_all, list: string, field: string) => {
+		const option = field
+			.replace(/^source_/, 'from-')
+			.replace(/^destination_/, 'to-')
+			.replaceAll('_', '-');
+		return list === 'exclude' ? `--not ${option}` : `--${option}`;
+	});
+}
 
 /** `--not FIELD=VALUE`, may be repeated: each hides the flows it matches. */
 export function collectNot(text: string, previous: readonly FlowFilter[] = []): FlowFilter[] {

@@ -12,9 +12,17 @@ export function parseCount(text: string): number {
 	return value;
 }
 
+export function parsePositive(text: string): number {
+	const value = Number(text);
+	if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value === 0)
+		throw new InvalidArgumentError('Expected a number, 1 or more.');
+	return value;
+}
+
 export function parsePort(text: string): number {
-	const value = parseCount(text);
-	if (value < 1 || value > 65535) throw new InvalidArgumentError('Expected a port from 1 to 65535.');
+	const value = Number(text);
+	if (!/^\d+$/.test(text) || value < 1 || value > 65535)
+		throw new InvalidArgumentError('Expected a port from 1 to 65535.');
 	return value;
 }
 

@@ -10,6 +10,7 @@ import {
 	collectNot,
 	DIRECTIONS,
 	directionValue,
+	inOptions,
 	KINDS,
 	kindValue,
 	observeRequest,
@@ -17,7 +18,7 @@ import {
 	verdictValue,
 } from '../observe-request.ts';
 import { formatJsonLine } from '../output.ts';
-import { collect, collectWhole, parseCount, parsePort, parseTime } from '../parse.ts';
+import { collect, collectWhole, parsePort, parsePositive, parseTime } from '../parse.ts';
 import { suggesting, type Values } from '../suggest.ts';
 
 interface Options extends ObserveOptions {
@@ -43,8 +44,13 @@ export function observeCommand(context: Context): Command {
 	const command = new Command('observe')
 		.description('flows and drops with names; without a choice the last 20')
 		.option('-f, --follow', 'go on with live flows')
-		.addOption(count('--last <n>', 'the newest n flows').conflicts(['first', 'all']))
-		.addOption(count('--first <n>', 'the oldest n flows that are still held').conflicts(['all', 'follow']))
+		.addOption(count('--last <n>', 'the newest n flows').conflicts(['first', 'all', 'since']))
+		.addOption(
+			count('--first <n>', 'the oldest n flows that are still held; with --since the first n from then on').conflicts([
+				'all',
+				'follow',
+			]),
+		)
 		.option('--all', 'every flow that is held')
 		.addOption(time('--since <time>', 'from this time on: 5m (ago) or 2026-01-31T12:00:00Z'))
 		.addOption(time('--until <time>', 'up to this time'))
@@ -59,12 +65,17 @@ export function observeCommand(context: Context): Command {
 		if (options.follow === true && options.output === 'table') {
 			throw new CliError(EXIT.USAGE, '-o table is not possible with --follow: column widths need all rows');
 		}
-		await observe(context, options, observeRequest(options));
+		try {
+			await observe(context, options, observeRequest(options));
+		} catch (error) {
+			if (!(error instanceof CliError) || error.exitCode !== EXIT.USAGE) throw error;
+			throw new CliError(EXIT.USAGE, inOptions(error.message), { cause: error });
+		}
 	});
 }
 
 function count(flags: string, description: string): Option {
-	return new Option(flags, description).argParser(parseCount);
+	return new Option(flags, description).argParser(parsePositive);
 }
 
 function addFilters(command: Command): void {

@@ -64,7 +64,7 @@ function headOf(status: GetStatusResponse__Output, now: Date): [string, string][
 		const age = formatAge(now.getTime() - started.seconds * 1000);
 		pairs.push(['Started', `${formatTimestamp({ ...started, nanos: 0 })} (${age} ago)`]);
 	}
-	for (const [key, value] of Object.entries(status.facts)) pairs.push([capitalize(key), value]);
+	for (const [key, value] of Object.entries(status.facts)) pairs.push([titleOf(key), value]);
 	if (flows !== null) {
 		const lost = flows.lostKernel + flows.lostQueue;
 		pairs.push([
@@ -75,7 +75,13 @@ function headOf(status: GetStatusResponse__Output, now: Date): [string, string][
 	return pairs;
 }
 
-function capitalize(key: string): string {
-	const text = key.replaceAll('-', ' ');
+const ACRONYMS: Readonly<Record<string, string>> = { cidrs: 'CIDRs', mtu: 'MTU', xdp: 'XDP' };
+
+/** 'pod-mtu' → 'Pod MTU' */
+function titleOf(key: string): string {
+	const text = key
+		.split('-')
+		.map((word) => ACRONYMS[word] ?? word)
+		.join(' ');
 	return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -270,7 +270,7 @@ describe('standalone load balancers', () => {
 
 	it('send by XDP what follows the first packet of a connection', async () => {
 		const [fast] = balancers();
-		expect((await fast!.cli('status')).stdout).toMatch(/Xdp:\s+native/);
+		expect((await fast!.cli('status')).stdout).toMatch(/XDP:\s+native/);
 		await setting.routeTo(fast!);
 		for (const host of ECHO) {
 			const before = await sentByXdp(fast!);

@@ -112,7 +112,7 @@ describe.each([
 
 	it('says in its status how it does that', async () => {
 		const { stdout } = await cluster().node(1).cli('status');
-		expect(stdout).toMatch(/Xdp:\s+native/);
+		expect(stdout).toMatch(/XDP:\s+native/);
 	});
 
 	it('keeps its connections and datagrams while the agents are away', async () => {
