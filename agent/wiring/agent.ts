@@ -307,7 +307,7 @@ export class Agent {
 			clock,
 			collector,
 			memory: plannedMemory(mapSizesOf(values, dataplane.facts.podCidrs)),
-			facts: statusFacts({ config: this.#config, features, dataplane, sockets: this.#sockets }),
+			facts: () => statusFacts({ config: this.#config, features, dataplane, sockets: this.#sockets }),
 		};
 		this.#follow(this.#running, missed());
 		await pods.replaySpool();

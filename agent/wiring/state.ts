@@ -49,8 +49,8 @@ export interface RunningParts {
 	readonly clock: JiffiesClock;
 	readonly collector: FlowCollector;
 	readonly memory: readonly MapMemory[];
-	/** Facts for people, by kebab-case key. */
-	readonly facts: Readonly<Record<string, string>>;
+	/** Facts for people as they are now, by kebab-case key. */
+	readonly facts: () => Readonly<Record<string, string>>;
 }
 
 /** Counts and last outcome of one reconciler. */
@@ -128,7 +128,7 @@ export class NodeState implements AgentState {
 			ready: parts !== undefined && reasons.length === 0,
 			problems: reasons,
 			warnings: this.#options.warnings(),
-			facts: parts?.facts ?? {},
+			facts: parts?.facts() ?? {},
 			reconcilers: tallies.map((tally) => tally.report()),
 			maps: parts === undefined ? [] : mapReports(parts),
 			sourceErrors: sourceProblems().map(sourceError),

@@ -4,7 +4,7 @@
 import type { KernelFeatures } from '../../native/index.ts';
 import type { EffectiveConfig } from '../config/config.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
-import type { Dataplane } from './dataplane.ts';
+import { type Dataplane, mapSizesOf } from './dataplane.ts';
 import type { SocketEnder } from './socket-ender.ts';
 
 export interface StatusFactsParts {
@@ -17,7 +17,8 @@ export interface StatusFactsParts {
 /** By kebab-case key, in the order in which they are printed. */
 export function statusFacts({ config, features, dataplane, sockets }: StatusFactsParts): Record<string, string> {
 	const { values, origins } = config;
-	const mib = plannedMemory().reduce((sum, { bytes }) => sum + bytes, 0) / 1024 / 1024;
+	const memory = plannedMemory(mapSizesOf(values, dataplane.facts.podCidrs));
+	const mib = memory.reduce((sum, { bytes }) => sum + bytes, 0) / 1024 / 1024;
 	return {
 		routing: values.routing,
 		uplink: `${dataplane.facts.uplink.name} (${origins.uplink.reason || origins.uplink.source})`,

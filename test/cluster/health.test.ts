@@ -185,6 +185,13 @@ describe('what a node says of itself to the outside', () => {
 		await eventually('no warning', async () => expect((await status()).warnings).toEqual([]));
 	});
 
+	it('says what its maps take as they are configured', async () => {
+		const { stdout } = await cluster().node(1).cli('status', '-o', 'json');
+		const { facts, maps } = JSON.parse(stdout) as { facts: Record<string, string>; maps: { bytes: number }[] };
+		const bytes = maps.reduce((sum, map) => sum + map.bytes, 0);
+		expect(facts['map-memory']).toBe(`${(bytes / 1024 / 1024).toFixed(0)} MiB`);
+	});
+
 	it('serves what kube-proxy serves on 10249, to the node only', async () => {
 		const node = cluster().node(1);
 		const local = (path: string) => page(node, `http://127.0.0.1:10249/${path}`);

@@ -200,6 +200,7 @@ describe('a cluster whose objects come from an API server', () => {
 		await node.run(['ip', 'addr', 'add', `${moved}/24`, 'dev', 'eth0']);
 		await node.run(['ip', '-4', 'route', 'replace', ...gateway]);
 		await livesAt(moved);
+		expect((await node.cli('status')).stdout).toMatch(new RegExp(`^Addresses: .*${moved}`, 'm'));
 	});
 
 	it('follows the pod CIDRs of its own Node', async () => {
