@@ -2,11 +2,12 @@
  * Values that depend on the machine: pure choices from facts, each with its reason.
  */
 import type { Address } from '../model/address.ts';
-import { familyOf } from '../model/address.ts';
+import { cidrContains, cidrsOverlap, familyOf } from '../model/address.ts';
 import { FairleadError } from '../model/errors.ts';
 import { VXLAN_OVERHEAD } from '../plan/routing.ts';
 import type { EffectiveConfig } from './config.ts';
 import { withAutomatic } from './config.ts';
+import type { Config } from './schema.ts';
 
 export interface MachineFacts {
 	readonly uplink: { readonly name: string; readonly mtu: number };
@@ -51,10 +52,25 @@ export function resolveAutomatic(config: EffectiveConfig, machine: MachineFacts)
 		const reason = `spec.podCIDRs of node ${values.nodeName}`;
 		resolved = withAutomatic(resolved, 'podCidrs', [...machine.podCidrs], reason);
 	}
+	requireServiceCidrsApart(resolved.values, machine);
 	if (values.snatPorts === 'auto') resolved = resolveSnatPorts(resolved, machine);
 	else requireDisjoint(values.snatPorts, machine);
 	if (values.cgroupRoot === 'auto') resolved = resolveCgroup(resolved, machine);
 	return resolved;
+}
+
+/** They are routed into Fairlead's own device. */
+function requireServiceCidrsApart({ serviceCidrs, podCidrs }: Config, { addresses }: MachineFacts): void {
+	for (const cidr of serviceCidrs) {
+		const pods = podCidrs.find((each) => cidrsOverlap(cidr, each));
+		const own = addresses.find((address) => cidrContains(cidr, address));
+		if (pods === undefined && own === undefined) continue;
+		const what = pods === undefined ? `node address ${own}` : `pod CIDR ${pods}`;
+		throw new FairleadError(
+			'CONFIG_CONFLICT',
+			`serviceCidrs ${cidr} overlaps ${what}: its traffic would be taken for that of services`,
+		);
+	}
 }
 
 function resolveMtu(config: EffectiveConfig, { uplink, addresses }: MachineFacts): EffectiveConfig {

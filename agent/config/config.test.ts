@@ -108,6 +108,13 @@ describe('loadConfig', () => {
 		expect(refusal({ file: `${key}: '${address}'` })).toContain(`${key}: expected ADDRESS:PORT, [ADDRESS]:PORT or off`);
 	});
 
+	it('takes one pod CIDR of each family: the programs know no more', () => {
+		expect(load({ file: 'podCidrs: [10.244.1.0/24, fd00:244:1::/64]' }).values.podCidrs).toHaveLength(2);
+		expect(refusal({ file: 'podCidrs: [10.244.1.0/24, fd00::/64, 10.244.2.0/24]' })).toContain(
+			'podCidrs: expected at most one prefix of each family',
+		);
+	});
+
 	it('refuses unknown flags, stray arguments and unreadable files', () => {
 		expect(refusal({ args: ['--colour', 'red'] })).toContain("unknown option '--colour'");
 		expect(refusal({ args: ['start'] })).toContain('unexpected argument "start"');
@@ -216,6 +223,15 @@ describe('resolveAutomatic', () => {
 		expect(() => resolveAutomatic(load(), full)).toThrow('cannot choose snatPorts');
 		const config = load({ args: ['--snat-ports', '{min: 30000, max: 40000}'] });
 		expect(() => resolveAutomatic(config, machine)).toThrow('overlaps ip_local_port_range 32768-60999');
+	});
+
+	it.each([
+		['10.244.1.0/25', 'pod CIDR 10.244.1.0/24'],
+		['0.0.0.0/0', 'pod CIDR 10.244.1.0/24'],
+		['192.168.0.0/16', 'node address 192.168.0.1'],
+	])('refuses service CIDR %s, whose route would take away other traffic', (cidr, what) => {
+		const config = load({ args: ['--service-cidrs', `10.96.0.0/12,${cidr}`] });
+		expect(() => resolveAutomatic(config, machine)).toThrow(`serviceCidrs ${cidr} overlaps ${what}`);
 	});
 
 	it('needs cgroup v2 only for socket load balancing', () => {

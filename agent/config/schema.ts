@@ -2,7 +2,7 @@
  * The one schema of the agent's configuration. A key exists here or nowhere: file, environment and flags are derived.
  */
 import * as z from 'zod';
-import { cidr } from '../model/fields.ts';
+import { cidr, isOnePerFamily, ONE_PER_FAMILY } from '../model/fields.ts';
 import { parseResolver } from '../model/resolver.ts';
 
 const port = z.int().min(1).max(65535);
@@ -159,7 +159,12 @@ export const CONFIG_KEYS = {
 		'auto',
 		'largest IP packet of pods, in bytes',
 	),
-	podCidrs: key('list', z.array(cidr), [], 'pod prefixes of this node; empty = from its Node object'),
+	podCidrs: key(
+		'list',
+		z.array(cidr).refine(isOnePerFamily, ONE_PER_FAMILY),
+		[],
+		'pod prefixes of this node; empty = from its Node object',
+	),
 	clusterCidrs: key('list', z.array(cidr), [], 'prefixes of all pods of the cluster'),
 	serviceCidrs: key('list', z.array(cidr), [], 'prefixes that ClusterIPs come from'),
 	nonMasqueradeCidrs: key('list', z.array(cidr), [], 'destinations outside that see pod addresses'),

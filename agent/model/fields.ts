@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
-import { parseAddress, parseCidr } from './address.ts';
+import { familyOf, parseAddress, parseCidr } from './address.ts';
 
 export interface FieldIssue {
 	/** '' = the object itself. */
@@ -58,6 +58,13 @@ export const cidr = z.string().transform((text, context): Cidr => {
 	context.addIssue({ code: 'custom', message: `expected a prefix ADDRESS/LENGTH, got ${JSON.stringify(text)}` });
 	return z.NEVER;
 });
+
+/** Whether no two of them are of one family, as the API server wants it of a Node's pod CIDRs. */
+export function isOnePerFamily(cidrs: readonly Cidr[]): boolean {
+	return new Set(cidrs.map(familyOf)).size === cidrs.length;
+}
+
+export const ONE_PER_FAMILY = 'expected at most one prefix of each family';
 
 const objectName = z.string().min(1).max(253);
 

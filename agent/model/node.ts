@@ -5,7 +5,7 @@ import * as z from 'zod';
 import type { Address, Cidr } from './address.ts';
 import { parseAddress } from './address.ts';
 import type { Parsed } from './fields.ts';
-import { cidr, clusterMeta, list, optional, parseWith } from './fields.ts';
+import { cidr, clusterMeta, isOnePerFamily, list, ONE_PER_FAMILY, optional, parseWith } from './fields.ts';
 
 export interface Node {
 	readonly name: string;
@@ -38,7 +38,7 @@ const nodeSchema = z.object({
 	spec: optional(
 		z.object({
 			podCIDR: optional(z.union([z.literal(''), cidr]), ''),
-			podCIDRs: list(cidr),
+			podCIDRs: list(cidr).refine(isOnePerFamily, ONE_PER_FAMILY),
 			taints: list(z.object({ key: z.string() })),
 		}),
 		{ podCIDR: '', podCIDRs: [], taints: [] },

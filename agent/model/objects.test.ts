@@ -161,6 +161,13 @@ describe('parseEndpointSlice', () => {
 });
 
 describe('parseNode, parsePod and parseNamespace', () => {
+	it('refuses two pod CIDRs of one family, as the API server does', () => {
+		const spec = { podCIDRs: ['10.1.0.0/24', 'fd00::/64', '10.2.0.0/24'] };
+		expect(issuesOf(parseNode({ metadata: { name: 'n' }, spec }))).toEqual([
+			'spec.podCIDRs: expected at most one prefix of each family',
+		]);
+	});
+
 	it('reads addresses by type and leaves host names out', () => {
 		const addresses = [
 			{ type: 'Hostname', address: 'node-a' },
