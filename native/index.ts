@@ -24,7 +24,9 @@ export { PacketSocket, VIRTIO_HEADER_BYTES } from './facade/packet-socket.ts';
 export { BpfProgram } from './facade/program.ts';
 export { RingBuffer } from './facade/ring.ts';
 export {
+	type AimSpec,
 	ANY_PROTO,
+	type FlowEnd,
 	type FlowPattern,
 	type FlowTableSpec,
 	type IdleRule,

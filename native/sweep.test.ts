@@ -184,6 +184,8 @@ describe('sweepMap', () => {
 		}
 		const touching = { offsets: [5], addresses: [new Uint8Array(4)] };
 		expect(() => sweepMap(map, spec({ touching }))).toThrow('sweep.addressOffsets');
+		const aimed = { created: 4, otherEnds: 0, ends: [{ address: new Uint8Array(16), port: 53, proto: UDP }] };
+		expect(() => sweepMap(map, spec({ aimed }))).toThrow('sweep.aimed');
 	});
 
 	it('spares what is used again while it works', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import { BpfMap } from '../../native/index.ts';
-import { type CtGcOptions, collectConntrack, countEntries, forgetAddresses, widenEntry } from './ct-gc.ts';
+import { type CtGcOptions, collectConntrack, countEntries, widenEntry } from './ct-gc.ts';
 import { DEFAULT_CT_TIMEOUTS } from './ct-timeouts.ts';
 import { fieldOffset } from './field-offset.ts';
 import { elapsedSeconds } from './jiffies.ts';
@@ -420,27 +420,6 @@ describe('conntrack garbage collection', () => {
 			client: new Uint8Array(16),
 			bytes: state.bytes,
 		});
-	});
-});
-
-describe('addresses that change hands', () => {
-	it('forgets the flows of an address at either end and no others', async () => {
-		const other = Ct4Key.encode({ lo: ipv4(7, 10), hi: ipv4(9, 203), loPort: 1, hiPort: 2, proto: L4Proto.UDP });
-		const pod6 = Uint8Array.from({ length: 16 }, (_, index) => index);
-		const row6 = CtKey.encode({ lo: pod6, hi: NODE, loPort: 1, hiPort: 2, proto: L4Proto.UDP });
-		const maps = {
-			ct4: mapOf(CT4, [
-				[key(L4Proto.TCP), entry(0, 0)],
-				[other, entry(0, 0)],
-			]),
-			ct6: mapOf(CT6, [[row6, new Uint8Array(CtEntry.size)]]),
-			ctfull4: mapOf(CT4, [[key(L4Proto.UDP), entry(0, 0)]], LRU_HASH),
-			ctfull6: mapOf(CT6, [], LRU_HASH),
-		};
-		expect((await forgetAddresses(maps, [POD, pod6])).deleted).toBe(3);
-		expect(maps.ct4.entries().map(([row]) => [...row])).toEqual([[...other]]);
-		expect(maps.ct6.entries()).toEqual([]);
-		expect((await forgetAddresses(maps, [v4(8)])).deleted).toBe(0);
 	});
 });
 

@@ -105,6 +105,7 @@ const PREFIX4 = MAPPED.subarray(0, 12);
 type ValueField =
 	| 'flags'
 	| 'lastSeen'
+	| 'created'
 	| 'backend'
 	| 'xlateAddr'
 	| 'xlatePort'
@@ -116,6 +117,7 @@ type ValueField =
 const VALUE_FIELDS = [
 	'flags',
 	'lastSeen',
+	'created',
 	'backend',
 	'xlateAddr',
 	'xlatePort',
@@ -125,7 +127,8 @@ const VALUE_FIELDS = [
 	'bytes',
 ] as const;
 
-interface CtTable {
+/** A table, and where the fields of its keys and values are. */
+export interface CtTable {
 	readonly main: BpfMap;
 	/** What found `main` full. */
 	readonly overflow: BpfMap;
@@ -140,7 +143,7 @@ const FIELDS4 = fieldOffsets(Ct4Entry, ...VALUE_FIELDS);
 const VALUE4 = { ...FIELDS4, client: FIELDS4.bytes };
 const VALUE6 = fieldOffsets(CtEntry, ...VALUE_FIELDS, 'client');
 
-function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): Record<'IPv4' | 'IPv6', CtTable> {
+export function tablesOf({ ct4, ct6, ctfull4, ctfull6 }: CtMaps): Record<'IPv4' | 'IPv6', CtTable> {
 	return {
 		IPv4: { main: ct4, overflow: ctfull4, prefix: PREFIX4, key: KEY4, value: VALUE4 },
 		IPv6: { main: ct6, overflow: ctfull6, prefix: new Uint8Array(), key: KEY6, value: VALUE6 },
@@ -198,7 +201,7 @@ async function collectFamily(table: CtTable, options: CtGcOptions, now: number):
 		now,
 		rules: idleRules(options.timeouts ?? DEFAULT_CT_TIMEOUTS, options.clock.hz),
 		counters: COUNTERS,
-		note: { mask: CtFlags.COUNTED, offset: table.value.backend },
+		note: noteOf(table),
 		tally: tallyOf(table),
 		pairs,
 	};
@@ -213,20 +216,29 @@ async function collectFamily(table: CtTable, options: CtGcOptions, now: number):
 		entries: main.entries + moved.deleted,
 		overflow: overflow.entries - moved.deleted,
 		deleted: main.deleted + overflow.deleted,
-		closedAtBackends: [...main.noted, ...overflow.noted].map((word) => word & CtBackendWord.MASK),
+		closedAtBackends: closedOf([main, overflow]),
 		byRule: talliesOf([main, overflow]),
 		seconds: (performance.now() - began) / 1000,
 		...countsOf(main),
 	};
 }
 
+/** Open connections of backends that a pass ends. */
+export function noteOf({ value }: CtTable): NonNullable<SweepSpec['note']> {
+	return { mask: CtFlags.COUNTED, offset: value.backend };
+}
+
+export function closedOf(sweeps: readonly SweepResult[]): readonly number[] {
+	return sweeps.flatMap(({ noted }) => noted.map((word) => word & CtBackendWord.MASK));
+}
+
 /** Each of a service flow's two entries sees one direction, but both have counted the first packet. */
-function tallyOf({ value }: CtTable): TallySpec {
+export function tallyOf({ value }: CtTable): TallySpec {
 	const { rule: numbers, packets, bytes } = value;
 	return { numbers, packets, bytes, firstOnly: CtFlags.SVC_FORWARD, secondOnly: CtFlags.SVC_REPLY };
 }
 
-function talliesOf(sweeps: readonly SweepResult[]): RuleTallies {
+export function talliesOf(sweeps: readonly SweepResult[]): RuleTallies {
 	return {
 		live: sweeps.flatMap(({ live }) => live ?? []),
 		ended: sweeps.flatMap(({ ended }) => ended ?? []),
@@ -235,12 +247,12 @@ function talliesOf(sweeps: readonly SweepResult[]): RuleTallies {
 
 const NOTHING: SweepResult = { entries: 0, deleted: 0, counts: [], noted: [] };
 
-function mapsOf(table: CtTable, { overflowInUse }: Pick<CtGcOptions, 'overflowInUse'>): BpfMap[] {
+export function mapsOf(table: CtTable, { overflowInUse }: Pick<CtGcOptions, 'overflowInUse'>): BpfMap[] {
 	return overflowInUse === false ? [table.main] : [table.main, table.overflow];
 }
 
 /** The two entries of a translated flow live and die together: each sees one direction only. */
-function pairsOf(table: CtTable, options: CtGcOptions): PairSpec {
+export function pairsOf(table: CtTable, options: CtGcOptions): PairSpec {
 	const { prefix, key, value } = table;
 	return {
 		maps: mapsOf(table, options),
@@ -260,34 +272,6 @@ function pairsOf(table: CtTable, options: CtGcOptions): PairSpec {
 			echoProtos: [L4Proto.ICMP, L4Proto.ICMPV6],
 		},
 	};
-}
-
-/**
- * Deletes every entry one of whose ends is one of these addresses, so that the next owner of an address does not inherit
- * the flows of the last one.
- * @param addresses  16 bytes each
- * @returns entries deleted, and what rules had allowed to them
- */
-export async function forgetAddresses(
-	maps: CtMaps,
-	addresses: readonly Uint8Array[],
-): Promise<{ readonly deleted: number; readonly byRule: RuleTallies }> {
-	const sweeps: SweepResult[] = [];
-	for (const table of Object.values(tablesOf(maps))) {
-		const { main, overflow, prefix, key, value } = table;
-		const own = addresses.filter((address) => Buffer.compare(address.subarray(0, prefix.length), prefix) === 0);
-		if (own.length === 0) continue;
-		const spec: SweepSpec = {
-			layout: { proto: key.proto, flags: value.flags, lastSeen: value.lastSeen },
-			now: 0,
-			rules: [],
-			tally: tallyOf(table),
-			touching: { offsets: [key.lo, key.hi], addresses: own.map((address) => address.subarray(prefix.length)) },
-		};
-		for (const map of [main, overflow]) sweeps.push(await sweepMap(map, spec));
-	}
-	const { ended } = talliesOf(sweeps);
-	return { deleted: sweeps.reduce((sum, { deleted }) => sum + deleted, 0), byRule: { live: [], ended } };
 }
 
 /** Entries of a map that ages out by itself; a look at all of it on a worker thread. */

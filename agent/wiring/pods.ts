@@ -14,10 +14,12 @@ import type { AdoptReport, AttachRequest, EndpointDeps } from '../endpoints/endp
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
-import { forgetAddresses, type RuleTallies } from '../kernel/ct-gc.ts';
+import { forgetAddresses } from '../kernel/ct-forget.ts';
+import type { RuleTallies } from '../kernel/ct-gc.ts';
 import type { EndpointAttachment } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
+import { countClosed } from '../kernel/open-connections.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
 import { addressBytes } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
@@ -71,7 +73,8 @@ export class Pods {
 			bootId: bootId(),
 			coolDownMs: config.podCoolDownMs,
 			forgetAddresses: async (addresses) => {
-				const { byRule } = await forgetAddresses(maps, addresses.map(addressBytes));
+				const { byRule, closedAtBackends } = await forgetAddresses(maps, addresses.map(addressBytes));
+				countClosed(datapath.kernel, closedAtBackends);
 				options.onFlowsEnded(byRule);
 			},
 			...(options.identify !== undefined && { identify: options.identify }),

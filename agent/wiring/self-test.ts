@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { IpcacheKey } from '../../native/abi/generated.ts';
 import { createNetns } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
-import { forgetAddresses } from '../kernel/ct-gc.ts';
+import { forgetAddresses } from '../kernel/ct-forget.ts';
 import { hookQueries, inspectHooks } from '../kernel/hook-state.ts';
 import { type Address, addressBytes } from '../model/address.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';

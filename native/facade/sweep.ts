@@ -104,11 +104,29 @@ export interface SweepSpec {
 	readonly pairs?: PairSpec;
 	/** Entries go that have one of these addresses at one of these offsets of their key. */
 	readonly touching?: { readonly offsets: readonly number[]; readonly addresses: readonly Uint8Array[] };
+	/** Flows go that began before `now` towards one of these ends, with both entries. Needs `pairs`. */
+	readonly aimed?: AimSpec;
 }
 
-/** Deletes entries that are idle for too long or touch an address. A key that changes meanwhile may be judged by its old value. */
+export interface AimSpec {
+	/** Offset in the value: u32, the time at which the flow began. */
+	readonly created: number;
+	/** Flags of entries whose responder is not whom the initiator asked for. */
+	readonly otherEnds: number;
+	readonly ends: readonly FlowEnd[];
+}
+
+export interface FlowEnd {
+	/** 16 bytes. */
+	readonly address: Uint8Array;
+	readonly port: number;
+	/** IP protocol number. */
+	readonly proto: number;
+}
+
+/** Deletes entries that are idle for too long, touch an address or were made for an end. A key that changes meanwhile may be judged by its old value. */
 export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
-	const { layout, now, rules, counters = [], touching, pairs, note, tally } = spec;
+	const { layout, now, rules, counters = [], touching, pairs, note, tally, aimed } = spec;
 	return addon.mapSweep(handle(map), {
 		...layout,
 		now,
@@ -121,7 +139,13 @@ export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
 		notedOffset: note?.offset ?? 0,
 		...pairField(pairs),
 		...(tally !== undefined && { tally }),
+		...(aimed !== undefined && { aimed: { ...aimed, ends: concat(aimed.ends.map(endBytes)) } }),
 	});
+}
+
+/** As keys have it, port in network order. */
+function endBytes({ address, port, proto }: FlowEnd): Uint8Array {
+	return Uint8Array.of(...address, port >>> 8, port & 0xff, proto);
 }
 
 /**

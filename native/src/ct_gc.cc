@@ -243,6 +243,36 @@ void AddTo(Tallies &tallies, const TallyRule &rule, const uint8_t *value, uint32
 	}
 }
 
+/// Flows that began before `now` and whose initiator asked for one of these ends.
+struct AimRule {
+	uint32_t created;                        // offset
+	uint32_t other_ends;                     // flags of entries whose responder is not whom the initiator asked for
+	std::set<std::string, std::less<>> ends; // address, port, protocol, as they are in memory
+
+	static constexpr size_t kEnd = kAddress + sizeof(uint16_t) + 1;
+
+	static std::optional<AimRule> Read(const Fields &fields, size_t value_bytes)
+	{
+		if (!fields.Has("aimed"))
+			return std::nullopt;
+		Fields aimed(fields.Get("aimed"), fields.Title("aimed"));
+		AimRule rule{aimed.Offset("created", sizeof(uint32_t), value_bytes), aimed.U32("otherEnds"), {}};
+		Bytes all = aimed.Raw("ends", kEnd);
+		for (size_t at = 0; at < all.size(); at += kEnd)
+			rule.ends.emplace(reinterpret_cast<const char *>(&all[at]), kEnd);
+		return rule;
+	}
+
+	bool Matches(const End &end, uint8_t proto) const
+	{
+		std::array<char, kEnd> text;
+		memcpy(text.data(), end.address.data(), kAddress);
+		memcpy(text.data() + kAddress, &end.port, sizeof end.port);
+		text.back() = static_cast<char>(proto);
+		return ends.contains(std::string_view(text.data(), text.size()));
+	}
+};
+
 struct SweepJob {
 	SharedMap map;
 	uint32_t proto = 0, flags = 0, last_seen = 0; // offsets
@@ -256,6 +286,7 @@ struct SweepJob {
 	uint32_t noted_mask = 0; // flags of which a deleted entry is noted, with the number at an offset
 	uint32_t noted_offset = 0;
 	std::optional<TallyRule> tally{};
+	std::optional<AimRule> aimed{};
 
 	FlowState StateOf(const uint8_t *value) const
 	{
@@ -268,6 +299,14 @@ struct SweepJob {
 			return addresses.contains(
 				std::string_view(reinterpret_cast<const char *>(key) + offset, address_size));
 		});
+	}
+
+	bool IsAimed(const uint8_t *key, const uint8_t *value, uint32_t entry_flags) const
+	{
+		if (!aimed || (entry_flags & aimed->other_ends) != 0 ||
+		    static_cast<int32_t>(now - Load<uint32_t>(value + aimed->created)) <= 0)
+			return false;
+		return aimed->Matches(pairs->Responder(key, entry_flags), key[proto]);
 	}
 
 	bool IsIdle(uint32_t entry_proto, const FlowState &state) const
@@ -318,13 +357,13 @@ private:
 		std::optional<FlowEntry> partner;
 		// When both together are over, one of them is by itself: each rule asks for flags that one entry has.
 		const bool may_be_orphan = MayBeOrphan(state);
-		if (job_.pairs && (may_be_orphan || job_.IsIdle(key[job_.proto], state)))
+		const bool forced = job_.Touches(key) || job_.IsAimed(key, value, own_flags);
+		if (job_.pairs && (forced || may_be_orphan || job_.IsIdle(key[job_.proto], state)))
 			partner = job_.pairs->Partner(key, value, own_flags);
 		if (partner) {
 			FlowState other = job_.StateOf(partner->value.data());
 			state = {state.flags | other.flags, std::min(state.idle, other.idle)};
 		}
-		const bool forced = job_.Touches(key);
 		if (!forced && !(may_be_orphan && !partner) && !job_.IsIdle(key[job_.proto], state)) {
 			CountLive(key, value);
 			return;
@@ -533,6 +572,9 @@ Napi::Value SweepMap(const Napi::CallbackInfo &info)
 	job.pairs = PairRule::Read(fields, job.flags);
 	if (job.pairs && job.pairs->table.shape().value_bytes != map.shape().value_bytes)
 		throw ArgError("sweep.pairs.maps: expected maps of the same layout");
+	job.aimed = AimRule::Read(fields, map.shape().value_bytes);
+	if (job.aimed && !job.pairs)
+		throw ArgError("sweep.aimed: pairs say which end began a flow");
 	return RunAsync<SweepResult>(
 		info.Env(), "fairlead:sweep", [job = std::move(job)] { return Sweeper(job).Run(); }, ResultToJs);
 }
