@@ -5,7 +5,7 @@
  */
 
 import type { SvcEntry } from '../../native/abi/generated.ts';
-import { Limits, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
+import { L4Proto, Limits, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
 import type { ServiceOp, ServiceOps } from './services-ops.ts';
 import type { PackedPeer } from './services-peers.ts';
@@ -19,8 +19,18 @@ import { diffXdpRows } from './services-xdp.ts';
 export interface ServicesDiff extends ServiceOps {
 	/** Owners that could not be programmed as wanted, with the reason. What they had before stays in force. */
 	readonly refused: ReadonlyMap<string, string>;
-	/** Backends that their service port no longer has when all operations have been done. */
+	/** Backends that their service port no longer has, or not by these frontends, when all operations have been done. */
 	readonly gone: readonly GoneBackend[];
+	/** Addresses and ports that nobody or another service port had before. */
+	readonly taken: readonly TakenFrontend[];
+}
+
+/** An address and port that a service port has newly: flows that clients began towards it before came to somebody else. */
+export interface TakenFrontend {
+	readonly address: string;
+	readonly port: number;
+	/** IP protocol number. */
+	readonly proto: number;
 }
 
 export interface DiffOptions {
@@ -76,6 +86,7 @@ export function diffServices(
 		after: [...ports.after, ...work.after, ...sources.after, ...clearBits(state, idle), ...xdp.after],
 		refused: work.refused,
 		gone: work.gone,
+		taken: published.taken,
 	};
 }
 
@@ -162,9 +173,9 @@ function sweepFound(work: Work): void {
 	state.found = undefined;
 }
 
-function addressAndPort(key: string): { address: string; port: number } {
-	const [address = '', port] = key.split('|');
-	return { address, port: Number(port) };
+function addressAndPort(key: string): TakenFrontend {
+	const [address = '', port, proto] = key.split('|');
+	return { address, port: Number(port), proto: Number(proto) };
 }
 
 function addClaim(work: Work, port: PortState, frontend: Frontend): void {
@@ -203,6 +214,7 @@ interface PublishedEntries {
 	readonly ops: ServiceOp[];
 	/** Bits that an entry which goes away referred to. */
 	readonly idleBits: number[];
+	readonly taken: TakenFrontend[];
 }
 
 function diffEntries(work: Work): PublishedEntries {
@@ -212,6 +224,7 @@ function diffEntries(work: Work): PublishedEntries {
 	const deletes: ServiceOp[] = [];
 	const idleBits: number[] = [];
 	const gone: string[] = [];
+	const taken: TakenFrontend[] = [];
 	const wanted: [string, SvcEntry, boolean][] = [];
 	for (const key of work.touched) {
 		const current = state.entries.get(key);
@@ -237,11 +250,24 @@ function diffEntries(work: Work): PublishedEntries {
 			refuseEntry(work, key);
 			continue;
 		}
+		const former = state.entries.get(key)?.id ?? 0;
+		if (entry.id !== 0 && former !== entry.id) taken.push(addressAndPort(key));
+		if (former !== 0 && former !== entry.id) loseFrontend(work, key, former);
 		state.entries.set(key, entry);
 		sets.push({ kind: 'service-set', key, entry });
 	}
 	collectFilterBits(work, gone, filterSet, idleBits);
-	return { filterSet, ops: deletesFirst ? [...deletes, ...sets] : [...sets, ...deletes], idleBits };
+	return { filterSet, ops: deletesFirst ? [...deletes, ...sets] : [...sets, ...deletes], idleBits, taken };
+}
+
+/** Another service port has the address and port now: sockets that came to datagram servers of the former one by it should be ended. */
+function loseFrontend(work: Work, key: string, former: number): void {
+	const frontend = addressAndPort(key);
+	if (frontend.proto !== L4Proto.UDP) return;
+	const port = [...work.state.ports.values()].find(({ id }) => id === former);
+	for (const { address, port: number, proto } of port?.plan.serving ?? []) {
+		work.gone.push({ address, port: number, proto, svcId: former, frontends: [frontend] });
+	}
 }
 
 function refuseEntry(work: Work, key: string): void {

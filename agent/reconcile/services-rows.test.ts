@@ -178,6 +178,59 @@ describe('backends that are gone', () => {
 	});
 });
 
+describe('addresses and ports that a service port has newly', () => {
+	const vip = '203.0.113.1';
+	const plansOf = (...services: Service[]) =>
+		planServices(
+			clusterOf(services, [slice('a', [endpoint('10.244.0.1')]), slice('b', [endpoint('10.244.0.2')])]),
+			[],
+			CONTEXT,
+		);
+	const balancer = (name: string, n: number, ips: readonly string[]) =>
+		service(name, { type: 'LoadBalancer', clusterIps: [`10.96.0.${n}`], loadBalancerIps: [...ips] });
+
+	it('are told when they are new or come from another one, and at no other change', async () => {
+		const kernel = new FakeKernel();
+		const told: string[][] = [];
+		const follow = () =>
+			new ServicesReconciler({
+				kernel,
+				onFrontendsTaken: (taken) =>
+					told.push(taken.map(({ address, port, proto }) => `${address} ${port} ${proto}`).sort()),
+			});
+		const reconciler = follow();
+		await reconciler.replaceAll(plansOf(balancer('a', 1, [vip]), balancer('b', 2, [])));
+		expect(told).toEqual([['10.96.0.1 80 6', '10.96.0.2 80 6', `${vip} 80 6`]]);
+		await reconciler.update(plansOf(balancer('a', 1, []), balancer('b', 2, [vip])));
+		expect(told.slice(1)).toEqual([[`${vip} 80 6`]]);
+		await reconciler.update(planServices(clusterOf([balancer('b', 2, [vip])], [slice('b', [])]), [], CONTEXT));
+		await reconciler.resync();
+		await follow().replaceAll(planServices(clusterOf([balancer('b', 2, [vip])], [slice('b', [])]), [], CONTEXT));
+		expect(told).toHaveLength(2);
+	});
+
+	it('end sockets that came by them to datagram servers of the former one', async () => {
+		const udp = { ports: [{ name: '', protocol: 'UDP' as const, port: 53, nodePort: 0 }] };
+		const slices = ['a', 'b'].map((name, i) =>
+			slice(name, [endpoint(`10.244.0.${i + 1}`)], { ports: [{ name: '', protocol: 'UDP', port: 5353 }] }),
+		);
+		const plansWith = (a: readonly string[], b: readonly string[]) => {
+			const services = [balancer('a', 1, a), balancer('b', 2, b)].map((each) => ({ ...each, ...udp }));
+			return planServices(clusterOf(services, slices), [], CONTEXT);
+		};
+		const gone: GoneBackend[] = [];
+		const reconciler = new ServicesReconciler({
+			kernel: new FakeKernel(),
+			onBackendsGone: (each) => gone.push(...each),
+		});
+		await reconciler.replaceAll(plansWith([vip], []));
+		await reconciler.update(plansWith([], [vip]));
+		expect(gone).toMatchObject([
+			{ address: '10.244.0.1', port: 5353, proto: 17, frontends: [{ address: vip, port: 53 }] },
+		]);
+	});
+});
+
 describe('source ranges in the maps', () => {
 	const lb = (name: string, n: number, ranges: readonly string[], over: Partial<Service> = {}) =>
 		service(name, {

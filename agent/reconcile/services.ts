@@ -5,7 +5,7 @@ import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
 import type { Kernel } from './kernel.ts';
 import type { ServiceMemory } from './services-apply.ts';
 import { applyServiceOps, serviceMemory, storeOwner } from './services-apply.ts';
-import { diffServices } from './services-diff.ts';
+import { diffServices, type TakenFrontend } from './services-diff.ts';
 import type { ServiceOps } from './services-ops.ts';
 import type { PackedPeer, PeerChange } from './services-peers.ts';
 import { UNKNOWN_PEER } from './services-peers.ts';
@@ -44,6 +44,8 @@ export interface ServicesReconcilerOptions {
 	readonly onOps?: (ops: ServiceOps) => void;
 	/** Backends that services no longer have, after the maps say so: sockets connected to them should be ended. */
 	readonly onBackendsGone?: (gone: readonly GoneBackend[]) => void;
+	/** Addresses and ports that service ports have newly, after the maps say so as far as they took it. */
+	readonly onFrontendsTaken?: (taken: readonly TakenFrontend[]) => void;
 	/** Who owns an address; what is unknown is looked up by the programs. */
 	readonly peerOf?: (address: string) => PackedPeer;
 	/** How long additions wait after a change of a Maglev table of untracked flows. */
@@ -128,6 +130,7 @@ export class ServicesReconciler {
 			problems.push(...report.failed.map(({ error }) => error.message));
 			if (report.failed.length > 0) this.#state = undefined;
 			else if (diff.gone.length > 0) this.#options.onBackendsGone?.(diff.gone);
+			if (diff.taken.length > 0) this.#options.onFrontendsTaken?.(diff.taken);
 			if (report.failed.length > 0 || diff.refused.size === 0) break;
 			if (pass === 1) for (const [owner, reason] of diff.refused) this.#refused.set(owner, reason);
 			this.reclaim();

@@ -17,7 +17,7 @@ import { type RingReader, startRingReader } from '../flows/ring-reader.ts';
 import { RuleLedger } from '../flows/rule-ledger.ts';
 import { PressureWatch } from '../health/map-pressure.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
-import { jiffiesClock } from '../kernel/jiffies.ts';
+import { type JiffiesClock, jiffiesClock } from '../kernel/jiffies.ts';
 import { kernelHz } from '../kernel/kernel-hz.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
@@ -252,10 +252,7 @@ export class Agent {
 		this.#waitingFor = 'the first complete delivery of the source';
 		await synced;
 		await turn();
-		if (this.#closed) {
-			dataplane.close();
-			return;
-		}
+		if (this.#closed) return dataplane.close();
 		this.#waitingFor = 'the dataplane';
 		const missed = gatherChanges(this.#store);
 		await dataplane.replan();
@@ -274,7 +271,7 @@ export class Agent {
 		const { metrics, life, log } = { metrics: this.#metrics, life: this.#life, log: this.#log };
 		const common: Common = { config: values, store: this.#store, dataplane, pods, metrics, life, log };
 		this.#sockets = await openSockets(common);
-		const services = this.#planner(common);
+		const services = this.#planner(common, clock);
 		this.#domains = new Domains({
 			...{ config: values, view: this.#store, dataplane, clock, pods, log, events: life.events },
 			learn: (names) => policies.learn(names),
@@ -324,8 +321,9 @@ export class Agent {
 		return jiffiesClock(this.#clockObject.program('clock_jiffies'), kernelHz());
 	}
 
-	#planner(common: Common): ServicePlanner {
-		return makePlanner(common, {
+	#planner(common: Common, clock: JiffiesClock): ServicePlanner {
+		return makePlanner(common, clock, {
+			onFlowsEnded: (byRule) => this.#rules.ended(byRule),
 			onBackendsGone: (gone) => this.#sockets?.add(gone),
 			onReport: (report) => {
 				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);

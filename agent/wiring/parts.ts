@@ -6,13 +6,15 @@ import { netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
+import { countClosed } from '../kernel/open-connections.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ClusterStore } from '../sources/store.ts';
-import { FlowCollector, type FlowCollectorOptions } from './collector.ts';
+import { FlowCollector, type FlowCollectorOptions, flowTables } from './collector.ts';
 import type { Dataplane } from './dataplane.ts';
+import { FlowEnder } from './flow-ender.ts';
 import type { NodeLife } from './node-life.ts';
 import { NodeWatch } from './node-watch.ts';
-import type { Pods } from './pods.ts';
+import type { Pods, PodsOptions } from './pods.ts';
 import { Policies, type PoliciesOptions } from './policies.ts';
 import { ServicePlanner, type ServicePlannerOptions } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
@@ -28,11 +30,20 @@ export interface Common {
 }
 
 export function makePlanner(
-	{ config, store, dataplane, pods }: Common,
-	told: Pick<ServicePlannerOptions, 'onBackendsGone' | 'onReport' | 'onProblems'>,
+	{ config, store, dataplane, pods, log }: Common,
+	clock: JiffiesClock,
+	told: Pick<ServicePlannerOptions, 'onBackendsGone' | 'onReport' | 'onProblems'> & Pick<PodsOptions, 'onFlowsEnded'>,
 ): ServicePlanner {
+	const flows = new FlowEnder({
+		...{ maps: flowTables(dataplane.datapath), clock, log },
+		nodeAddresses: () => dataplane.facts.addresses,
+		onEnded: ({ byRule, closedAtBackends }) => {
+			countClosed(dataplane.datapath.kernel, closedAtBackends);
+			told.onFlowsEnded(byRule);
+		},
+	});
 	return new ServicePlanner({
-		...{ config, view: store, peers: dataplane.peers, ...told },
+		...{ config, view: store, peers: dataplane.peers, flows, ...told },
 		kernel: dataplane.servicesKernel(),
 		facts: () => dataplane.facts,
 		hostPorts: () => pods.hostPorts(),

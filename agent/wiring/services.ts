@@ -16,9 +16,11 @@ import {
 } from '../plan/services.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 import { type ReconcileReport, ServicesReconciler } from '../reconcile/services.ts';
+import type { TakenFrontend } from '../reconcile/services-diff.ts';
 import { ServicesLoop } from '../reconcile/services-loop.ts';
 import type { LocalPod, PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import type { GoneBackend } from '../reconcile/services-port.ts';
+import type { FlowEnder } from './flow-ender.ts';
 
 export interface ServicePlannerOptions {
 	readonly view: ClusterView;
@@ -33,6 +35,8 @@ export interface ServicePlannerOptions {
 	readonly pods?: () => Iterable<LocalPod>;
 	/** Backends that services no longer have: sockets connected to them should be ended. */
 	readonly onBackendsGone?: (gone: readonly GoneBackend[]) => void;
+	/** Ends flows that clients began towards an address and port before a service had it. */
+	readonly flows?: Pick<FlowEnder, 'add' | 'close'>;
 	readonly onReport: (report: ReconcileReport) => void;
 	readonly onProblems: (problems: readonly string[], retryInMs: number) => void;
 }
@@ -44,6 +48,11 @@ export interface ServicePlannerOptions {
 export function isKept(view: Pick<ClusterView, 'slicesOf'>, { proto, owner, address }: GoneBackend): boolean {
 	if (proto !== PROTOCOL_NUMBER.TCP || owner === undefined) return false;
 	return view.slicesOf(owner).some(({ endpoints }) => endpoints.some((each) => each.address === address));
+}
+
+/** Of datagrams only: a connection stays where it began. */
+function endFlows({ flows }: ServicePlannerOptions, taken: readonly TakenFrontend[]): void {
+	flows?.add(taken.filter(({ proto }) => proto === PROTOCOL_NUMBER.UDP));
 }
 
 const NO_PLAN: OwnerPlan = { ports: [], problems: [] };
@@ -69,6 +78,7 @@ export class ServicePlanner {
 			...(onBackendsGone !== undefined && {
 				onBackendsGone: (gone) => onBackendsGone(gone.filter((each) => !isKept(options.view, each))),
 			}),
+			onFrontendsTaken: (taken) => endFlows(options, taken),
 		});
 		this.#loop = new ServicesLoop({
 			reconciler: this.reconciler,
@@ -126,8 +136,9 @@ export class ServicePlanner {
 		this.#loop.resync();
 	}
 
-	close(): Promise<void> {
-		return this.#loop.close();
+	async close(): Promise<void> {
+		await this.#loop.close();
+		await this.#options.flows?.close();
 	}
 
 	#refreshPods(): void {

@@ -12,6 +12,8 @@ import { ServiceWatch } from '../lib/service-watch.ts';
 
 const REPLACEMENTS = 1000;
 const NODE_PORT = 31_500;
+/** Of a service that comes later. */
+const LATE_PORT = 31_501;
 const VIP = { IPv4: '10.96.2.1', IPv6: 'fd00:96::201' } as const satisfies Record<Family, string>;
 const SERVICE = {
 	name: 'changing',
@@ -108,6 +110,26 @@ describe('a service that changes under traffic', () => {
 		}
 		await expectNoErrors({ tcp }, ['b1']);
 		await expectNoErrors({ udp, fresh }, ['b1', 'b2']);
+	});
+
+	it('gets the datagrams of who began before it had the port, from the same socket', async () => {
+		const made = cluster();
+		const { v4, v6 } = made.node(1).addresses;
+		const sent = async (): Promise<number> => {
+			const { stdout } = await plain.run(['cat', '/proc/net/snmp', '/proc/net/snmp6']);
+			return (
+				Number(/^Udp: \d+ \d+ \d+ (\d+)/m.exec(stdout)?.[1]) + Number(/Udp6OutDatagrams\s+(\d+)/.exec(stdout)?.[1])
+			);
+		};
+		const before = await sent();
+		const early = [v4, v6].map((host, i) =>
+			startTraffic(plain, `early-${i}`, { mode: 'udp-stream', host, port: LATE_PORT, intervalMs: 20, timeoutMs: 200 }),
+		);
+		await eventually('both have sent something', async () => expect(await sent()).toBeGreaterThan(before + 4));
+		const ports = [{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' as const, nodePort: LATE_PORT }];
+		made.publish({ name: 'late', type: 'NodePort', clusterIPs: ['10.96.2.2', 'fd00:96::202'], ports }, [pods.b1]);
+		await Promise.all(early.map((one) => one.flowing()));
+		for (const one of early) expect(Object.keys((await one.stop()).servers)).toEqual(['b1']);
 	});
 
 	it('serves without one error while its pods are replaced one after the other', async () => {

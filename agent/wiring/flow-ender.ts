@@ -1,0 +1,78 @@
+/**
+ * Ends flows of datagrams that clients began towards an address and port before it was this service port's: nobody's then, or another
+ * one's. A client that goes on from the same port would never come to the service.
+ */
+import type { Logger } from 'pino';
+import { type ForgetReport, forgetDestinations } from '../kernel/ct-forget.ts';
+import type { CtMaps } from '../kernel/ct-gc.ts';
+import type { JiffiesClock } from '../kernel/jiffies.ts';
+import { type Address, addressBytes } from '../model/address.ts';
+import { errorMessage } from '../model/errors.ts';
+import type { TakenFrontend } from '../reconcile/services-diff.ts';
+import { delayOf, type LastLook } from './socket-ender.ts';
+
+export interface FlowEnderOptions {
+	readonly maps: CtMaps;
+	readonly clock: JiffiesClock;
+	/** Addresses of this node that masquerading uses; asked at every look. */
+	readonly nodeAddresses: () => readonly Address[];
+	readonly onEnded: (report: ForgetReport) => void;
+	readonly log: Logger;
+	/** How long the first of them waits for others: all share one look at the tables. */
+	readonly delayMs?: number;
+	/** Default: forgetDestinations. */
+	readonly forget?: typeof forgetDestinations;
+}
+
+export class FlowEnder {
+	readonly #options: FlowEnderOptions;
+	#waiting = new Map<string, TakenFrontend>();
+	/** Flows that began later have met the service. */
+	#now = 0;
+	#timer: NodeJS.Timeout | undefined;
+	#running: Promise<void> = Promise.resolve();
+	#last: LastLook = { endedMs: 0, tookMs: 0 };
+	#closed = false;
+
+	constructor(options: FlowEnderOptions) {
+		this.#options = options;
+	}
+
+	/** What service ports have newly; the maps say so already. */
+	add(taken: readonly TakenFrontend[]): void {
+		if (taken.length === 0 || this.#closed) return;
+		for (const each of taken) this.#waiting.set(`${each.address}|${each.port}|${each.proto}`, each);
+		this.#now = this.#options.clock.now();
+		this.#timer ??= setTimeout(
+			() => {
+				this.#timer = undefined;
+				const [batch, now] = [[...this.#waiting.values()], this.#now];
+				this.#waiting = new Map();
+				this.#running = this.#running.then(() => this.#end(batch, now));
+			},
+			delayOf(performance.now(), this.#last, this.#options.delayMs),
+		);
+	}
+
+	async close(): Promise<void> {
+		this.#closed = true;
+		clearTimeout(this.#timer);
+		await this.#running;
+	}
+
+	async #end(batch: readonly TakenFrontend[], now: number): Promise<void> {
+		const { maps, clock, nodeAddresses, onEnded, log, forget = forgetDestinations } = this.#options;
+		const beganMs = performance.now();
+		try {
+			const ends = batch.map(({ address, port, proto }) => ({ address: addressBytes(address), port, proto }));
+			const report = await forget({ ...maps, clock, nodeAddresses: nodeAddresses().map(addressBytes) }, ends, now);
+			onEnded(report);
+			if (report.deleted > 0)
+				log.info({ entries: report.deleted, frontends: batch.length }, 'flows of before a service ended');
+		} catch (error) {
+			log.warn({ error: errorMessage(error) }, 'flows of before a service not ended');
+		}
+		const endedMs = performance.now();
+		this.#last = { endedMs, tookMs: endedMs - beganMs };
+	}
+}
