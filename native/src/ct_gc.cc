@@ -265,7 +265,7 @@ struct AimRule {
 
 	bool Matches(const End &end, uint8_t proto) const
 	{
-		std::array<char, kEnd> text;
+		std::array<char, kEnd> text{};
 		memcpy(text.data(), end.address.data(), kAddress);
 		memcpy(text.data() + kAddress, &end.port, sizeof end.port);
 		text.back() = static_cast<char>(proto);
@@ -303,7 +303,7 @@ struct SweepJob {
 
 	bool IsAimed(const uint8_t *key, const uint8_t *value, uint32_t entry_flags) const
 	{
-		if (!aimed || (entry_flags & aimed->other_ends) != 0 ||
+		if (!aimed || !pairs || (entry_flags & aimed->other_ends) != 0 ||
 		    static_cast<int32_t>(now - Load<uint32_t>(value + aimed->created)) <= 0)
 			return false;
 		return aimed->Matches(pairs->Responder(key, entry_flags), key[proto]);
