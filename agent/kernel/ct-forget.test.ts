@@ -64,7 +64,7 @@ describe('addresses that change hands', () => {
 	it('tells of the open connections of backends that end with them', async () => {
 		const counted = { flags: CtFlags.SVC_REPLY | CtFlags.COUNTED, backend: 77 | (3 << 24) };
 		const maps = tables({ ct4: [[key(L4Proto.TCP), entry4(counted)]] });
-		expect((await forgetAddresses(maps, [v4(5)])).closedAtBackends).toEqual([77]);
+		expect((await forgetAddresses(maps, [v4(5)])).closedAtBackends).toEqual([77 | (3 << 24)]);
 	});
 });
 

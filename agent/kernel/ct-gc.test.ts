@@ -128,14 +128,15 @@ describe('conntrack garbage collection', () => {
 		expect(sorted((await run(rows, [], { timeouts })).ct)).toEqual(sorted(rows.slice(0, 1)));
 	});
 
-	it('names the backends of open connections that nobody saw end', async () => {
+	it('names the backends of open connections that nobody saw end, with the generation of their rows', async () => {
 		const counted = (port: number, backend: number, idleSeconds: number): [Uint8Array, Uint8Array] => {
 			const state = Ct4Entry.decode(entry(CtFlags.SVC_REPLY | CtFlags.COUNTED | CtFlags.ESTABLISHED, idleSeconds));
 			return [key(L4Proto.TCP, port), Ct4Entry.encode({ ...state, backend: (0x5a << 24) | backend })];
 		};
 		const day = DEFAULT_CT_TIMEOUTS.tcpEstablished;
 		const { report } = await run([counted(1, 77, day + 1), counted(2, 77, day + 1), counted(3, 78, 5)]);
-		expect(report.IPv4.closedAtBackends).toEqual([77, 77]);
+		const word = (0x5a << 24) | 77;
+		expect(report.IPv4.closedAtBackends).toEqual([word, word]);
 	});
 
 	it('counts what stays by protocol and state', async () => {

@@ -3,7 +3,7 @@
  * other, and the entry for replies of a masqueraded flow is a port that nobody else can have.
  * All of it happens in native code on a worker thread; here is only what the bytes mean and when a flow is over.
  */
-import { Ct4Entry, Ct4Key, CtBackendWord, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
+import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import {
 	ANY_PROTO,
 	type BpfMap,
@@ -43,7 +43,7 @@ export interface FamilyReport {
 	/** Flows that found it full and could not be moved into it since. */
 	readonly overflow: number;
 	readonly deleted: number;
-	/** Rows of backends, once for each deleted flow that counted as an open connection of its backend. */
+	/** Rows of backends with their generation (ct_entry.backend), once for each deleted flow that counted as an open connection there. */
 	readonly closedAtBackends: readonly number[];
 	readonly seconds: number;
 	/** Of `entries`, by protocol. */
@@ -229,7 +229,7 @@ export function noteOf({ value }: CtTable): NonNullable<SweepSpec['note']> {
 }
 
 export function closedOf(sweeps: readonly SweepResult[]): readonly number[] {
-	return sweeps.flatMap(({ noted }) => noted.map((word) => word & CtBackendWord.MASK));
+	return sweeps.flatMap(({ noted }) => noted);
 }
 
 /** Each of a service flow's two entries sees one direction, but both have counted the first packet. */

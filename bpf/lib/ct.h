@@ -321,14 +321,23 @@ NOINLINE void ct_report_close(const struct pkt *p, const struct ct_entry *entry,
 	event_submit(event);
 }
 
-/* Adds to the open connections of the flow's backend. */
+/*
+ * Adds to the open connections of the flow's backend. The count names the row's generation as entries do: what is left of the backend that had the
+ * row before is neither counted for this one nor taken off it.
+ */
 INLINE void ct_count_connection(const struct ct_entry *entry, int by)
 {
-	__u32 index = entry->backend & CT_BACKEND_INDEX_MASK;
+	__u32 index = entry->backend & CT_BACKEND_INDEX_MASK, generation = entry->backend - index;
 	__u32 *open = bpf_map_lookup_elem(&fl_conns_1, &index);
 
-	if (open && (by > 0 || *open))
-		__sync_fetch_and_add(open, by);
+	if (!open)
+		return;
+	if ((*open & ~(__u32)CT_BACKEND_INDEX_MASK) == generation) {
+		if (by > 0 || (*open & CT_BACKEND_INDEX_MASK))
+			__sync_fetch_and_add(open, by);
+	} else if (by > 0) {
+		*open = generation | 1;
+	}
 }
 
 /*

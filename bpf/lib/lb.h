@@ -47,11 +47,15 @@ INLINE int lb_source_allowed(const struct lb_query *q, __u32 set)
 	return bpf_map_lookup_elem(&fl_sources_1, &key) != 0;
 }
 
-INLINE __u32 lb_open_connections(__u32 backend)
+/* See ct_count_connection. */
+INLINE __u32 lb_open_connections(__u32 index)
 {
-	__u32 *open = bpf_map_lookup_elem(&fl_conns_1, &backend);
+	__u32 *open = bpf_map_lookup_elem(&fl_conns_1, &index);
+	struct backend *backend = bpf_map_lookup_elem(&fl_backends_1, &index);
 
-	return open ? *open : 0;
+	if (!open || !backend || *open >> CT_BACKEND_INDEX_BITS != (backend->generation & 0xff))
+		return 0;
+	return *open & CT_BACKEND_INDEX_MASK;
 }
 
 /* Index of the backend in a slot; 0 = no such slot. */

@@ -48,7 +48,10 @@ struct {
 	__type(value, struct backend);
 } fl_backends_1 SEC(".maps");
 
-/* Open connections of this node by backend index; counted for services that ask for the least loaded backend. */
+/*
+ * Open connections of this node by backend index, in the lower 24 bits, and the low 8 bits of the row's generation, as in ct_entry.backend; counted
+ * for services that ask for the least loaded backend.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 131072);

@@ -5,6 +5,7 @@ import {
 	AffinityKey,
 	Backend,
 	BackendFlags,
+	CtBackendWord,
 	DropReason,
 	SourceKey,
 	SvcFlags,
@@ -209,16 +210,19 @@ describe.each(FAMILIES)('services of IPv$family', (x) => {
 	});
 
 	describe('least connections', () => {
-		const open = async (index: number): Promise<number> => {
+		const word = async (index: number): Promise<number> => {
 			const rows = await node.dataplane.entries('conns');
 			const row = rows.find(({ key }) => new DataView(key.buffer, key.byteOffset).getUint32(0, true) === index);
 			return row ? new DataView(row.value.buffer, row.value.byteOffset).getUint32(0, true) : 0;
 		};
+		const open = async (index: number): Promise<number> => (await word(index)) & CtBackendWord.MASK;
+		const setOpen = (index: number, generation: number, count: number): Promise<void> =>
+			node.dataplane.set('conns', indexKey(index), indexKey(((generation << CtBackendWord.BITS) | count) >>> 0));
 
 		it('counts connections, prefers the backend with fewer, and forgets those that end', async () => {
 			const [light, heavy] = [(await rowOf(PORT.least, 0)).index, (await rowOf(PORT.least, 1)).index];
-			await node.dataplane.set('conns', indexKey(light), new Uint8Array(4));
-			await node.dataplane.set('conns', indexKey(heavy), Uint8Array.of(232, 3, 0, 0));
+			await setOpen(light, 1, 0);
+			await setOpen(heavy, 1, 1000);
 			const got = await podPorts(
 				PORT.least,
 				range(40).map((i) => 45_000 + i),
@@ -240,6 +244,24 @@ describe.each(FAMILIES)('services of IPv$family', (x) => {
 			await node.fromPod(POD_A, fromClient(second, 'R'));
 			await node.fromPod(POD_A, fromClient(second, 'R'));
 			expect(await open(light)).toBe(toLight - 2);
+		});
+
+		it('begins at nothing when a row is used anew, whatever is left of the backend that had it', async () => {
+			const [loaded, anew] = [(await rowOf(PORT.least, 0)).index, (await rowOf(PORT.least, 1)).index];
+			await setOpen(loaded, 1, 500);
+			await setOpen(anew, 255, 1000);
+			const got = await podPorts(
+				PORT.least,
+				range(40).map((i) => 46_000 + i),
+			);
+			const toAnew = got.filter((port) => port !== BACKEND.port).length;
+			expect(toAnew).toBeGreaterThan(20);
+			expect([await open(loaded), await word(anew)]).toEqual([500 + 40 - toAnew, (1 << CtBackendWord.BITS) | toAnew]);
+			const sport = 46_000 + got.indexOf(BACKEND.port);
+			await setOpen(loaded, 2, 500);
+			const reset = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport, dport: PORT.least, flags: 'R', seq: 2 }));
+			await node.fromPod(POD_A, reset);
+			expect(await open(loaded)).toBe(500);
 		});
 	});
 });
