@@ -38,6 +38,8 @@ export interface EndpointDeps {
 	readonly ledger: Ledger;
 	/** Writes a file below /proc/sys, seen from the node's namespace. */
 	readonly writeSysctl: (path: string, value: string) => void;
+	/** Number of the network namespace at a path, as BPF programs see it. Default: not known. */
+	readonly netnsCookie?: (path: string) => bigint;
 	readonly podCidrs: readonly Cidr[];
 	/** MTU for new pods in bytes, from the node's plan. */
 	readonly mtu: () => number;

@@ -19,7 +19,7 @@ import { Ipam, type PoolUsage } from './ipam.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import type { ReleasedRecord } from './ledger.ts';
 import { LinkReaper } from './link-reaper.ts';
-import { netnsKey, PodNetns } from './netns.ts';
+import { cookieOf, netnsKey, PodNetns } from './netns.ts';
 import { REAP_GROUP } from './pod-wiring.ts';
 import { UndoStack } from './undo-stack.ts';
 
@@ -28,6 +28,8 @@ export interface LiveEndpoint extends Attachment {
 	/** Host side interface. */
 	readonly ifindex: number;
 	readonly identity: EndpointIdentity;
+	/** Number of its network namespace, as BPF programs see it; 0 = not known. */
+	readonly netnsCookie: bigint;
 }
 
 const FORGET_RETRY_MS = 10_000;
@@ -85,7 +87,8 @@ export class EndpointManager {
 		for (const { attachment, ifindex } of adoption.adopted) {
 			this.#ipam.claim(attachment.mode === 'veth' ? attachment.addresses : []);
 			const identity = this.#rows.identityOf(attachment.index);
-			this.#live.set(attachmentId(attachment), { ...attachment, ifindex, identity });
+			const netnsCookie = cookieOf(attachment.netns, this.#deps.netnsCookie);
+			this.#live.set(attachmentId(attachment), { ...attachment, ifindex, identity, netnsCookie });
 		}
 		const erasedRows = this.#rows.eraseUnclaimed();
 		for (const record of released) {
@@ -197,7 +200,8 @@ export class EndpointManager {
 		await deps.programs.attach(link.hostIfindex, attachment.hostIfname);
 		throwIfAborted(o.signal, request);
 		if (attachment.mode === 'veth') await wirePod(attachment, link, o.netns, deps);
-		return { ...attachment, ifindex: link.hostIfindex, identity };
+		const netnsCookie = deps.netnsCookie?.(o.netns.fdPath) ?? 0n;
+		return { ...attachment, ifindex: link.hostIfindex, identity, netnsCookie };
 	}
 
 	async #identify({ pod, addresses }: Attachment, signal: AbortSignal): Promise<EndpointIdentity> {

@@ -50,6 +50,23 @@ export function netnsKey(netns: NetnsIdentity): string {
 	return `${netns.dev}:${netns.ino}`;
 }
 
+/** Number of a namespace as BPF programs see it; 0 when its file is gone or stands for another one by now. */
+export function cookieOf(
+	{ path, dev, ino }: NetnsIdentity & { readonly path: string },
+	read: ((path: string) => bigint) | undefined,
+): bigint {
+	try {
+		const netns = new PodNetns(path, { allowOwn: true });
+		try {
+			return netns.dev === dev && netns.ino === ino ? (read?.(netns.fdPath) ?? 0n) : 0n;
+		} finally {
+			netns.close();
+		}
+	} catch {
+		return 0n; // only flow records need it
+	}
+}
+
 function openNetns(path: string): number {
 	try {
 		return openSync(path, 'r');

@@ -9,15 +9,21 @@ import {
 	PolicyCookie,
 } from '../../native/abi/generated.ts';
 import { flowRecord, pod, RULES, resolverOf, service } from '../../test/lib/flow-records.ts';
+import { addressBytes } from '../model/address.ts';
 import type { PeerName } from './flow.ts';
 import { FlowHistory } from './history.ts';
+import type { AddressResolver } from './names.ts';
 import { summarize } from './protocols.ts';
 
 const web = pod('shop', 'web-1', { app: 'web' });
 const db = pod('shop', 'db-0', { app: 'db' });
 
-function historyOf(owners: Record<string, PeerName>, capacity = 8): FlowHistory {
-	return new FlowHistory({ capacity, nodeName: 'node-a', names: resolverOf(owners) });
+function historyOf(
+	owners: Record<string, PeerName>,
+	capacity = 8,
+	sender?: NonNullable<AddressResolver['sender']>,
+): FlowHistory {
+	return new FlowHistory({ capacity, nodeName: 'node-a', names: { ...resolverOf(owners), ...(sender && { sender }) } });
 }
 
 describe('FlowHistory', () => {
@@ -88,6 +94,31 @@ describe('FlowHistory', () => {
 		const history = historyOf({});
 		history.push(flowRecord({ type: EventType.SOCK_CONNECT, src: '::' }), 0n);
 		expect(history.get(0)?.source).toMatchObject({ kind: 'unknown', address: '::' });
+	});
+
+	it('knows the pod of a socket by its network namespace, as it was then', () => {
+		const owners: Record<string, PeerName> = { '10.1.0.5': web, 'fd00::5': web };
+		const cookies = new Map([[7n, { 4: '10.1.0.5', 6: 'fd00::5' }]]);
+		const sender = (cookie: bigint, family: 4 | 6) => {
+			const address = cookies.get(cookie)?.[family];
+			return address === undefined ? undefined : addressBytes(address);
+		};
+		const history = historyOf(owners, 8, sender);
+		const socket = { type: EventType.SOCK_CONNECT, hook: Hook.SOCKET, src: '::', family: 4, sport: 0, bytes: [7n, 0n] };
+		history.push(flowRecord(socket), 0n);
+		history.push(flowRecord({ ...socket, family: 6 }), 0n);
+		history.push(flowRecord({ ...socket, type: EventType.DROP, reason: DropReason.NO_BACKEND }), 0n);
+		history.push(flowRecord({ ...socket, bytes: [8n, 0n] }), 0n);
+		history.push(flowRecord({ ...socket, src: '172.18.0.2' }), 0n);
+		cookies.clear();
+		const sources = [0, 1, 2, 3, 4].map((at) => history.get(at)?.source);
+		expect(sources.map((source) => `${source?.address} ${source?.name}`)).toEqual([
+			'10.1.0.5 web-1',
+			'fd00::5 web-1',
+			'10.1.0.5 web-1',
+			':: ',
+			'172.18.0.2 ',
+		]);
 	});
 
 	it('overwrites the oldest record and says which are left', () => {

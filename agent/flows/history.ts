@@ -120,7 +120,7 @@ export class FlowHistory {
 		const slot = this.#next % this.capacity;
 		const at = slot * RECORD_BYTES;
 		this.#records.set(record.subarray(0, RECORD_BYTES), at);
-		const event = FlowEvent.decode(this.#records, at);
+		const event = this.#withSender(FlowEvent.decode(this.#records, at), at);
 		this.#timesNs[slot] = event.timeNs + offsetNs;
 		this.#sources[slot] = this.#names.owner(this.#records, at + SOURCE_OFFSET);
 		this.#destinations[slot] = this.#names.owner(this.#records, at + DESTINATION_OFFSET);
@@ -131,6 +131,15 @@ export class FlowHistory {
 		this.#ingress[slot] = this.#rule(event, 'ingress');
 		this.#next++;
 		return true;
+	}
+
+	/** Sockets of pods have no address when they are translated; who they belong to is known now and may not be later. */
+	#withSender(event: FlowEvent, at: number): FlowEvent {
+		if (event.hook !== Hook.SOCKET || !isZero(event.src)) return event;
+		const src = this.#names.sender?.(event.bytes[0] ?? 0n, event.family === 6 ? 6 : 4);
+		if (src === undefined) return event;
+		this.#records.set(src, at + SOURCE_OFFSET);
+		return { ...event, src };
 	}
 
 	/** Nanoseconds since 1970 of a record; undefined = overwritten or not yet there. */

@@ -3,8 +3,8 @@
  * time of the record, so that a later owner of the address does not inherit old flows.
  */
 import { L4Proto } from '../../native/abi/generated.ts';
-import type { Address, Cidr } from '../model/address.ts';
-import { addressBytes } from '../model/address.ts';
+import type { Address, Cidr, Family } from '../model/address.ts';
+import { addressBytes, familyOf } from '../model/address.ts';
 import { CidrSet } from '../model/cidr-set.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
 import type { Pod } from '../model/pod.ts';
@@ -17,6 +17,8 @@ export interface AddressResolver {
 	owner(bytes: Uint8Array, offset: number): PeerName | undefined;
 	/** What an address (canonical text) without an owner is: `world`, or `unknown` inside the cluster's CIDRs. */
 	stranger(address: Address): PeerName;
+	/** Address of the pod whose processes are in a network namespace; undefined = of none, or it has none of the family. */
+	sender?(netnsCookie: bigint, family: Family): Uint8Array | undefined;
 	/** The service that owns this address and port; undefined = no service does. */
 	service(bytes: Uint8Array, offset: number, protocol: number, port: number): PeerName | undefined;
 }
@@ -36,6 +38,12 @@ export interface NodeIdentity {
 	readonly clusterCidrs: readonly Cidr[];
 }
 
+/** A pod of this node, as sockets are told apart. */
+export interface Sender {
+	readonly netnsCookie: bigint;
+	readonly addresses: readonly Address[];
+}
+
 /** Resolver over the objects of the cluster. Everything is `world` until the first update. */
 export class NameTable implements AddressResolver {
 	/** By the 16 bytes of the address as latin1 text: cheaper to make from a record than canonical text. */
@@ -51,6 +59,7 @@ export class NameTable implements AddressResolver {
 	/** By address bytes, protocol and port. */
 	#frontends = new Map<string, PeerName>();
 	#clusterCidrs = new CidrSet();
+	readonly #senders: Readonly<Record<Family, Map<bigint, Uint8Array>>> = { 4: new Map(), 6: new Map() };
 
 	/** Replaces everything by what the view says now. Objects that did not change keep their shared value. */
 	update(view: ClusterView, node: NodeIdentity): void {
@@ -114,6 +123,19 @@ export class NameTable implements AddressResolver {
 			this.#podNames.set(pod, name);
 		}
 		return name;
+	}
+
+	/** The pods of this node; a cookie of 0 is not known. */
+	setSenders(pods: Iterable<Sender>): void {
+		for (const addresses of Object.values(this.#senders)) addresses.clear();
+		for (const { netnsCookie, addresses } of pods) {
+			if (netnsCookie === 0n) continue;
+			for (const address of addresses) this.#senders[familyOf(address)].set(netnsCookie, addressBytes(address));
+		}
+	}
+
+	sender(netnsCookie: bigint, family: Family): Uint8Array | undefined {
+		return this.#senders[family].get(netnsCookie);
 	}
 
 	owner(bytes: Uint8Array, offset: number): PeerName | undefined {

@@ -345,7 +345,7 @@ export class Agent {
 		const { datapath } = dataplane;
 		dataplane.onPeers = (change) => services.onPeers(change);
 		const identity = () => nodeIdentity(this.#config.values, dataplane.facts, this.#store);
-		this.#nameKeeper = new NameKeeper({ names: this.#names, view: this.#store, identity });
+		this.#nameKeeper = new NameKeeper({ names: this.#names, view: this.#store, identity, pods });
 		this.#store.onChange((change) => this.#onChange(change, services, policies));
 		this.#onChange(missed, services, policies);
 		pods.onChange(() => policies.onPods());

@@ -22,6 +22,7 @@ function setUp() {
 			updatePods: (_view, keys) => {
 				log.pods.push(...keys);
 			},
+			setSenders: () => undefined,
 			updateServicesAndNodes: () => {
 				log.updates++;
 				log.clock += 10;

@@ -3,14 +3,16 @@
  * all of them, so it is made only when one has changed, at once while that is rare, and never more than a twentieth of the time.
  */
 import type { Config } from '../config/schema.ts';
-import type { NameTable, NodeIdentity } from '../flows/names.ts';
+import type { NameTable, NodeIdentity, Sender } from '../flows/names.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import type { Service } from '../model/service.ts';
 import { allServiceCidrs } from '../model/service-cidr.ts';
 
 export interface NameKeeperOptions {
-	readonly names: Pick<NameTable, 'updatePods' | 'updateServicesAndNodes'>;
+	readonly names: Pick<NameTable, 'updatePods' | 'updateServicesAndNodes' | 'setSenders'>;
+	/** Those that are attached to this node. */
+	readonly pods?: { list(): readonly Sender[]; onChange(listener: () => void): void };
 	readonly view: ClusterView;
 	/** Asked at every update. */
 	readonly identity: () => NodeIdentity;
@@ -29,7 +31,7 @@ export function nodeIdentity(config: Config, { localAddresses, podCidrs }: NodeF
 }
 
 export class NameKeeper {
-	readonly #options: Required<NameKeeperOptions>;
+	readonly #options: Required<Omit<NameKeeperOptions, 'pods'>>;
 	/** As they were at the last look; the store gives the same object as long as it has not changed. */
 	#services = new Map<string, Service>();
 	#timer: NodeJS.Timeout | undefined;
@@ -38,7 +40,9 @@ export class NameKeeper {
 	constructor(options: NameKeeperOptions) {
 		const later = (task: () => void, ms: number) => setTimeout(task, ms);
 		this.#options = { now: () => performance.now(), later, ...options };
-		const { names, view } = options;
+		const { names, view, pods } = options;
+		names.setSenders(pods?.list() ?? []);
+		pods?.onChange(() => names.setSenders(pods.list()));
 		names.updatePods(view, view.pods.keys());
 		this.update();
 	}

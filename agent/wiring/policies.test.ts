@@ -94,7 +94,7 @@ class World {
 		this.starting.push(attachment);
 		try {
 			const identity = this.policies.identify(pod, attachment.addresses);
-			const endpoint = { ...attachment, ifindex: 100 + attachment.index, identity };
+			const endpoint = { ...attachment, ifindex: 100 + attachment.index, identity, netnsCookie: 0n };
 			this.rows.write(attachment, endpoint.ifindex, identity);
 			this.live.push(endpoint);
 			return endpoint;

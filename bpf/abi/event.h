@@ -58,7 +58,7 @@ struct flow_event {
 	__u16 rule
 		[2]; /* cookies of the rules that decided: [0] egress of the initiator, [1] ingress of the responder */
 	__u32 svc_id;
-	__u64 bytes[2]; /* FLOW_CLOSE: by enum ct_direction */
+	__u64 bytes[2]; /* FLOW_CLOSE: by enum ct_direction; HOOK_SOCKET: [0] = cookie of the network namespace */
 	__u32 packets[2];
 };
 _Static_assert(sizeof(struct flow_event) == 120, "flow_event has a pinned layout");

@@ -51,6 +51,19 @@ INLINE int sock_choose(struct bpf_sock_addr *ctx, const addr_t *addr, __be16 por
 	return lb_choose(&query, choice);
 }
 
+/* Pods have no address here yet: the agent knows them by their network namespace. */
+INLINE struct flow_event *sock_event(struct bpf_sock_addr *ctx, enum event_type type, const addr_t *vip, struct pkt *p)
+{
+	struct flow_event *event;
+
+	p->family = addr_is_ipv4(vip) ? 4 : 6;
+	p->src = sock_client_addr(ctx, vip);
+	event = event_reserve(type, HOOK_SOCKET, p);
+	if (event && cfg_host_netns)
+		event->bytes[0] = bpf_get_netns_cookie(ctx);
+	return event;
+}
+
 NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const struct lb_choice *choice)
 {
 	struct pkt p = {.dst = choice->addr, .dport = choice->port, .proto = ctx->protocol};
@@ -59,8 +72,7 @@ NOINLINE void sock_report(struct bpf_sock_addr *ctx, const addr_t *vip, const st
 	count(METRIC_SOCK_TRANSLATED);
 	if (!cfg_events)
 		return;
-	p.family = addr_is_ipv4(vip) ? 4 : 6;
-	event = event_reserve(EVENT_TYPE_SOCK_CONNECT, HOOK_SOCKET, &p);
+	event = sock_event(ctx, EVENT_TYPE_SOCK_CONNECT, vip, &p);
 	if (!event)
 		return;
 	*addr_of(event->orig_dst) = *vip;
@@ -156,8 +168,7 @@ NOINLINE void sock_report_refused(struct bpf_sock_addr *ctx, const addr_t *vip, 
 
 	if (!cfg_events || !event_allowed(reason))
 		return;
-	p.family = addr_is_ipv4(vip) ? 4 : 6;
-	event = event_reserve(EVENT_TYPE_DROP, HOOK_SOCKET, &p);
+	event = sock_event(ctx, EVENT_TYPE_DROP, vip, &p);
 	if (!event)
 		return;
 	event->reason = reason;

@@ -192,7 +192,7 @@ export interface Addon {
 	xdpPrograms(ifindex: number): number[];
 	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
 	possibleCpus(): number;
-	netnsCookie(): bigint;
+	netnsCookie(netns?: string): bigint;
 	trimMemory(): void;
 	probe(): KernelFeatures;
 }

@@ -38,10 +38,11 @@ export function possibleCpus(): number {
 }
 
 /**
- * Number of the network namespace of this process, as BPF programs see it (bpf_get_netns_cookie); 0n before kernel 5.14.
+ * Number of a network namespace, as BPF programs see it (bpf_get_netns_cookie); 0n before kernel 5.14.
+ * @param netns  path of its file; that of this process when left out
  */
-export function netnsCookie(): bigint {
-	return addon.netnsCookie();
+export function netnsCookie(netns?: string): bigint {
+	return addon.netnsCookie(netns);
 }
 
 /** Gives memory that malloc has freed but kept back to the kernel; takes milliseconds. */

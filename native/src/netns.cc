@@ -23,6 +23,8 @@ namespace
 {
 
 constexpr int kReceiveBuffer = 4 << 20;
+/// SO_NETNS_COOKIE of <asm/socket.h>, which the libc headers of older distributions lack.
+constexpr int kSoNetnsCookie = 71;
 
 UniqueFd OpenSocket(int domain, int type, int protocol)
 {
@@ -50,6 +52,20 @@ UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protoc
 	if (failure)
 		std::rethrow_exception(failure);
 	return result;
+}
+
+/// Number of a network namespace that BPF programs see; 0 before kernel 5.14. Without a path that of the calling thread.
+Napi::Value NetnsCookie(const Napi::CallbackInfo &info)
+{
+	UniqueFd fd = OpenSocketIn(OptionalStringArg(info, 0, "netns"), AF_UNIX, SOCK_DGRAM, 0);
+	uint64_t cookie = 0;
+	socklen_t size = sizeof cookie;
+	if (getsockopt(fd.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) < 0) {
+		if (errno != ENOPROTOOPT)
+			throw SysError(errno, "getsockopt", "cannot read the cookie of the network namespace");
+		cookie = 0;
+	}
+	return Napi::BigInt::New(info.Env(), cookie);
 }
 
 /// A new namespace with nothing in it but a loopback device that is down. It lives as long as something refers to it.
@@ -260,6 +276,7 @@ Napi::Value NetnsCreate(const Napi::CallbackInfo &info)
 
 void ExportNetns(Napi::Object exports)
 {
+	Export<NetnsCookie>(exports, "netnsCookie");
 	Export<NetlinkRequest>(exports, "netlinkRequest");
 	Export<NetnsCreate>(exports, "netnsCreate");
 	Export<SocketInNetns>(exports, "socketInNetns");

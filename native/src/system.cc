@@ -21,9 +21,6 @@ namespace fairlead
 namespace
 {
 
-/// SO_NETNS_COOKIE of <asm/socket.h>, which the libc headers of older distributions lack.
-constexpr int kSoNetnsCookie = 71;
-
 Napi::Value PeerCredentials(const Napi::CallbackInfo &info)
 {
 	uint32_t fd = U32Arg(info, 0, "fd");
@@ -127,20 +124,6 @@ Napi::Value PossibleCpus(const Napi::CallbackInfo &info)
 	return Napi::Number::New(info.Env(), cpus);
 }
 
-/// Number of the calling thread's network namespace that BPF programs see; 0 before kernel 5.14.
-Napi::Value NetnsCookie(const Napi::CallbackInfo &info)
-{
-	UniqueFd fd = OwnFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket", "cannot ask for the namespace");
-	uint64_t cookie = 0;
-	socklen_t size = sizeof cookie;
-	if (getsockopt(fd.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) < 0) {
-		if (errno != ENOPROTOOPT)
-			throw SysError(errno, "getsockopt", "cannot read the cookie of the network namespace");
-		cookie = 0;
-	}
-	return Napi::BigInt::New(info.Env(), cookie);
-}
-
 /// Gives pages that malloc keeps for later back to the kernel.
 Napi::Value TrimMemory(const Napi::CallbackInfo &info)
 {
@@ -162,7 +145,6 @@ void ExportSystem(Napi::Object exports)
 	Export<Ids<bpf_link_get_next_id>>(exports, "linkIds");
 	Export<XdpMode>(exports, "xdpMode");
 	Export<PossibleCpus>(exports, "possibleCpus");
-	Export<NetnsCookie>(exports, "netnsCookie");
 	Export<TrimMemory>(exports, "trimMemory");
 }
 

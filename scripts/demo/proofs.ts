@@ -51,6 +51,13 @@ async function settle(place: Place, host: string, port: number, names: readonly 
 	});
 }
 
+/** Requests of client-1 to the Service echo, one connection each. */
+export async function askEcho(demo: Demo, count: number): Promise<void> {
+	const host = demo.population.vip('echo', demo.family);
+	const { failed, errors } = await ask(podOf(demo, 'client-1'), { mode: 'tcp', host, port: 7, count });
+	if (failed > 0) throw new Error(`${failed} of ${count} failed: ${JSON.stringify(errors)}`);
+}
+
 /** Services from pods and from the node. */
 export async function proveServices(demo: Demo): Promise<void> {
 	heading('Services');

@@ -121,6 +121,8 @@ describe.each(FAMILIES)('a socket of IPv$family', (x) => {
 			dport: PORT.empty,
 		});
 		expect(addressText(events[0]?.dst ?? new Uint8Array(16))).toBe(x.vip);
+		expect(addressText(events[0]?.src ?? new Uint8Array(16))).toBe(x.node);
+		expect(events[0]?.bytes[0]).toBeGreaterThan(0n);
 	});
 
 	it.each([true, false])('exchanges datagrams with the service (connected: %s)', async (connected) => {

@@ -78,6 +78,36 @@ describe('services of a cluster', () => {
 		}
 	});
 
+	it.each(families)('are named with the pod or node that asks them by the socket hook, over %s', async (family) => {
+		const node = cluster().node(1);
+		const recorded = async (...filter: string[]): Promise<{ kind: string }[]> => {
+			const { stdout } = await node.cli('observe', '--all', '-o', 'json', '--ip', VIP[family], ...filter);
+			const lines = stdout.split('\n').filter((line) => line !== '');
+			return lines.map((line) => (JSON.parse(line) as { flow: { kind: string } }).flow);
+		};
+		const service = ['--service', `default/${ECHO_SERVICE.name}`];
+		for (const place of [pods.a1, node]) await ask(place, { mode: 'tcp', host: VIP[family], port: 80 });
+		await eventually('a record of each', async () => {
+			const ofPod = await recorded('--from-pod', 'default/a1', ...service);
+			const ofNode = await recorded('--from-ip', family === 'IPv4' ? node.addresses.v4 : node.addresses.v6, ...service);
+			for (const flows of [ofPod, ofNode]) expect(flows.map(({ kind }) => kind)).toContain('connect');
+		});
+		await ask(pods.a1, { mode: 'tcp', host: EMPTY[family], port: 80 });
+		await eventually('the refusal with the pod', async () => {
+			const { stdout } = await node.cli(
+				'observe',
+				'--all',
+				'--from-pod',
+				'default/a1',
+				'--reason',
+				'no_backend',
+				'--to-ip',
+				EMPTY[family],
+			);
+			expect(stdout).toMatch(/default\/a1 \(pod\) -> default\/empty:80 .*no_backend DROPPED/);
+		});
+	});
+
 	it('go away when their object is removed', async () => {
 		const service = { ...ECHO_SERVICE, name: 'short-lived', clusterIPs: ['10.96.0.30'] };
 		cluster().publish(service, [pods.a2]);
