@@ -4,9 +4,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { probe } from '../native/index.ts';
+import { type KernelFeatures, probe } from '../native/index.ts';
 import { type EffectiveConfig, formatConfig, loadConfig } from './config/config.ts';
-import { errorMessage, FairleadError } from './model/errors.ts';
+import { errorCode, errorMessage, FairleadError } from './model/errors.ts';
 import type { SourceProblem } from './sources/problem.ts';
 import { ClusterStore } from './sources/store.ts';
 import { Agent } from './wiring/agent.ts';
@@ -55,9 +55,21 @@ async function checkConfig(config: EffectiveConfig): Promise<string> {
 	return formatConfig(await resolveConfig(config, node));
 }
 
+/** @throws with what to do when the process may not ask */
+function probeKernel(): KernelFeatures {
+	try {
+		return probe();
+	} catch (cause) {
+		if (errorCode(cause) !== 'EPERM') throw cause;
+		throw new Error(`${errorMessage(cause)}; run it as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN`, {
+			cause,
+		});
+	}
+}
+
 async function run(root: string, config: EffectiveConfig): Promise<void> {
 	const log = createLog(config.values.logLevel, config.values.nodeName);
-	const features = probe();
+	const features = probeKernel();
 	const [major, minor] = features.version;
 	if (major < 5 || (major === 5 && minor < 10)) {
 		throw new FairleadError('KERNEL_TOO_OLD', `cannot run on kernel ${features.release}: 5.10 or later is needed`);

@@ -198,9 +198,32 @@ async function runLane(steps: readonly Step[], lane: number): Promise<void> {
 	}
 }
 
-const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } });
-const isChosen = (step: Step): boolean => !values.only || values.only.some((prefix) => step.name.startsWith(prefix));
+const USAGE = `usage: npm test -- [--only STEP]...
+  --only  the steps whose names begin so; all: ${lanes
+		.flat()
+		.map(({ name }) => JSON.stringify(name))
+		.join(', ')}`;
+
+function readOnly(): readonly string[] | undefined {
+	try {
+		const options = { only: { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' } } as const;
+		const { only, help } = parseArgs({ options }).values;
+		if (help !== true) return only;
+		console.log(USAGE);
+		process.exit(0);
+	} catch (error) {
+		console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+		process.exit(1);
+	}
+}
+
+const only = readOnly();
+const isChosen = (step: Step): boolean => only === undefined || only.some((prefix) => step.name.startsWith(prefix));
 const chosen = lanes.map((steps) => steps.filter(isChosen)).filter((steps) => steps.length > 0);
+if (chosen.length === 0) {
+	console.error(`no step begins with ${only?.join(' or ')}\n${USAGE}`);
+	process.exit(1);
+}
 mkdirSync(reportDir, { recursive: true });
 await Promise.all(chosen.map(runLane));
 if (failures.length > 0) say(`failed: ${failures.join(', ')}`);
