@@ -51,6 +51,7 @@ function freshPort(owner: string, wanted: DesiredPort, id: number): PortState {
 		local: EMPTY_EXTENT,
 		previous: EMPTY_EXTENT,
 		tables: undefined,
+		union: undefined,
 		transition: 0,
 	};
 }

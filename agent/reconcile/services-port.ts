@@ -13,6 +13,7 @@ import type { Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import type { Table, TableMember, Tables, TransitionClock } from './services-tables.ts';
 import { dueMs, moveTables, rankedTableOf, sameTable, settled, tableOf } from './services-tables.ts';
+import { unionOfPort } from './services-xdp.ts';
 
 /** A backend that a service port no longer has: what is connected to it through the service should be ended. */
 export interface GoneBackend {
@@ -135,6 +136,7 @@ export function commitPort(work: PortWork, { port, wanted, rows, lists }: Prepar
 	port.previous = lists.previous;
 	if (lists.tables !== undefined && (port.tables?.previous ?? null) === null) port.transition = state.generation;
 	port.tables = lists.tables;
+	port.union = unionOfPort(state, port);
 	if (lists.tables === undefined) state.moving.delete(port.name);
 	else {
 		state.moving.add(port.name);

@@ -14,6 +14,7 @@ import { SHARED_STRIDE } from './kernel.ts';
 import type { PackedPeer } from './services-peers.ts';
 import { SourceSets } from './services-sources.ts';
 import type { Tables } from './services-tables.ts';
+import type { Union } from './services-union.ts';
 import { FilterBits } from './vip-filter.ts';
 import { XdpRows, xdpRowMemory } from './xdp-rows.ts';
 
@@ -43,6 +44,8 @@ export interface PortState {
 	previous: Extent;
 	/** What `external` and `previous` hold, when the plan alone does not tell. */
 	tables: Tables | undefined;
+	/** What rows of XDP say while the set changes; undefined = nothing, or it does not change. */
+	union: Union | undefined;
 	/** Number of the change under way: what programs remember of flows in another one does not count. */
 	transition: number;
 }

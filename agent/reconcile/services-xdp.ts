@@ -1,13 +1,15 @@
 /** Service ports → rows of xdp_svc: which of them have one, and the operations that make it so. */
 import { PeerKind, SvcScope } from '../../native/abi/generated.ts';
 import { rankableTags } from '../plan/rank.ts';
-import type { Frontend } from '../plan/services.ts';
-import type { XdpServiceRow } from '../plan/xdp-services.ts';
+import type { DesiredPort, Frontend } from '../plan/services.ts';
+import type { RankedBackend, XdpServiceRow } from '../plan/xdp-services.ts';
 import { isServedByXdp, rankedRow, tableRow, xdpServiceKey } from '../plan/xdp-services.ts';
 import type { ServiceOp } from './services-ops.ts';
 import type { PackedPeer } from './services-peers.ts';
-import { unpackPeer } from './services-peers.ts';
+import { UNKNOWN_PEER, unpackPeer } from './services-peers.ts';
 import type { PortState, ServicesState } from './services-state.ts';
+import type { Union, UnionMember } from './services-union.ts';
+import { unionOf } from './services-union.ts';
 import { moveXdpBackends, textOf, type XdpRowMemory } from './xdp-rows.ts';
 
 /** How names of frontends that XDP may serve end. */
@@ -15,19 +17,44 @@ const EXTERNAL = `|${SvcScope.EXTERNAL}`;
 
 type PeerOf = (address: string) => PackedPeer;
 
-/** undefined = XDP shall look into the other maps: the set changes, or tc serves it. */
+/** What rows can say of a port's tables. @returns undefined = the set does not change, or XDP has to look into the tables */
+export function unionOfPort(state: ServicesState, port: PortState): Union | undefined {
+	const { plan, rows, tables } = port;
+	if (tables === undefined) return undefined;
+	const backends = plan.serving.map(({ key, address }, i) => ({ key, address, row: rows[i] ?? 0 }));
+	return unionOf(tables, backends, formerTags(state, port));
+}
+
+/** Of the port's last row: known, or found in the kernel. */
+function formerTags({ xdp }: ServicesState, { union, plan }: PortState): readonly number[] {
+	if (union !== undefined) return union.map(({ tag }) => tag);
+	for (const { address, port, proto } of plan.frontends.filter(isServedByXdp)) {
+		const tags = xdp.tagsOf(xdpServiceKey(address, port, proto));
+		if (tags.length > 0) return tags;
+	}
+	return [];
+}
+
+/** undefined = XDP shall look into the other maps: tables of a change agree nowhere, or tc serves it. */
 export function xdpRowOf(port: PortState, frontend: Frontend, peerOf: PeerOf): XdpServiceRow | undefined {
 	const { plan, tables, external } = port;
-	if (!plan.transitions || tables !== undefined || external.count === 0 || !isServedByXdp(frontend)) return undefined;
+	if (!plan.transitions || external.count === 0 || !isServedByXdp(frontend)) return undefined;
 	const key = xdpServiceKey(frontend.address, frontend.port, frontend.proto);
-	const tags = rankableTags(plan.external.map((backend) => backend.key));
-	if (tags === undefined) return tableRow(key, external.base, external.count);
-	const backends = plan.external.map(({ address }, i) => {
-		const { kind, index, gen } = unpackPeer(peerOf(address));
-		const remote = kind === PeerKind.REMOTE_POD;
-		return { tag: tags[i] ?? 0, node: remote ? index : 0, gen: remote ? gen : 0 };
-	});
+	const members = tables === undefined ? membersAtRest(plan) : port.union;
+	if (members === undefined) return tables === undefined ? tableRow(key, external.base, external.count) : undefined;
+	const backends = members.map((member) => rankedBackend(member, peerOf));
 	return rankedRow(key, external.count, backends);
+}
+
+/** undefined = the set is too large to be ranked. */
+function membersAtRest({ external }: DesiredPort): Union | undefined {
+	const tags = rankableTags(external.map(({ key }) => key));
+	return tags && external.map(({ address }, i) => ({ tag: tags[i] ?? 0, address }));
+}
+
+function rankedBackend({ tag, address }: UnionMember, peerOf: PeerOf): RankedBackend {
+	const { kind, index, gen } = unpackPeer(address === undefined ? UNKNOWN_PEER : peerOf(address));
+	return kind === PeerKind.REMOTE_POD ? { tag, node: index, gen } : { tag, node: 0, gen: 0 };
 }
 
 export interface XdpOps {
@@ -45,7 +72,9 @@ export function diffXdpRows(state: ServicesState, touched: ReadonlySet<string>, 
 	const before: ServiceOp[] = [];
 	const after: ServiceOp[] = [];
 	const kept = new Set<string>();
-	for (const name of touched) {
+	const names = xdp.waiting.size === 0 ? touched : new Set([...touched, ...xdp.waiting]);
+	for (const name of names) {
+		xdp.waiting.delete(name);
 		if (!name.endsWith(EXTERNAL)) continue;
 		const claim = state.entries.has(name) ? state.claims.get(name)?.[0] : undefined;
 		const row = claim && xdpRowOf(claim.port, claim.frontend, peerOf);
@@ -58,8 +87,10 @@ export function diffXdpRows(state: ServicesState, touched: ReadonlySet<string>, 
 			xdp.remove(key);
 			before.push({ kind: 'xdp-clear', at });
 		}
-		const place = row && xdp.place(row.key);
-		if (row !== undefined && place !== undefined) after.push({ kind: 'xdp-set', at: place, row });
+		if (row === undefined) continue;
+		const place = xdp.place(row.key);
+		if (place !== undefined) after.push({ kind: 'xdp-set', at: place, row });
+		else if (xdp.mayBePlaced(row.key)) xdp.waiting.add(name);
 	}
 	if (full) for (const at of xdp.removeOthers(kept)) before.push({ kind: 'xdp-clear', at });
 	return { before, after };

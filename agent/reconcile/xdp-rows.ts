@@ -1,9 +1,9 @@
 /**
- * Rows of xdp_svc in memory: where each lies, and which positions may be used. A row is a copy of what the other service maps say,
- * for services at rest: it is taken out before they change and put back after, and XDP looks into the maps meanwhile. So the worst that can
+ * Rows of xdp_svc in memory: where each lies, and which positions may be used. A row is a copy of what the other service maps say:
+ * it is taken out before they change and put back after, and XDP looks into the maps meanwhile. So the worst that can
  * happen to a service is that it has no row.
  */
-import { Maps, XdpServiceLimits } from '../../native/abi/generated.ts';
+import { Maps, XdpBackendBits, XdpServiceKind, XdpServiceLimits } from '../../native/abi/generated.ts';
 import type { XdpServiceKey, XdpServiceRow } from '../plan/xdp-services.ts';
 import { xdpServiceHome } from '../plan/xdp-services.ts';
 import type { Kernel } from './kernel.ts';
@@ -60,6 +60,8 @@ export class XdpRows {
 	readonly #at = new Map<string, number>();
 	readonly #use: Uint8Array;
 	#quarantined = 0;
+	/** Frontend keys of rows that may be placed after the next grace period. */
+	readonly waiting = new Set<string>();
 
 	constructor(memory: XdpRowMemory, capacity: number) {
 		this.#memory = memory;
@@ -93,6 +95,16 @@ export class XdpRows {
 		return this.#at.get(textOf(key));
 	}
 
+	/** Tags that a ranked row has; none = there is no such row. */
+	tagsOf(key: XdpServiceKey): readonly number[] {
+		const at = this.positionOf(key);
+		const base = (at ?? 0) * WORDS;
+		const { words } = this.#memory;
+		if (at === undefined || (words[base + 3] ?? 0) >>> 16 !== XdpServiceKind.RANKED) return [];
+		const backend = words.subarray(base + HEAD_WORDS, base + HEAD_WORDS + XdpServiceLimits.BACKENDS);
+		return [...new Set(Array.from(backend, (word) => word & ((1 << XdpBackendBits.TAG_BITS) - 1)))];
+	}
+
 	/** Does the memory say exactly this at this place? */
 	holds(at: number, { key, kind, slots, backend }: XdpServiceRow): boolean {
 		const { words } = this.#memory;
@@ -123,6 +135,14 @@ export class XdpRows {
 			return at;
 		}
 		return undefined;
+	}
+
+	/** Is one of the places of a row out of use? */
+	mayBePlaced(key: XdpServiceKey): boolean {
+		const home = xdpServiceHome(key);
+		return Array.from({ length: XdpServiceLimits.PROBES }, (_, i) => (home + i) % XdpServiceLimits.HOMES).some(
+			(at) => this.#use[at] === QUARANTINED,
+		);
 	}
 
 	/** Rows whose key is none of these, taken out. @returns where they were */

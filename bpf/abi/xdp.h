@@ -58,9 +58,10 @@ enum xdp_backend_bits {
 };
 
 /*
- * Element of xdp_svc: all that XDP must know of a service whose set of backends is stable, in one cache line. Mmapable. A row
- * whose key is set never changes, but for the node in an element of `backend`, by one aligned store. It is taken out by clearing the
- * key, and used again after a grace period. What has no row is found in `services`.
+ * Element of xdp_svc: all that XDP must know of a service, in one cache line. Mmapable. A row whose key is set never changes, but for the
+ * node in an element of `backend`, by one aligned store. It is taken out by clearing the key, and used again after a grace period. What has
+ * no row is found in `services`, and so is a flow whose backend has no node here: it is one of this node, or while the set changes
+ * one that the two tables do not agree about.
  */
 struct xdp_service {
 	__u64 key; /* address << 32 | port << 16 | proto << 8 | family, as they are in memory; IPv6: of a hash; 0 = free */

@@ -161,7 +161,7 @@ INLINE int dsr_needs_tc(const struct xdp_pkt *p, int at_node)
 	return p->ttl <= 1 || xdp_is_spoofed(p) || (at_node && dsr_maybe_inside(&p->src));
 }
 
-/* By the service's row, which says that no set changes. */
+/* By the service's row, which never says anything else than the tables. */
 INLINE struct dsr_way dsr_way_by_row(const struct xdp_service *row, const struct xdp_pkt *p)
 {
 	__u32 hash = flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto), at, word;

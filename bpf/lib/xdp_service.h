@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Services as XDP reads them: one cache line instead of a hash element, a slot and a backend's row. The agent keeps a row only for a
- * service whose set of backends is stable; agent/plan/rank.ts and agent/plan/xdp-services.ts compute the same as this file.
+ * Services as XDP reads them: one cache line instead of a hash element, a slot and a backend's row. While a set of backends changes the
+ * row has both; who scores highest among all of them is the best of each set that it is in, so one pass is enough, and whoever is not in
+ * both has no node. agent/plan/rank.ts, agent/plan/xdp-services.ts and agent/reconcile/services-union.ts compute the same as this file.
  */
 #pragma once
 #include "xdp_packet.h"
@@ -78,7 +79,7 @@ INLINE __u16 xdp_backend_tag(__u32 backend)
 	return backend & ((1 << XDP_BACKEND_TAG_BITS) - 1);
 }
 
-/* Node of an element of a row; NULL = not known, this one, or not by XDP. */
+/* Node of an element of a row; NULL = not known, this one, not by XDP, or the tables have to say. */
 INLINE struct xdp_node *xdp_backend_node(__u32 backend)
 {
 	__u32 index = backend >> (XDP_BACKEND_TAG_BITS + XDP_BACKEND_GEN_BITS);

@@ -32,6 +32,21 @@ function randomServices(seed: number): ServiceFixture[] {
 	});
 }
 
+/** Sets of both tables of which one has gained or lost backends, some of which are tables of another size. */
+function randomChanges(seed: number): ServiceFixture[] {
+	const random = seededRandom(seed);
+	return randomServices(seed).map((service) => {
+		const { backends, proto } = service;
+		const kept = (): number[] => {
+			const some = backends.flatMap((_, i) => (random() < 0.8 ? [i] : []));
+			return some.length === 0 || random() < 0.5 ? backends.map((_, i) => i) : some;
+		};
+		const tableOf = (members: readonly number[]): number[] =>
+			dsrTable({ backends: members.flatMap((i) => backends[i] ?? []), proto }).map((at) => members[at] ?? 0);
+		return { ...service, table: tableOf(kept()), previous: tableOf(kept()) };
+	});
+}
+
 interface Flow {
 	readonly name: string;
 	readonly packet: Uint8Array;
@@ -56,7 +71,7 @@ async function startWith(
 ): Promise<{ node: TestNode; world: WorldFixture }> {
 	const world = xdpWorld(mode, {
 		services: [...services],
-		mapSizes: { ...WORLD.mapSizes, slots: 131_072, dsr_flows: 64, xdp_svc: XdpServiceLimits.HOMES },
+		mapSizes: { ...WORLD.mapSizes, slots: 131_072, dsr_flows: 1024, xdp_svc: XdpServiceLimits.HOMES },
 	});
 	const node = await TestNode.start(world, ['xdp_lb', 'clock']);
 	open.push(node);
@@ -94,6 +109,39 @@ describe.each([
 		}
 		expect(sent).toBeGreaterThan(flows.length / 4);
 		expect(parse(without.find(({ verdict }) => verdict === XDP.TX)?.packet ?? new Uint8Array()).problems).toEqual([]);
+	});
+
+	it('change nothing about where packets go while sets change', { timeout: 120_000 }, async () => {
+		const services = randomChanges(mode + 70);
+		const { node, world } = await startWith(mode, services);
+		const flows = flowsOf(services, 12);
+		const run = async (): Promise<{ outcomes: string[]; sent: number; remembered: number }> => {
+			const results = await node.dataplane.runMany(
+				'xdp_lb',
+				flows.map(({ packet }) => packet),
+			);
+			const remembered = (await node.dataplane.entries('dsr_flows')).length;
+			await node.dataplane.clear('dsr_flows');
+			const sent = results.filter(({ verdict }) => verdict === XDP.TX).length;
+			return { outcomes: results.map(outcome), sent, remembered };
+		};
+		const without = await run();
+		for (const { key, value } of xdpServiceRows(services, worldRows(world, await node.dataplane.devices()))) {
+			await node.dataplane.set('xdp_svc', key, value);
+		}
+		const withRows = await run();
+		for (const [i, { name }] of flows.entries()) expect(withRows.outcomes[i], name).toBe(without.outcomes[i]);
+		// flows on which tables disagree are remembered with rows as well
+		expect(withRows.remembered).toBe(without.remembered);
+		expect(without.remembered).toBeGreaterThan(10);
+		for (const { key } of await node.dataplane.entries('services')) await node.dataplane.delete('services', key);
+		const rowsOnly = await run();
+		expect(rowsOnly.remembered).toBe(0);
+		expect(rowsOnly.sent).toBeGreaterThan(flows.length / 20);
+		expect(rowsOnly.sent).toBeLessThan(withRows.sent);
+		for (const [i, { name }] of flows.entries()) {
+			if (rowsOnly.outcomes[i]?.startsWith(`${XDP.TX} `)) expect(rowsOnly.outcomes[i], name).toBe(without.outcomes[i]);
+		}
 	});
 
 	it('leave the packet to tc when the node has another generation', { timeout: 60_000 }, async () => {

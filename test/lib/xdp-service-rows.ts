@@ -1,7 +1,9 @@
-/** Rows of xdp_svc for the services of a fixture, as the agent makes them for services at rest. */
+/** Rows of xdp_svc for the services of a fixture, as the agent makes them. */
 import { maglevSize, maglevTable } from '../../agent/plan/maglev.ts';
 import { rankableTags, rankedTable } from '../../agent/plan/rank.ts';
 import { rankedRow, tableRow, xdpServiceHome, xdpServiceKey } from '../../agent/plan/xdp-services.ts';
+import { settled } from '../../agent/reconcile/services-tables.ts';
+import { type Union, unionOf } from '../../agent/reconcile/services-union.ts';
 import { Backend, PeerKind, SvcEntry, XdpService } from '../../native/abi/generated.ts';
 import { indexKey, type Rows } from './dataplane/rows.ts';
 import type { Row, ServiceFixture } from './dataplane/types.ts';
@@ -17,6 +19,18 @@ export function dsrTable(service: Pick<ServiceFixture, 'backends' | 'proto'>): n
 	return Array.from(tags === undefined ? maglevTable(keys, size) : rankedTable(tags, size));
 }
 
+/** What a row has of each backend. @returns undefined = it cannot be ranked */
+function membersOf(service: ServiceFixture): Union | undefined {
+	const { table, previous, backends } = service;
+	const keys = keysOf(service);
+	if (table === undefined || previous === undefined) {
+		return rankableTags(keys)?.map((tag, i) => ({ tag, address: backends[i]?.address }));
+	}
+	const known = backends.map(({ address }, at) => ({ key: keys[at] ?? '', address, row: at + 1 }));
+	const [current, before] = [table, previous].map((each) => each.map((at) => at + 1));
+	return unionOf({ ...settled(current ?? []), previous: before ?? [] }, known, []);
+}
+
 /** @param rows  of the services, which have tables of dsrTable() and are in order; the others get no row */
 export function xdpServiceRows(services: readonly ServiceFixture[], rows: Rows): Row[] {
 	const entries = (rows.services ?? []).map(({ value }) => SvcEntry.decode(value)).filter(({ id }) => id !== 0);
@@ -27,15 +41,17 @@ export function xdpServiceRows(services: readonly ServiceFixture[], rows: Rows):
 		const entry = entries[n];
 		const own = peers.slice(first, first + service.backends.length);
 		first += service.backends.length;
-		if (entry === undefined || service.table === undefined || service.previous !== undefined) continue;
+		if (entry === undefined || service.table === undefined) continue;
 		const key = xdpServiceKey(service.address, service.port, service.proto);
-		const tags = rankableTags(keysOf(service));
-		const ranked = (tags ?? []).map((tag, i) => {
-			const { kind = 0, index = 0, gen = 0 } = own[i] ?? {};
+		const members = membersOf(service);
+		if (members === undefined && service.previous !== undefined) continue;
+		const peerOf = new Map(own.map((peer, i) => [service.backends[i]?.address, peer]));
+		const ranked = (members ?? []).map(({ tag, address }) => {
+			const { kind = 0, index = 0, gen = 0 } = (address === undefined ? undefined : peerOf.get(address)) ?? {};
 			return kind === PeerKind.REMOTE_POD ? { tag, node: index, gen } : { tag, node: 0, gen: 0 };
 		});
 		const row =
-			tags === undefined ? tableRow(key, entry.allBase, entry.allCount) : rankedRow(key, entry.allCount, ranked);
+			members === undefined ? tableRow(key, entry.allBase, entry.allCount) : rankedRow(key, entry.allCount, ranked);
 		let at = xdpServiceHome(key);
 		while (made.has(at)) at++;
 		const word = (BigInt(key.high) << 32n) | BigInt(key.low);
