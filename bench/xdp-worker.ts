@@ -22,6 +22,8 @@ export interface Scenario {
 	readonly services: number;
 	/** A power of two. */
 	readonly flows: number;
+	/** Each service has just got a backend. */
+	readonly changing?: boolean;
 }
 
 /** Nanoseconds per packet of one run each. */
@@ -77,8 +79,8 @@ class Worker {
 		this.#ring = new RingBuffer(objects.map('events'), () => undefined, { pollMs: 5, maxQueued: 1024 });
 	}
 
-	static async start(driver: string, mode: Mode, services: number): Promise<Worker> {
-		const world = benchWorld(services, mode === 'dsr');
+	static async start(driver: string, { mode, services, changing = false }: Scenario): Promise<Worker> {
+		const world = benchWorld(services, { dsr: mode === 'dsr', changing });
 		const devices = makeDevices(world);
 		const config = { ...worldConfig(world, devices), ...CONFIG[mode] };
 		const objects = await Objects.load({
@@ -190,7 +192,7 @@ let worker: Worker | undefined;
 
 async function handle(method: string, args: readonly unknown[]): Promise<unknown> {
 	if (method === 'start') {
-		worker = await Worker.start(args[0] as string, args[1] as Mode, args[2] as number);
+		worker = await Worker.start(args[0] as string, args[1] as Scenario);
 		return undefined;
 	}
 	if (!worker) throw new Error('the worker has not been started');

@@ -32,17 +32,32 @@ export function serviceAddress(n: number): string {
 	return `198.51.${n >> 8}.${n & 255}`;
 }
 
-function service(n: number, count: 10 | 100, dsr: boolean): ServiceFixture {
+/** @param changing  the last backend has just been added */
+function service(n: number, count: 10 | 100, { dsr, changing }: BenchOptions): ServiceFixture {
 	const backends = Array.from({ length: count }, (_, i) => {
 		const at = n * count + i;
 		return { address: `10.244.${2 + (at % NODES)}.${1 + ((at >> 4) % 250)}`, port: BACKEND_PORT };
 	});
 	const address = { address: serviceAddress(n), port: SERVICE_PORT, proto: TCP, external: true };
-	return { ...address, backends, ...(dsr && { table: dsrTable({ backends, proto: TCP }) }) };
+	const tableOf = (size: number): number[] => dsrTable({ backends: backends.slice(0, size), proto: TCP });
+	return {
+		...address,
+		backends,
+		...(dsr && { table: tableOf(count) }),
+		...(changing && { previous: tableOf(count - 1) }),
+	};
+}
+
+export interface BenchOptions {
+	readonly dsr: boolean;
+	/** All sets change: there are two tables of each. */
+	readonly changing: boolean;
 }
 
 /** One service has 100 backends, many have 10 each. */
-export function benchWorld(services: number, dsr: boolean): WorldFixture {
+export function benchWorld(services: number, options: BenchOptions): WorldFixture {
+	const { dsr, changing } = options;
+	const chunks = Math.max(CHUNKS.one, CHUNKS.many * services) * (changing ? 2 : 1);
 	return {
 		...NODE,
 		podCidr4: '10.244.1.0/24',
@@ -52,10 +67,10 @@ export function benchWorld(services: number, dsr: boolean): WorldFixture {
 		nonMasqueradeCidrs: [],
 		pods: [],
 		nodes: Array.from({ length: NODES }, (_, i) => node(2 + i)),
-		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10, dsr)),
+		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10, options)),
 		mapSizes: {
 			backends: 262_144,
-			slots: dsr ? Math.max(CHUNKS.one, CHUNKS.many * services) : 32_768,
+			slots: dsr ? chunks : 32_768,
 			nat: 262_144,
 			xdp_svc: dsr ? XdpServiceLimits.HOMES : 64,
 		},

@@ -51,6 +51,11 @@ const FIGURES: readonly XdpFigure[] = [
 		scenario: { ...dsr, ...MANY, flags: 'S' },
 	},
 	{
+		id: 'xdp.dsr.transition.ns',
+		what: 'as xdp.dsr.32k.ns, while the tenth backend of each service is new',
+		scenario: { ...dsr, ...MANY, changing: true },
+	},
+	{
 		id: 'xdp.snat.hot.ns',
 		what: "XDP, the node's address as source, established packet, one flow, 1 service × 100 backends",
 		target: { atMost: 110 },
@@ -104,7 +109,7 @@ function figureOf(info: XdpFigure, samples: readonly Sample[]): Figure {
 async function measureGroup(driver: string, group: readonly XdpFigure[], first: XdpFigure): Promise<Figure[]> {
 	const worker = new NetnsProcess(resolve(import.meta.dirname, 'xdp-worker.ts'));
 	try {
-		await worker.call('start', driver, first.scenario.mode, first.scenario.services);
+		await worker.call('start', driver, first.scenario);
 		for (const figure of group) await worker.call('prepare', figure.id, figure.scenario);
 		const samples = new Map<string, Sample[]>(group.map((f) => [f.id, []]));
 		for (let round = 0; round < ROUNDS; round++) {
@@ -119,8 +124,8 @@ async function measureGroup(driver: string, group: readonly XdpFigure[], first: 
 function groupsOf(figures: readonly XdpFigure[]): readonly (readonly [XdpFigure, ...XdpFigure[]])[] {
 	const groups = new Map<string, [XdpFigure, ...XdpFigure[]]>();
 	for (const figure of figures) {
-		const { mode, services, flags } = figure.scenario;
-		const key = `${mode} ${services} ${mode === 'snat' ? flags : ''}`;
+		const { mode, services, flags, changing } = figure.scenario;
+		const key = `${mode} ${services} ${mode === 'snat' ? flags : ''} ${changing ?? false}`;
 		const group = groups.get(key);
 		if (group) group.push(figure);
 		else groups.set(key, [figure]);
