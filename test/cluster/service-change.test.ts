@@ -3,10 +3,20 @@
  * agent takes them.
  */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formatEndpoint } from '../../agent/model/address.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { type Cluster, eventually, type Family, Place, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
+import {
+	ask,
+	type Cluster,
+	eventually,
+	type Family,
+	Place,
+	type Pod,
+	startTraffic,
+	type Traffic,
+} from '../lib/cluster.ts';
 import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
 import { ServiceWatch } from '../lib/service-watch.ts';
 
@@ -110,6 +120,34 @@ describe('a service that changes under traffic', () => {
 		}
 		await expectNoErrors({ tcp }, ['b1']);
 		await expectNoErrors({ udp, fresh }, ['b1', 'b2']);
+	});
+
+	it('answers the sockets that sent before it had no endpoint, with the first one it has again', async () => {
+		const { b1, b2 } = pods;
+		const made = cluster();
+		await watch.after(() => made.publishEndpoints(SERVICE, [b1]));
+		const { v4, v6 } = made.node(1).addresses;
+		const o = { mode: 'udp-stream', intervalMs: 10, timeoutMs: 200 } as const;
+		const sockets = [
+			...[VIP.IPv4, VIP.IPv6].map((host) => startTraffic(plain, `pod-${host}`, { ...o, host, port: 53 })),
+			...[v4, v6].map((host) => startTraffic(made.client, `outside-${host}`, { ...o, host, port: NODE_PORT })),
+		];
+		await Promise.all(sockets.map((one) => one.flowing()));
+		await watch.after(() => made.publishEndpoints(SERVICE, []));
+		for (const [place, host, port] of [
+			[plain, VIP.IPv6, 53],
+			[made.client, v4, NODE_PORT],
+		] as const)
+			expect((await ask(place, { mode: 'udp', host, port, count: 3 })).errors).toEqual({ ECONNREFUSED: 3 });
+		await watch.after(() => made.publishEndpoints(SERVICE, [b2]));
+		const fresh = startTraffic(plain, 'fresh', { ...o, host: VIP.IPv4, port: 53 });
+		await fresh.flowing();
+		await sleep(1000 * Number(process.env.TEST_PATIENCE ?? 1)); // each of them sends a hundred times
+		for (const one of [...sockets, fresh]) {
+			const { errors, servers } = await one.stop();
+			expect(Object.keys(servers).sort()).toEqual(one === fresh ? [b2.name] : [b1.name, b2.name]);
+			if (one !== fresh) expect(errors.ECONNREFUSED).toBeGreaterThan(0);
+		}
 	});
 
 	it('gets the datagrams of who began before it had the port, from the same socket', async () => {
