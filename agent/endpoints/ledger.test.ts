@@ -64,6 +64,15 @@ describe('the ledger', () => {
 		expect(readdirSync(dir)).toEqual([]);
 	});
 
+	it('releases an attachment whose record somebody has removed, as a second try does', async () => {
+		await ledger.write(attachment('a'));
+		const first = await ledger.release(attachment('a'), 1);
+		expect(await ledger.release(attachment('a'), 2)).toMatchObject({ addresses: first.addresses, releasedAtMs: 2 });
+		await ledger.write(attachment('b'));
+		rmSync(dir, { recursive: true });
+		expect((await ledger.release(attachment('b'), 3)).addresses).toEqual(['10.1.0.5', 'fd00::5']);
+	});
+
 	it('keeps no addresses that were not ours', async () => {
 		const chained = attachment('a', { mode: 'chained' });
 		await ledger.write(chained);

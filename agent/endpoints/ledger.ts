@@ -31,7 +31,7 @@ export interface Ledger {
 	load(): Promise<LedgerContent>;
 	/** Durable when it returns. @throws LEDGER_WRITE */
 	write(attachment: Attachment): Promise<void>;
-	/** Live → cool-down, durable when it returns. @throws LEDGER_WRITE */
+	/** Live → cool-down, durable when it returns. A record that is gone is no reason to keep the pod. @throws LEDGER_WRITE */
 	release(attachment: Attachment, nowMs: number): Promise<ReleasedRecord>;
 	/** Removes a record of an attachment that never came to be. Not durable: a leftover is dropped at start. */
 	remove(key: AttachmentKey): Promise<void>;
@@ -114,7 +114,7 @@ export class FileLedger implements Ledger {
 		const path = this.#livePath(attachment);
 		const file = `${attachmentId(attachment)}.${Math.trunc(nowMs)}.released`;
 		try {
-			await rename(path, join(this.#dir, file));
+			await renameIfThere(path, join(this.#dir, file));
 			await this.#directory.sync();
 		} catch (cause) {
 			throw writeError('release', attachment, path, cause);
@@ -182,6 +182,14 @@ function releasedRecord(file: string, attachment: Attachment, releasedAtMs: numb
 function writeError(verb: string, attachment: Attachment, path: string, cause: unknown): FairleadError {
 	const text = `cannot ${verb} attachment record of ${ownerOf(attachment)} at ${path}: ${errorMessage(cause)}`;
 	return new FairleadError('LEDGER_WRITE', text, { cause });
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+	try {
+		await rename(from, to);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+	}
 }
 
 async function unlinkIfThere(path: string): Promise<void> {
