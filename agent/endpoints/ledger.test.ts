@@ -106,7 +106,11 @@ describe('the ledger', () => {
 			code: 'LEDGER_WRITE',
 			message: expect.stringMatching(/^cannot write attachment record of default\/web at .*\.json: ENOENT/),
 		});
-		await expect(ledger.release(attachment('a'), 1)).rejects.toMatchObject({ code: 'LEDGER_WRITE' });
+		writeFileSync(dir, 'no directory');
+		await expect(ledger.release(attachment('a'), 1)).rejects.toMatchObject({
+			code: 'LEDGER_WRITE',
+			message: expect.stringMatching(/^cannot release attachment record of default\/web at .*\.json: ENOTDIR/),
+		});
 	});
 
 	it('writes a record that people can read', async () => {
