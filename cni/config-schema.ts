@@ -58,7 +58,9 @@ export const UNSUPPORTED_RUNTIME_CONFIG = [
 
 export const configSchema = z.object({
 	cniVersion: z.enum(CNI_VERSIONS, `must be one of ${CNI_VERSIONS.join(', ')}`),
-	name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, "must be letters, digits, '_', '.' and '-', not first"),
+	name: z
+		.string()
+		.regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, "must be letters, digits, '_', '.' and '-', the first a letter or digit"),
 	type: z.string().min(1, 'must not be empty'),
 	prevResult: prevResultSchema.nullish(),
 	runtimeConfig: z.looseObject({ portMappings: z.array(portMapping).nullish() }).nullish(),

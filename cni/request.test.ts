@@ -37,10 +37,15 @@ describe('a request', () => {
 		expect(() => parse({ runtimeConfig, capabilities: { bandwidth: true }, unknown: [1], ipam: {} })).not.toThrow();
 	});
 
+	it('says of a value of the wrong type what it should be', () => {
+		expect(() => parse({ prevResult: 5 })).toThrow('network configuration: prevResult: expected an object, got 5');
+	});
+
 	it('names each field that asks for what is not done', () => {
 		const runtimeConfig = { bandwidth: { ingressRate: 1 }, mac: '02:00:00:00:00:01' };
 		const attempt = () => parse({ runtimeConfig, ipam: { type: 'host-local' } });
-		expect(attempt).toThrow('runtimeConfig.bandwidth, runtimeConfig.mac, ipam not supported');
+		expect(attempt).toThrow('runtimeConfig.bandwidth, runtimeConfig.mac, ipam not supported: addresses come from');
+		expect(() => parse({ runtimeConfig })).toThrow(/runtimeConfig\.bandwidth, runtimeConfig\.mac not supported$/);
 	});
 });
 

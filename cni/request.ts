@@ -4,6 +4,7 @@
 import type * as z from 'zod';
 import type { PodRef, PortMapping } from '../agent/endpoints/attachment.ts';
 import { errorMessage } from '../agent/model/errors.ts';
+import { describeIssue } from '../agent/model/fields.ts';
 import { CniCode, CniError } from './cni-error.ts';
 import { configSchema, type NetworkConfig, UNSUPPORTED_RUNTIME_CONFIG } from './config-schema.ts';
 import type { FrontRequest } from './protocol.ts';
@@ -82,6 +83,7 @@ function parseConfig(stdin: string, verb: Verb): { config: NetworkConfig; raw: R
 	// DEL must not fail because of a part that it does not use.
 	const parsed = configSchema.safeParse(
 		verb === 'DEL' ? { cniVersion: raw.cniVersion, name: raw.name, type: '-' } : raw,
+		{ error: describeIssue },
 	);
 	if (parsed.success) return { config: parsed.data, raw };
 	throw new CniError(CniCode.INVALID_CONFIG, `network configuration: ${describe(parsed.error)}`);
@@ -140,7 +142,9 @@ function checkSupported(config: NetworkConfig): void {
 	const fields = asked.map((key) => `runtimeConfig.${key}`);
 	if (config.ipam?.type) fields.push('ipam');
 	if (fields.length === 0) return;
-	const text = `network configuration: ${fields.join(', ')} not supported: addresses come from the node's pod CIDRs`;
+	const asksAddresses = fields.some((field) => ['ipam', 'runtimeConfig.ips', 'runtimeConfig.ipRanges'].includes(field));
+	const why = asksAddresses ? ": addresses come from the node's pod CIDRs" : '';
+	const text = `network configuration: ${fields.join(', ')} not supported${why}`;
 	throw new CniError(CniCode.UNSUPPORTED_FIELD, text, fields.join(', '));
 }
 

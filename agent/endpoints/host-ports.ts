@@ -19,6 +19,7 @@ export function hostPortsOf(attachments: Iterable<Attachment>): HostPort[] {
 
 /** @throws HOST_PORT_TAKEN when one of `wanted` is mapped already, by another attachment or earlier in the same list */
 export function requireFreePorts(wanted: readonly PortMapping[], owner: string, others: Iterable<Attachment>): void {
+	/** Owner '' = earlier in `wanted`. */
 	const taken = new Map<string, { mapping: PortMapping; owner: string }[]>();
 	const note = (mapping: PortMapping, by: string): void => {
 		const key = `${mapping.hostPort}/${mapping.protocol}`;
@@ -30,13 +31,14 @@ export function requireFreePorts(wanted: readonly PortMapping[], owner: string, 
 			.get(`${mapping.hostPort}/${mapping.protocol}`)
 			?.find((entry) => addressesMeet(entry.mapping.hostAddress, mapping.hostAddress));
 		if (clash) throw portTaken(mapping, owner, clash.owner);
-		note(mapping, owner);
+		note(mapping, '');
 	}
 }
 
 function portTaken(mapping: PortMapping, owner: string, holder: string): FairleadError {
 	const at = mapping.hostAddress === null ? '' : ` at ${mapping.hostAddress}`;
-	const text = `cannot map hostPort ${mapping.hostPort}/${mapping.protocol}${at} to ${owner}: it is mapped to ${holder}`;
+	const why = holder === '' ? 'it is asked for twice' : `it is mapped to ${holder}`;
+	const text = `cannot map hostPort ${mapping.hostPort}/${mapping.protocol}${at} to ${owner}: ${why}`;
 	return new FairleadError('HOST_PORT_TAKEN', text, { hostPort: mapping.hostPort, holder });
 }
 

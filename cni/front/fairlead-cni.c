@@ -187,6 +187,8 @@ static void parse_config(const struct buffer *in, struct config *config)
 	config->del_timeout_ms = members[5].state == JSON_OK ? members[5].integer : 0;
 }
 
+#define ID_RULE "must be letters, digits, '_', '.' and '-', the first a letter or digit"
+
 /* [a-zA-Z0-9][a-zA-Z0-9_.-]* */
 static int valid_id(const char *text)
 {
@@ -259,11 +261,9 @@ static void check_inputs(const struct verb *verb, const struct config *config)
 	const char *id = variable("CNI_CONTAINERID"), *ifname = variable("CNI_IFNAME"), *netns = variable("CNI_NETNS");
 
 	if (!valid_id(config->name))
-		die(CNI_INVALID_CONFIG,
-		    "network configuration: name %s: only letters, digits, '_', '.' and '-', not first", config->name);
+		die(CNI_INVALID_CONFIG, "network configuration: name %s: " ID_RULE, config->name);
 	if (verb->needs & NEED_ID && !valid_id(id))
-		die(CNI_INVALID_ENVIRONMENT, "CNI_CONTAINERID %s: only letters, digits, '_', '.' and '-', not first",
-		    id);
+		die(CNI_INVALID_ENVIRONMENT, "CNI_CONTAINERID %s: " ID_RULE, id);
 	if (verb->needs & NEED_IFNAME && !valid_ifname(ifname))
 		die(CNI_INVALID_ENVIRONMENT, "CNI_IFNAME %s: 1 to 15 characters without '/', ':' and space", ifname);
 	if (verb->needs & NEED_ID && netns)

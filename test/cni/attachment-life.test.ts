@@ -231,6 +231,8 @@ describe('host ports', () => {
 			message: 'cannot map hostPort 8080/TCP to default/b: it is mapped to default/web',
 		});
 		expect(await node.veths()).toHaveLength(1);
+		const twice = { ...second, hostPorts: [port('192.0.2.2'), port('192.0.2.2')] };
+		await expect(manager.attach(twice)).rejects.toThrow('to default/b: it is asked for twice');
 		await manager.attach({ ...second, hostPorts: [port('192.0.2.2')] });
 	});
 });
