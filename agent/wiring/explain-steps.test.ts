@@ -8,6 +8,7 @@ import {
 	PeerKind,
 } from '../../native/abi/generated.ts';
 import type { FlowAnswer } from '../kernel/explainer.ts';
+import type { RuleVerdict } from '../model/policy-rule.ts';
 import { type Asked, restSteps, type StepContext, serviceStep, sourceStep } from './explain-steps.ts';
 
 const CONTEXT: StepContext = {
@@ -44,6 +45,15 @@ describe('steps of an explanation', () => {
 			'ingress ok allowed by rule 30 of ingress at 10.1.0.2',
 			'delivery ok to the pod',
 		]);
+	});
+
+	it('say of a pod without policies that nothing restricts it', () => {
+		const rule = (cookie: number, direction: 'egress' | 'ingress', subject: string): RuleVerdict => {
+			const known = CONTEXT.rule(cookie, direction, subject);
+			return cookie === 0 ? { ...known, kind: 'no-policy', text: 'no policy' } : known;
+		};
+		const [egress] = restSteps(asked({ rule: [0, 30] }), { ...CONTEXT, rule });
+		expect(egress).toMatchObject({ outcome: 'ok', text: 'no policy restricts it' });
 	});
 
 	it('end at the side that denies, and tell audit mode from denial', () => {

@@ -125,9 +125,13 @@ function sideStep(asked: Asked, direction: 'egress' | 'ingress', context: StepCo
 			text: 'denied: the pod is isolated, it is not known which policies it has',
 		};
 	}
-	const by = context.rule(answer.rule[index] ?? 0, direction, subject).text;
+	const { kind: decidedBy, text: by } = context.rule(answer.rule[index] ?? 0, direction, subject);
 	if (answer.denied & bit) return { about: direction, outcome: 'drop', text: `denied: ${by}` };
 	if (answer.audited & bit)
 		return { about: direction, outcome: 'audit', text: `let through in audit mode, would be denied: ${by}` };
-	return { about: direction, outcome: 'ok', text: `allowed by ${by}` };
+	return {
+		about: direction,
+		outcome: 'ok',
+		text: decidedBy === 'no-policy' ? 'no policy restricts it' : `allowed by ${by}`,
+	};
 }
