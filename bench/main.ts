@@ -105,4 +105,7 @@ async function main(): Promise<number> {
 	return failed > 0 ? 1 : 0;
 }
 
+// a reader such as `head` that has seen enough is no error
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
 process.exitCode = await main();
