@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/config.ts';
 import { addressOfBytes } from '../model/address.ts';
-import { mapSizesOf, podNet } from './dataplane.ts';
+import { mapSizesOf, podNet, shortened } from './dataplane.ts';
 import { cgroup2Mount } from './machine.ts';
 import { primaryAddresses } from './node-facts.ts';
 
@@ -43,6 +43,17 @@ describe('sizes of maps', () => {
 
 	it('have room for IPv6 connections where pods have such addresses', () => {
 		expect(sizes('{}', ['10.244.1.0/24', 'fd00::/64']).ct6).toBe(262_144);
+	});
+});
+
+describe('warnings about other nodes', () => {
+	it('are all told up to 20, and counted beyond', () => {
+		const some = Array.from({ length: 20 }, (_, i) => `Node n${i}: wrong`);
+		expect(shortened(some)).toEqual(some);
+		expect(shortened([...some, 'Node a: wrong', 'Node b: wrong']).slice(19)).toEqual([
+			'Node n19: wrong',
+			'2 more of the kind about other nodes',
+		]);
 	});
 });
 

@@ -208,7 +208,7 @@ export class Dataplane {
 
 	/** Other nodes whose pods cannot be reached because of what their Node objects say. This node is as good as ever. */
 	get warnings(): readonly string[] {
-		return this.#routing.plan.problems.map(({ node, message }) => `Node ${node}: ${message}`);
+		return shortened(this.#routing.plan.problems.map(({ node, message }) => `Node ${node}: ${message}`));
 	}
 
 	/** What `fairlead status` says of XDP. */
@@ -318,7 +318,7 @@ export class Dataplane {
 		this.#warned = text;
 		const { log } = this.#options;
 		if (text === '') log.info('pods of all nodes can be reached');
-		else log.warn({ problems: warnings.slice(0, 10), count: warnings.length }, 'pods of other nodes not reached');
+		else log.warn({ problems: warnings }, 'pods of other nodes not reached');
 	}
 
 	/** Removes devices and routes; pinned maps and links are the caller's business. */
@@ -355,6 +355,14 @@ export class Dataplane {
 		if (changed.length > 0 && JSON.stringify(before) === JSON.stringify(this.#routing.plan)) this.onRepaired(changed);
 		return report.failures.map(({ what, why }) => `${what}: ${why}`);
 	}
+}
+
+const MOST_WARNINGS = 20;
+
+/** With direct routes, every node behind a router may be one. */
+export function shortened(warnings: readonly string[]): readonly string[] {
+	const left = warnings.length - MOST_WARNINGS;
+	return left <= 0 ? warnings : [...warnings.slice(0, MOST_WARNINGS), `${left} more of the kind about other nodes`];
 }
 
 /** Made also where it is not wanted: an agent that wanted it may have been killed. */
