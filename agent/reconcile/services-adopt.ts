@@ -8,13 +8,13 @@ import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort } from '../plan/services.ts';
 import type { Extent, FoundState, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
-import type { TransitionClock } from './services-tables.ts';
+import type { FoundTables, Tables, TransitionClock } from './services-tables.ts';
 import { resumeTables, sameTable, settled, tableOf } from './services-tables.ts';
 
 const NOTHING: readonly Backend[] = [];
 const NO_ROWS: readonly number[] = [];
 
-/** A port that is new to the state. A transition that a dead agent has left begins anew. */
+/** A port that is new to the state. A transition that a dead agent has left begins anew; one of this agent goes on. */
 export function adoptPort(state: ServicesState, owner: string, wanted: DesiredPort, clock: TransitionClock): PortState {
 	if (wanted.frontends.every((frontend) => frontend.proto === 0)) return freshPort(owner, wanted, 0);
 	const { found } = state;
@@ -119,13 +119,20 @@ function adoptTables(
 	const previous = adoptList(state, found, rows, undefined, entry.prevBase, entry.prevCount);
 	const current = outer.content;
 	const remembered = (entry.flags & SvcFlags.REMEMBERED) !== 0;
-	const tables =
-		previous.content === undefined
-			? settled(current)
-			: resumeTables({ current, previous: previous.content, remembered }, clock);
 	port.previous = previous.extent;
-	port.tables = tables;
+	if (previous.content === undefined) port.tables = settled(current);
+	else {
+		const tables = { current, previous: previous.content, remembered };
+		const known = found.moving.get(port.name);
+		port.tables = known !== undefined && sameMove(known, tables) ? known : resumeTables(tables, clock);
+	}
 	port.transition = entry.transition;
+}
+
+/** Is it the change that this agent knows, with its times? */
+function sameMove(known: Tables, { current, previous, remembered }: FoundTables): boolean {
+	if (known.remembered !== remembered || known.previous === null) return false;
+	return sameTable(known.current, current) && sameTable(known.previous, previous);
 }
 
 /** Rows that name the port. Of two with the same content the second is left to be freed. */

@@ -7,6 +7,7 @@
 import type { SvcEntry } from '../../native/abi/generated.ts';
 import { L4Proto, Limits, SvcFlags, SvcScope } from '../../native/abi/generated.ts';
 import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
+import type { RememberedFlows } from './remembered-flows.ts';
 import type { ServiceOp, ServiceOps } from './services-ops.ts';
 import type { PackedPeer } from './services-peers.ts';
 import type { GoneBackend, PortWork } from './services-port.ts';
@@ -39,6 +40,8 @@ export interface DiffOptions {
 	readonly clock: TransitionClock;
 	/** Who owns an address, for the hint in backend rows. */
 	readonly peerOf: (address: string) => PackedPeer;
+	/** What the programs remember of flows; asked only when a transition has run its time. */
+	readonly remembered: () => RememberedFlows;
 }
 
 interface Work extends PortWork {
@@ -55,11 +58,12 @@ export function diffServices(
 	changes: ReadonlyMap<string, OwnerPlan>,
 	options: DiffOptions,
 ): ServicesDiff {
-	const { full, clock, peerOf } = options;
+	const { full, clock, peerOf, remembered } = options;
 	const work: Work = {
 		state,
 		clock,
 		peerOf,
+		remembered,
 		before: [],
 		slots: [],
 		after: [],

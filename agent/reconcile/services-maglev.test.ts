@@ -114,6 +114,29 @@ describe('Maglev tables in the service maps', () => {
 		expect(read()).toBe('1 2 3 4 / 1 2 3 moving');
 	});
 
+	it('change no longer than an hour, and wait no longer, though the maps are read anew meanwhile', async () => {
+		const { clock, reconcilerOf, plan, read } = setUp();
+		const reconciler = reconcilerOf();
+		await reconciler.replaceAll(plan(hosts(1, 2, 3)));
+		await reconciler.update(plan(hosts(1, 2, 3, 4)));
+		await reconciler.update(plan(hosts(1, 2, 3, 4, 5)));
+		clock.nowMs = WINDOW_MS - 1;
+		await reconciler.resync();
+		expect([read(), reconciler.nextTransitionMs]).toEqual(['1 2 3 4 / 1 2 3 moving', 1]);
+		clock.nowMs = WINDOW_MS;
+		await reconciler.update(new Map());
+		expect(read()).toBe('1 2 3 4 5 / 1 2 3 moving');
+		for (let minutes = 10; minutes < 60; minutes += 10) {
+			clock.nowMs = WINDOW_MS + minutes * 60_000;
+			await reconciler.resync();
+			expect(read()).toBe('1 2 3 4 5 / 1 2 3 moving');
+		}
+		expect(reconciler.nextTransitionMs).toBe(600_000);
+		clock.nowMs = WINDOW_MS + 3_600_000;
+		await reconciler.resync();
+		expect(read()).toBe('1 2 3 4 5 /  settled');
+	});
+
 	it('count what is remembered for all flows after two changes of their size, in the next agent too', async () => {
 		const { clock, reconcilerOf, plan, entry } = setUp();
 		const flags = () => [VIP, CLUSTER].map((key) => SvcFlagsName(entry(key).entry.flags));

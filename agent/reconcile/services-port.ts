@@ -6,13 +6,14 @@ import { BackendFlags, Limits } from '../../native/abi/generated.ts';
 import type { Backend } from '../plan/endpoints.ts';
 import type { DesiredPort } from '../plan/services.ts';
 import { ANYBODY } from '../plan/services-sources.ts';
+import { livesByTableBefore, type RememberedFlows } from './remembered-flows.ts';
 import { adoptPort } from './services-adopt.ts';
 import type { ServiceOp } from './services-ops.ts';
 import type { PackedPeer } from './services-peers.ts';
 import type { Extent, PortState, ServicesState } from './services-state.ts';
 import { chunksFor, EMPTY_EXTENT } from './services-state.ts';
 import type { Table, TableMember, Tables, TransitionClock } from './services-tables.ts';
-import { dueMs, moveTables, rankedTableOf, sameTable, settled, tableOf } from './services-tables.ts';
+import { dueMs, moveTables, postponed, rankedTableOf, sameTable, settled, tableOf } from './services-tables.ts';
 import { unionOfPort } from './services-xdp.ts';
 
 /** A backend that a service port no longer has: what is connected to it through the service should be ended. */
@@ -34,6 +35,8 @@ export interface PortWork {
 	readonly state: ServicesState;
 	readonly clock: TransitionClock;
 	readonly peerOf: (address: string) => PackedPeer;
+	/** What the programs remember of flows of services whose set changes. */
+	readonly remembered: () => RememberedFlows;
 	/** Rows that are new or gain something. */
 	readonly before: ServiceOp[];
 	readonly slots: ServiceOp[];
@@ -238,7 +241,7 @@ function moveExternal(
 	rows: readonly number[],
 ): { external: Extent; previous: Extent; tables: Tables | undefined } {
 	const members = membersOf(wanted.external, rowsOf(wanted.external, wanted.serving, rows));
-	const old = port.tables ?? tablesOf(port);
+	const old = tablesInUse(work, port, wanted);
 	const goal = { members, size: wanted.externalTable, serving: new Set(rows), remembersAll: wanted.remembersAll };
 	const next = moveTables(old, goal, work.clock);
 	const owns = port.external !== port.all || port.all === EMPTY_EXTENT;
@@ -252,6 +255,14 @@ function moveExternal(
 		previous: next.previous === null ? EMPTY_EXTENT : put(next.previous),
 		tables: next.previous === null ? undefined : next,
 	};
+}
+
+/** Those in force. The one before stays over its time while connections live by it. */
+function tablesInUse(work: PortWork, port: PortState, wanted: DesiredPort): Tables | undefined {
+	const { tables, transition } = port;
+	if (tables === undefined) return tablesOf(port);
+	if (work.clock.nowMs < tables.keepUntilMs) return tables;
+	return livesByTableBefore(tables, wanted, transition, work.remembered()) ? postponed(tables, work.clock) : tables;
 }
 
 /** The table that the last plan made. */

@@ -3,7 +3,8 @@
  * The programs look a packet up in the table in force and in the one before it; they remember only flows on which the
  * two disagree. So a change starts a transition: what is added while it is young waits, lest flows of one table meet
  * the next but one; a backend that is dead leaves both tables at once, and one that drains leaves the table in force
- * only. The table before stays until something else changes, for flows live longer than changes take, but not for ever.
+ * only. The table before stays until something else changes, for flows live longer than changes take; when it has had its time
+ * and no flow lives by it any more, it goes.
  * Pure: time comes in, rows are numbers.
  */
 import { maglevTable } from '../plan/maglev.ts';
@@ -26,7 +27,7 @@ export interface Tables {
 	readonly previous: Table | null;
 	/** Until then additions wait, in milliseconds of the caller's clock. */
 	readonly youngUntilMs: number;
-	/** Then the previous table is given up, unless something changes before. */
+	/** Then the previous table is given up, unless something changes before or flows live by it. */
 	readonly keepUntilMs: number;
 	/** Additions wait. */
 	readonly behind: boolean;
@@ -53,6 +54,9 @@ export interface TransitionClock {
 
 /** How long a flow may be idle and still be known where tables disagree; bpf/lib/dsr.h forgets it after that time. */
 const KEEP_MS = 3_600_000;
+
+/** How long a previous table stays over its time because flows live by it. */
+const POSTPONE_MS = 600_000;
 
 const EMPTY: Table = new Uint32Array(0);
 
@@ -97,13 +101,22 @@ export function settled(current: Table): Tables {
 	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false, remembered: false };
 }
 
-/** A transition found in the kernel: nobody knows how old it is. */
-export function resumeTables(
-	found: { readonly current: Table; readonly previous: Table; readonly remembered: boolean },
-	{ nowMs, transitionMs }: TransitionClock,
-): Tables {
+/** A transition as the maps have it. */
+export interface FoundTables {
+	readonly current: Table;
+	readonly previous: Table;
+	readonly remembered: boolean;
+}
+
+/** A transition that begins, or one found in the kernel: nobody knows how old it is. */
+export function resumeTables(found: FoundTables, { nowMs, transitionMs }: TransitionClock): Tables {
 	const keepUntilMs = nowMs + Math.max(KEEP_MS, transitionMs);
 	return { ...found, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
+}
+
+/** The transition has had its time, but flows live by the table before: they are looked at again later. */
+export function postponed(tables: Tables, { nowMs }: TransitionClock): Tables {
+	return { ...tables, keepUntilMs: nowMs + POSTPONE_MS };
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
 import type { Kernel } from './kernel.ts';
+import { type Jiffies, NO_FLOWS, type RememberedFlows, rememberedFlows } from './remembered-flows.ts';
 import type { ServiceMemory } from './services-apply.ts';
 import { applyServiceOps, serviceMemory, storeOwner } from './services-apply.ts';
 import { diffServices, type TakenFrontend } from './services-diff.ts';
@@ -12,7 +13,8 @@ import { UNKNOWN_PEER } from './services-peers.ts';
 import type { GoneBackend } from './services-port.ts';
 import { rowsWithin } from './services-rows.ts';
 import type { ServicesState } from './services-state.ts';
-import { readServicesState } from './services-state.ts';
+import { movingTables, readServicesState } from './services-state.ts';
+import type { Tables } from './services-tables.ts';
 import { moveXdpRows } from './services-xdp.ts';
 
 export interface ReconcileReport {
@@ -52,6 +54,8 @@ export interface ServicesReconcilerOptions {
 	readonly transitionMs?: number;
 	/** Milliseconds, monotonic. */
 	readonly now?: () => number;
+	/** Of the flows that programs remember. Without it nothing is asked of them, and a previous table goes when it has had its time. */
+	readonly jiffies?: Jiffies;
 }
 
 const TRANSITION_MS = 30_000;
@@ -65,6 +69,8 @@ export class ServicesReconciler {
 	readonly #desired = new Map<string, OwnerPlan>();
 	/** undefined = to be read from the kernel: at start and after a failure. */
 	#state: ServicesState | undefined;
+	/** Of the last state: when changes under way are due is in no map. */
+	#moving: ReadonlyMap<string, Tables> = new Map();
 	/** Owners whose last change was refused for want of room. */
 	readonly #refused = new Map<string, string>();
 
@@ -80,7 +86,7 @@ export class ServicesReconciler {
 	async replaceAll(plans: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
 		this.#desired.clear();
 		for (const [owner, plan] of plans) this.#desired.set(owner, plan);
-		this.#state = undefined;
+		this.#forget();
 		return this.#run(new Map());
 	}
 
@@ -95,8 +101,14 @@ export class ServicesReconciler {
 
 	/** Compares everything with a fresh read of the kernel. */
 	async resync(): Promise<ReconcileReport> {
-		this.#state = undefined;
+		this.#forget();
 		return this.#run(new Map());
+	}
+
+	/** The next run reads the kernel. */
+	#forget(): void {
+		if (this.#state !== undefined) this.#moving = movingTables(this.#state);
+		this.#state = undefined;
 	}
 
 	async #run(changes: ReadonlyMap<string, OwnerPlan>): Promise<ReconcileReport> {
@@ -104,7 +116,7 @@ export class ServicesReconciler {
 			return await this.#runPasses(changes);
 		} catch (thrown) {
 			// Whatever it was, the state is no longer known to be what the kernel has.
-			this.#state = undefined;
+			this.#forget();
 			throw thrown;
 		}
 	}
@@ -115,20 +127,22 @@ export class ServicesReconciler {
 		let ops = 0;
 		const problems: string[] = [];
 		this.#refused.clear();
+		const remembered = this.#remembered();
 		let wanted: ReadonlyMap<string, OwnerPlan> = full ? this.#desired : changes;
 		// Twice: what a first pass took out of use makes room for what it had to refuse.
 		for (let pass = 0; pass < 2; pass++) {
-			this.#state ??= readServicesState(this.#kernel);
+			this.#state ??= readServicesState(this.#kernel, this.#moving);
 			const diff = diffServices(this.#state, wanted, {
 				full: full && pass === 0,
 				clock: this.#clock(),
 				peerOf: this.#peerOf,
+				remembered,
 			});
 			this.#options.onOps?.(diff);
 			const report = await applyServiceOps(diff, this.#kernel, this.#memory);
 			ops += report.done;
 			problems.push(...report.failed.map(({ error }) => error.message));
-			if (report.failed.length > 0) this.#state = undefined;
+			if (report.failed.length > 0) this.#forget();
 			else if (diff.gone.length > 0) this.#options.onBackendsGone?.(diff.gone);
 			if (diff.taken.length > 0) this.#options.onFrontendsTaken?.(diff.taken);
 			if (report.failed.length > 0 || diff.refused.size === 0) break;
@@ -138,6 +152,16 @@ export class ServicesReconciler {
 		}
 		for (const [owner, reason] of this.#refused) problems.push(`${owner}: ${reason}`);
 		return { ops, problems, refused: [...this.#refused.keys()], full, tookMs: this.#now() - start };
+	}
+
+	/** Reads once, when first asked. */
+	#remembered(): () => RememberedFlows {
+		const { jiffies } = this.#options;
+		let read: RememberedFlows | undefined;
+		return () => {
+			read ??= jiffies === undefined ? NO_FLOWS : rememberedFlows(this.#kernel, jiffies);
+			return read;
+		};
 	}
 
 	#clock() {

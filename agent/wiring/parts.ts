@@ -45,6 +45,7 @@ export function makePlanner(
 	return new ServicePlanner({
 		...{ config, view: store, peers: dataplane.peers, flows, ...told },
 		kernel: dataplane.servicesKernel(),
+		jiffies: clock,
 		facts: () => dataplane.facts,
 		hostPorts: () => pods.hostPorts(),
 		pods: () => pods.list(),

@@ -15,6 +15,7 @@ import {
 	selectNodePortAddresses,
 } from '../plan/services.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
+import type { Jiffies } from '../reconcile/remembered-flows.ts';
 import { type ReconcileReport, ServicesReconciler } from '../reconcile/services.ts';
 import type { TakenFrontend } from '../reconcile/services-diff.ts';
 import { ServicesLoop } from '../reconcile/services-loop.ts';
@@ -26,6 +27,8 @@ export interface ServicePlannerOptions {
 	readonly view: ClusterView;
 	readonly kernel: Kernel;
 	readonly config: Config;
+	/** See ServicesReconcilerOptions. */
+	readonly jiffies?: Jiffies;
 	/** Asked at every planning. */
 	readonly facts: () => NodeFacts;
 	readonly hostPorts: () => readonly HostPort[];
@@ -70,10 +73,11 @@ export class ServicePlanner {
 
 	constructor(options: ServicePlannerOptions) {
 		this.#options = options;
-		const { peers, onBackendsGone, config } = options;
+		const { peers, onBackendsGone, config, jiffies } = options;
 		this.reconciler = new ServicesReconciler({
 			kernel: options.kernel,
 			transitionMs: config.lbTransitionMs,
+			...(jiffies !== undefined && { jiffies }),
 			...(peers !== undefined && { peerOf: (address: string) => peers.of(address) }),
 			...(onBackendsGone !== undefined && {
 				onBackendsGone: (gone) => onBackendsGone(gone.filter((each) => !isKept(options.view, each))),

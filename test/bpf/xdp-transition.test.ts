@@ -1,5 +1,6 @@
 /** Direct server return while a set of backends changes: every flow stays where it began, whatever node balances it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { livesByTableBefore, rememberedFlows } from '../../agent/reconcile/remembered-flows.ts';
 import { Backend, DsrFlow, SvcEntry, SvcFlags, SvcKey } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
@@ -53,20 +54,24 @@ async function targets(x: Addresses, o: Datagram): Promise<string[]> {
 const serviceKey = (x: Addresses, port: number, proto: number): Uint8Array =>
 	SvcKey.encode({ addr: address16(x.external), port, proto, scope: 1 });
 
+async function entryOf(key: Uint8Array): Promise<SvcEntry> {
+	const row = (await node.dataplane.entries('services')).find((each) => Buffer.from(each.key).equals(key));
+	if (!row) throw new Error('no such service');
+	return SvcEntry.decode(row.value);
+}
+
 /** Changes the entry of a service for the time of a test. */
 async function withEntry(
 	key: Uint8Array,
 	change: (old: SvcEntry) => SvcEntry,
 	test: () => Promise<void>,
 ): Promise<void> {
-	const row = (await node.dataplane.entries('services')).find((each) => Buffer.from(each.key).equals(key));
-	if (!row) throw new Error('no such service');
-	const old = SvcEntry.decode(row.value);
+	const old = await entryOf(key);
 	await node.dataplane.set('services', key, SvcEntry.encode({ ...change(old), generation: old.generation + 1 }));
 	try {
 		await test();
 	} finally {
-		await node.dataplane.set('services', key, row.value);
+		await node.dataplane.set('services', key, SvcEntry.encode(old));
 	}
 }
 
@@ -92,6 +97,27 @@ describe.each(FAMILIES)('a changing set over IPv$family', (x) => {
 	it('sends the middle of a connection to the backend before, and names the new one to it', async () => {
 		for (let n = 0; n < 3; n++) expect(await targets(x, { ...tcp, sport: moved })).toEqual([V4.node2, V4.node3]);
 		expect(await remembered()).toHaveLength(1);
+	});
+
+	it('tells the agent whether a connection lives by the table before', async () => {
+		const frontends = [{ address: x.external, port: PORT.changing, proto: 6 }] as const;
+		const { transition, allBase, allCount } = await entryOf(web);
+		const current = (await node.dataplane.entries('slots'))
+			.flatMap(({ value }) => [...new Uint32Array(value.slice().buffer)])
+			.slice(allBase, allBase + allCount);
+		const lives = async (): Promise<boolean> => {
+			const entries = (await node.dataplane.entries('dsr_flows')).map(({ key, value }) => [key, value] as const);
+			const now = (await node.dataplane.run('clock_jiffies', new Uint8Array(64))).verdict >>> 0;
+			const kernel = { mapEntries: () => entries, mapCapacity: () => 1024 };
+			const flows = rememberedFlows(kernel, { now: () => now, hz: 250 });
+			expect(flows.flows).toHaveLength(1);
+			return livesByTableBefore({ current }, { frontends }, transition, flows);
+		};
+		await targets(x, { ...tcp, sport: moved, flags: 'S' });
+		expect(await lives()).toBe(false);
+		await node.dataplane.clear('dsr_flows');
+		await targets(x, { ...tcp, sport: moved });
+		expect(await lives()).toBe(true);
 	});
 
 	it('begins anew with a SYN on a port that was used', async () => {
