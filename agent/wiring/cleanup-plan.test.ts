@@ -49,6 +49,7 @@ const notes = (facts: Partial<CleanupFacts>): string =>
 describe('clean-up plan', () => {
 	it('is empty on a node that Fairlead has never been on', () => {
 		expect(plan({})).toEqual([]);
+		expect(notes({})).toBe('');
 	});
 
 	it('takes away in an order in which an interrupted run can go on', () => {
@@ -126,8 +127,8 @@ describe('clean-up plan', () => {
 	});
 
 	it('says which CNI configuration comes next', () => {
-		expect(notes({})).toContain('the node will be NotReady');
-		expect(notes({ otherConfigurations: ['/etc/cni/net.d/10-x.conflist'] })).toContain(
+		expect(notes({ paths: [PATHS.conflist] })).toContain('the node will be NotReady');
+		expect(notes({ paths: [PATHS.conflist], otherConfigurations: ['/etc/cni/net.d/10-x.conflist'] })).toContain(
 			'10-x.conflist is the next in force',
 		);
 	});

@@ -108,16 +108,18 @@ function ownerOf(hostIfname: string, attachments: readonly FoundAttachment[]): s
 }
 
 function notesOf(
-	{ otherConfigurations, settings }: CleanupFacts,
+	{ otherConfigurations, settings, paths: present }: CleanupFacts,
 	paths: CleanupPaths,
 	o: { readonly inUse: readonly FoundAttachment[]; readonly withState: boolean },
 ): string[] {
 	const next = otherConfigurations[0];
 	const pods = o.inUse.map(({ owner }) => owner).join(', ');
-	return [
+	const then =
 		next === undefined
 			? 'no other CNI configuration is there: the node will be NotReady until there is one'
-			: `CNI configuration ${next} is the next in force; it was never touched`,
+			: `CNI configuration ${next} is the next in force; it was never touched`;
+	return [
+		...(present.includes(paths.conflist) ? [then] : []),
 		...(o.inUse.length === 0
 			? []
 			: [
