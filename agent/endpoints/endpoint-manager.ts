@@ -19,7 +19,7 @@ import { Ipam, type PoolUsage } from './ipam.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import type { ReleasedRecord } from './ledger.ts';
 import { LinkReaper } from './link-reaper.ts';
-import { cookieOf, netnsKey, PodNetns } from './netns.ts';
+import { cookieAt, cookieOf, netnsKey, PodNetns } from './netns.ts';
 import { REAP_GROUP } from './pod-wiring.ts';
 import { UndoStack } from './undo-stack.ts';
 
@@ -191,6 +191,7 @@ export class EndpointManager {
 	async #connect(request: AttachRequest, attachment: Attachment, o: ConnectOptions): Promise<LiveEndpoint> {
 		const deps = this.#deps;
 		const linked = o.chained ?? makePair(attachment, o.netns, deps.netlink, o.undo);
+		const netnsCookie = cookieAt(o.netns.fdPath, deps.netnsCookie); // the kernel makes the pair meanwhile
 		const [pair, known] = await Promise.allSettled([linked, this.#identify(attachment, o.signal)]);
 		const [link, identity] = [settledValue(pair), settledValue(known)];
 		throwIfAborted(o.signal, request);
@@ -200,7 +201,6 @@ export class EndpointManager {
 		await deps.programs.attach(link.hostIfindex, attachment.hostIfname);
 		throwIfAborted(o.signal, request);
 		if (attachment.mode === 'veth') await wirePod(attachment, link, o.netns, deps);
-		const netnsCookie = deps.netnsCookie?.(o.netns.fdPath) ?? 0n;
 		return { ...attachment, ifindex: link.hostIfindex, identity, netnsCookie };
 	}
 

@@ -50,7 +50,16 @@ export function netnsKey(netns: NetnsIdentity): string {
 	return `${netns.dev}:${netns.ino}`;
 }
 
-/** Number of a namespace as BPF programs see it; 0 when its file is gone or stands for another one by now. */
+/** Number of a namespace as BPF programs see it; 0 when it cannot be read: only flow records need it. */
+export function cookieAt(path: string, read: ((path: string) => bigint) | undefined): bigint {
+	try {
+		return read?.(path) ?? 0n;
+	} catch {
+		return 0n;
+	}
+}
+
+/** As cookieAt(); 0 also when the file is gone or stands for another namespace by now. */
 export function cookieOf(
 	{ path, dev, ino }: NetnsIdentity & { readonly path: string },
 	read: ((path: string) => bigint) | undefined,
@@ -58,12 +67,12 @@ export function cookieOf(
 	try {
 		const netns = new PodNetns(path, { allowOwn: true });
 		try {
-			return netns.dev === dev && netns.ino === ino ? (read?.(netns.fdPath) ?? 0n) : 0n;
+			return netns.dev === dev && netns.ino === ino ? cookieAt(netns.fdPath, read) : 0n;
 		} finally {
 			netns.close();
 		}
 	} catch {
-		return 0n; // only flow records need it
+		return 0n;
 	}
 }
 
