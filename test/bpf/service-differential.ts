@@ -5,7 +5,7 @@ import { explain, type RunResult, VERDICT } from '../lib/dataplane.ts';
 import type { FakeKernel } from '../lib/fake-kernel.ts';
 import { backendTag } from '../lib/flow-hash.ts';
 import type { Layer } from '../lib/packet.ts';
-import { echo, ip, type Parsed, parse, sctp, tcp, udp } from '../lib/packet.ts';
+import { echo, ip, type Parsed, parse, raw, sctp, tcp, udp } from '../lib/packet.ts';
 import type { Answer, DropWhy, Outcome, Probe } from '../lib/service-oracle-probe.ts';
 import { EMPTY_WORLD } from '../service-cases/geography.ts';
 import { KernelSync } from '../service-cases/kernel-sync.ts';
@@ -46,15 +46,19 @@ const REASONS: Readonly<Record<Exclude<DropWhy, 'unassigned address'>, number>> 
 	'spoofed source': DropReason.SPOOFED_LOCAL,
 };
 
-function layersOf({ client, address, port, protocol }: Probe, sport: number): Layer[] {
+/** First packet of a connection, or one in its midst. */
+export type Moment = 'first' | 'later';
+
+function layersOf({ client, address, port, protocol }: Probe, sport: number, moment: Moment): Layer[] {
 	const header = ip(client.address, address);
 	switch (protocol) {
 		case 'TCP':
-			return [header, tcp({ sport, dport: port, flags: 'S' })];
+			return [header, tcp({ sport, dport: port, flags: moment === 'first' ? 'S' : 'A' })];
 		case 'UDP':
 			return [header, udp({ sport, dport: port })];
 		case 'SCTP':
-			return [header, sctp({ sport, dport: port })];
+			// INIT or DATA
+			return [header, sctp({ sport, dport: port }), raw(Uint8Array.of(moment === 'first' ? 1 : 0, 0, 0, 4))];
 		default:
 			return [header, echo(protocol === 'ICMP' ? 4 : 6, { id: sport, seq: 1 })];
 	}
@@ -62,12 +66,17 @@ function layersOf({ client, address, port, protocol }: Probe, sport: number): La
 
 /** The first packet of a connection from outside. */
 export function outsideFrame(probe: Probe, sport: number): Uint8Array {
-	return uplinkFrame(...layersOf(probe, sport));
+	return uplinkFrame(...layersOf(probe, sport, 'first'));
 }
 
-/** Sends the first packet of the connection where it comes in. */
-export async function send(node: TestNode, probe: Probe, sport: number): Promise<{ sent: Uint8Array; got: RunResult }> {
-	const layers = layersOf(probe, sport);
+/** Sends a packet of the connection where it comes in. */
+export async function send(
+	node: TestNode,
+	probe: Probe,
+	sport: number,
+	moment: Moment = 'first',
+): Promise<{ sent: Uint8Array; got: RunResult }> {
+	const layers = layersOf(probe, sport, moment);
 	switch (probe.client.kind) {
 		case 'pod': {
 			const pod =
@@ -164,6 +173,12 @@ interface Ports {
 function portsOf(parsed: Parsed): Ports | undefined {
 	// The innermost ones: what goes through a tunnel has others before.
 	return parsed.layers.findLast((l) => l.kind === 'tcp' || l.kind === 'udp' || l.kind === 'sctp') as Ports | undefined;
+}
+
+/** 'address port' that the packet goes to; '' = it was dropped or answered. */
+export function destinationOf(got: RunResult): string {
+	if (got.verdict === VERDICT.DROP || Object.keys(got.drops).length > 0) return '';
+	return `${ipOf(got.packet).dst} ${portsOf(parse(got.packet))?.dport}`;
 }
 
 function judgeAnswer(probe: Probe, sport: number, answers: readonly Answer[], got: RunResult): string | undefined {

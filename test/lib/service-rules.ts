@@ -179,6 +179,12 @@ function sourceAllowed(world: RulesWorld, service: RawService, { client, address
 	return nodeAllowed && balancerIps(service).includes(client.address);
 }
 
+/** Endpoints that serve the service port, as 'address port', whatever list they are in: flows to them stay. */
+export function servingEndpoints(world: RulesWorld, { service, port }: Match, family: 4 | 6): Set<string> {
+	const serving = endpointsOf(world, service, port, family).filter((e) => e.ready || (e.serving && e.terminating));
+	return new Set(serving.map((e) => `${e.address} ${e.port}`));
+}
+
 interface RuleEndpoint {
 	readonly address: string;
 	readonly port: number;
