@@ -179,6 +179,7 @@ export class Agent {
 				...this.#life.warnings(),
 				...(this.#running?.policies.warnings ?? []),
 				...(this.#running?.dataplane.warnings ?? []),
+				...(this.#running?.services.warnings ?? []),
 			],
 			sourceProblems: () => this.#sourceProblems,
 			foreignPods: () => this.#life.foreignPods,

@@ -21,6 +21,7 @@ import type { TakenFrontend } from '../reconcile/services-diff.ts';
 import { ServicesLoop } from '../reconcile/services-loop.ts';
 import type { LocalPod, PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import type { GoneBackend } from '../reconcile/services-port.ts';
+import { contestedFrontends } from './contested-frontends.ts';
 import type { FlowEnder } from './flow-ender.ts';
 
 export interface ServicePlannerOptions {
@@ -94,6 +95,11 @@ export class ServicePlanner {
 	/** Desired state by owner, for reports. */
 	get plans(): ReadonlyMap<string, OwnerPlan> {
 		return this.#plans;
+	}
+
+	/** What people should know although all is as planned. */
+	get warnings(): readonly string[] {
+		return contestedFrontends(this.#plans);
 	}
 
 	/** First planning: makes the maps hold exactly what is wanted. */
