@@ -135,9 +135,10 @@ function replacePort(work: Work, owner: string, wanted: DesiredPort): boolean {
 	const { state } = work;
 	const prepared = preparePort(work, owner, wanted);
 	const known = state.ports.has(wanted.name);
-	if (typeof prepared === 'string') {
-		work.refused.set(owner, prepared);
-		return known;
+	if ('refused' in prepared) {
+		work.refused.set(owner, prepared.refused);
+		if (prepared.found !== undefined) keepFound(work, prepared.found);
+		return known || prepared.found !== undefined;
 	}
 	const { port } = prepared;
 	// New sets first: one that goes and comes back in the same change stays.
@@ -147,6 +148,26 @@ function replacePort(work: Work, owner: string, wanted: DesiredPort): boolean {
 	state.ports.set(wanted.name, port);
 	for (const frontend of wanted.frontends) addClaim(work, port, frontend);
 	return true;
+}
+
+/** What an agent finds in the kernel of a port that it has no room to change stays in force as it is there. */
+function keepFound(work: Work, port: PortState): void {
+	const { state } = work;
+	const entries = port.plan.frontends.flatMap((frontend) => {
+		const entry = state.entries.get(frontend.key);
+		return entry?.id === port.id ? [{ frontend, entry }] : [];
+	});
+	const frontends = entries.map(({ frontend, entry }) => ({
+		...frontend,
+		flags: entry.flags & ~SvcFlags.REMEMBERED,
+		sources: state.sources.setOf(entry.sourceSet),
+	}));
+	port.plan = { ...port.plan, frontends, affinityTimeoutS: entries[0]?.entry.affinityTimeoutS ?? 0 };
+	state.ports.set(port.name, port);
+	for (const frontend of frontends) {
+		state.sources.acquire(frontend.sources);
+		addClaim(work, port, frontend);
+	}
 }
 
 function removePort(work: Work, port: PortState): void {

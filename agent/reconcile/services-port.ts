@@ -54,6 +54,13 @@ export interface PreparedPort {
 	readonly lists: Lists;
 }
 
+/** There is no room for a port as it is wanted. */
+export interface RefusedPort {
+	readonly refused: string;
+	/** What the kernel has of a port that is not in the state: to be kept. */
+	readonly found?: PortState;
+}
+
 interface Lists {
 	readonly all: Extent;
 	readonly external: Extent;
@@ -63,23 +70,21 @@ interface Lists {
 	readonly writes: readonly ServiceOp[];
 }
 
-/** @returns the port, or why there is no room for it (a refused port that is not in the state keeps nothing) */
-export function preparePort(work: PortWork, owner: string, wanted: DesiredPort): PreparedPort | string {
+/** @returns the port, or why there is no room for it: then nothing has changed */
+export function preparePort(work: PortWork, owner: string, wanted: DesiredPort): PreparedPort | RefusedPort {
 	const { state, clock } = work;
 	const known = state.ports.get(wanted.name);
 	const port = known ?? adoptPort(state, owner, wanted, clock);
 	const rows = matchRows(port, wanted.serving);
 	const refused = roomForRows(state, rows) ?? roomForSources(state, wanted);
-	if (refused === undefined) {
-		const fresh = createRows(state, wanted.serving, rows);
-		const lists = planLists(work, port, wanted, rows);
-		if (typeof lists !== 'string') return { port, wanted, rows, lists };
-		for (const i of fresh) state.backends.cancel(rows[i] ?? 0, wanted.serving[i]?.address ?? '');
-		if (known === undefined) dropPort(work, port);
-		return lists;
-	}
-	if (known === undefined) dropPort(work, port);
-	return refused;
+	const isFound = known === undefined && state.found?.adoptedIds.has(port.id) === true;
+	const kept = isFound ? { found: port } : {};
+	if (refused !== undefined) return { refused, ...kept };
+	const fresh = createRows(state, wanted.serving, rows);
+	const lists = planLists(work, port, wanted, rows);
+	if (typeof lists !== 'string') return { port, wanted, rows, lists };
+	for (const i of fresh) state.backends.cancel(rows[i] ?? 0, wanted.serving[i]?.address ?? '');
+	return { refused: lists, ...kept };
 }
 
 function roomForRows(state: ServicesState, rows: readonly number[]): string | undefined {

@@ -93,6 +93,12 @@ export class SourceSets {
 		return this.#sets.get(set)?.number ?? 0;
 	}
 
+	/** Set of a number that was found in the kernel. */
+	setOf(number: number): SourceSet {
+		for (const [set, state] of this.#sets) if (state.number === number) return set;
+		return ANYBODY;
+	}
+
 	/** Operations for the sets that are new, and for those that nothing names any more. */
 	settle(): { readonly before: ServiceOp[]; readonly after: ServiceOp[] } {
 		const before: ServiceOp[] = [];

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bigCluster, CONTEXT, clusterOf, endpoint, service, slice } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
-import { filterHas, readBackend, readServices } from '../../test/lib/service-maps.ts';
+import { filterHas, readBackend, readServices, readSources } from '../../test/lib/service-maps.ts';
 import type { EndpointSlice } from '../model/endpoint-slice.ts';
 import type { Service } from '../model/service.ts';
 import { planServices, replanServices } from '../plan/services.ts';
@@ -137,6 +137,34 @@ describe('ServicesReconciler', () => {
 		// Both rows are in use until the new entry stands: the change is refused for want of room, nothing is torn.
 		expect(report.problems.join()).toContain('map backends: no room');
 		expect(readServices(kernel).services[1]!.all).toEqual(['10.244.0.1|8080|6', '10.244.0.2|8080|6']);
+	});
+
+	it('keeps a version that it has no room to change when it reads everything back, and removes it with its service', async () => {
+		const kernel = new FakeKernel({ capacity: { backends: 5 } });
+		const reconciler = new ServicesReconciler({ kernel });
+		const web = (over: Partial<Service> = {}) =>
+			service('web', {
+				type: 'LoadBalancer',
+				loadBalancerIps: ['203.0.113.1'],
+				loadBalancerSourceRanges: ['198.51.100.0/24'],
+				affinityTimeoutS: 60,
+				...over,
+			});
+		await reconciler.replaceAll(planOf([web()], [slice('web', ['10.244.0.1', '10.244.0.2'])]));
+		const before = readServices(kernel).services;
+		const many = Array.from({ length: 9 }, (_, i) => `10.244.0.${i + 1}`);
+		const wanted = planOf([web({ affinityTimeoutS: null, loadBalancerSourceRanges: [] })], [slice('web', many)]);
+		expect((await reconciler.update(wanted)).refused).toEqual(['default/web']);
+		const others = [reconciler, new ServicesReconciler({ kernel })];
+		for (const each of others) {
+			const report = each === reconciler ? await each.resync() : await each.replaceAll(wanted);
+			expect(report.problems.join()).toContain('map backends: no room');
+			expect(readServices(kernel).services).toEqual(before);
+			expect(readSources(kernel).size).toBe(1);
+		}
+		await others[1]?.update(new Map([['default/web', { ports: [], problems: [] }]]));
+		expect(readServices(kernel).services).toEqual([]);
+		expect(others[1]?.usage()?.backends.used).toBe(0);
 	});
 
 	it('waits for the grace period when only freed rows have room', async () => {
