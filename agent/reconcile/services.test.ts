@@ -136,6 +136,9 @@ describe('ServicesReconciler', () => {
 		const report = await reconciler.update(planOf([service('web')], [slice('web', ['10.244.0.3'])]));
 		// Both rows are in use until the new entry stands: the change is refused for want of room, nothing is torn.
 		expect(report.problems.join()).toContain('map backends: no room');
+		expect([report.failures, reconciler.refusals()]).toEqual([[], report.problems]);
+		// … and is told of until it has found room, whatever else changes meanwhile.
+		expect((await reconciler.update(new Map())).problems).toEqual(report.problems);
 		expect(readServices(kernel).services[1]!.all).toEqual(['10.244.0.1|8080|6', '10.244.0.2|8080|6']);
 	});
 

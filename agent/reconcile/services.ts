@@ -20,9 +20,11 @@ import { moveXdpRows } from './services-xdp.ts';
 export interface ReconcileReport {
 	/** Operations that were done. */
 	readonly ops: number;
-	/** What could not be done; empty = the maps are as wanted. */
+	/** What went wrong and is tried again: nobody knows what is in force. */
+	readonly failures: readonly string[];
+	/** `failures` and who found no room; empty = the maps are as wanted. */
 	readonly problems: readonly string[];
-	/** Owners that found no room; each has a problem too. All others are in force. */
+	/** Owners that found no room. All others are in force. */
 	readonly refused: readonly string[];
 	/** The maps were read and compared as a whole. */
 	readonly full: boolean;
@@ -71,8 +73,8 @@ export class ServicesReconciler {
 	#state: ServicesState | undefined;
 	/** Of the last state: when changes under way are due is in no map. */
 	#moving: ReadonlyMap<string, Tables> = new Map();
-	/** Owners whose last change was refused for want of room. */
-	readonly #refused = new Map<string, string>();
+	/** Owners whose last change was refused for want of room, as of the last run. */
+	#refused: ReadonlyMap<string, string> = new Map();
 
 	constructor(options: ServicesReconcilerOptions) {
 		this.#kernel = options.kernel;
@@ -125,8 +127,9 @@ export class ServicesReconciler {
 		const start = this.#now();
 		const full = this.#state === undefined;
 		let ops = 0;
-		const problems: string[] = [];
-		this.#refused.clear();
+		const failures: string[] = [];
+		// Who was not tried again still has no room.
+		const refused = new Map(full ? [] : [...this.#refused].filter(([owner]) => !changes.has(owner)));
 		const remembered = this.#remembered();
 		let wanted: ReadonlyMap<string, OwnerPlan> = full ? this.#desired : changes;
 		// Twice: what a first pass took out of use makes room for what it had to refuse.
@@ -141,17 +144,18 @@ export class ServicesReconciler {
 			this.#options.onOps?.(diff);
 			const report = await applyServiceOps(diff, this.#kernel, this.#memory);
 			ops += report.done;
-			problems.push(...report.failed.map(({ error }) => error.message));
+			failures.push(...report.failed.map(({ error }) => error.message));
 			if (report.failed.length > 0) this.#forget();
 			else if (diff.gone.length > 0) this.#options.onBackendsGone?.(diff.gone);
 			if (diff.taken.length > 0) this.#options.onFrontendsTaken?.(diff.taken);
 			if (report.failed.length > 0 || diff.refused.size === 0) break;
-			if (pass === 1) for (const [owner, reason] of diff.refused) this.#refused.set(owner, reason);
+			if (pass === 1) for (const [owner, reason] of diff.refused) refused.set(owner, reason);
 			this.reclaim();
 			wanted = this.#plansOf(diff.refused.keys());
 		}
-		for (const [owner, reason] of this.#refused) problems.push(`${owner}: ${reason}`);
-		return { ops, problems, refused: [...this.#refused.keys()], full, tookMs: this.#now() - start };
+		this.#refused = refused;
+		const problems = [...failures, ...this.refusals()];
+		return { ops, failures, problems, refused: [...refused.keys()], full, tookMs: this.#now() - start };
 	}
 
 	/** Reads once, when first asked. */
@@ -221,6 +225,11 @@ export class ServicesReconciler {
 		state.backends.allocator.release();
 		state.chunks.release();
 		state.xdp.release();
+	}
+
+	/** Owners that found no room in a map, and which. All others are served. */
+	refusals(): readonly string[] {
+		return [...this.#refused].map(([owner, reason]) => `${owner}: ${reason}`);
 	}
 
 	/** Current problems of the plan and of the maps, for status displays. */

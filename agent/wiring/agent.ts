@@ -327,7 +327,7 @@ export class Agent {
 			onFlowsEnded: (byRule) => this.#rules.ended(byRule),
 			onBackendsGone: (gone) => this.#sockets?.add(gone),
 			onReport: (report) => {
-				this.#onReconciled(this.#serviceTally, report.problems, report.tookMs);
+				this.#onReconciled(this.#serviceTally, report.failures, report.tookMs);
 				this.#health.onSync(report);
 				this.#log.debug({ ops: report.ops, full: report.full, tookMs: report.tookMs }, 'services applied');
 			},

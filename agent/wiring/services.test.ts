@@ -103,6 +103,26 @@ describe('ServicePlanner', () => {
 	});
 });
 
+describe('Services for which a map has no room', () => {
+	it('are warnings, at most 20, and no failure of the node', async () => {
+		const names = Array.from({ length: 25 }, (_, i) => `web-${i}`);
+		const store = clusterOf(
+			names.map((name, i) => service(name, { clusterIps: [`10.96.1.${i + 1}`] })),
+			names.map((name, i) => slice(name, [`10.244.1.${i + 1}`])),
+		);
+		const planner = new ServicePlanner({
+			...{ view: store, kernel: new FakeKernel({ capacity: { backends: 4 } }), config: configOf('{}') },
+			...{ facts: () => FACTS, hostPorts: () => [], onReport: () => undefined, onProblems: () => undefined },
+		});
+		planners.push(planner);
+		const report = await planner.start();
+		expect([report.failures, report.refused.length]).toEqual([[], 22]);
+		expect(planner.warnings).toHaveLength(21);
+		expect(planner.warnings[0]).toMatch(/^not served: default\/web-\d+: map backends: no room/);
+		expect(planner.warnings.at(-1)).toBe('not served either: 2 more, for want of room');
+	});
+});
+
 describe('isKept', () => {
 	const { endpointSlices } = clusterOf([service('web')], [slice('web', [endpoint('10.244.0.1', { ready: false })])]);
 	const [listed] = endpointSlices.values();

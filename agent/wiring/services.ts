@@ -59,6 +59,17 @@ function endFlows({ flows }: ServicePlannerOptions, taken: readonly TakenFronten
 	flows?.add(taken.filter(({ proto }) => proto === PROTOCOL_NUMBER.UDP));
 }
 
+/** A list of thousands helps nobody. */
+const MOST_REFUSALS = 20;
+
+/** Of what found no room in a map: no reason for the node not to be ready, since every node may be as full and all others are served. */
+function unservedForRoom(refusals: readonly string[]): readonly string[] {
+	const told = refusals.slice(0, MOST_REFUSALS).map((refusal) => `not served: ${refusal}`);
+	if (refusals.length > told.length)
+		told.push(`not served either: ${refusals.length - told.length} more, for want of room`);
+	return told;
+}
+
 const NO_PLAN: OwnerPlan = { ports: [], problems: [] };
 
 export class ServicePlanner {
@@ -99,7 +110,7 @@ export class ServicePlanner {
 
 	/** What people should know although all is as planned. */
 	get warnings(): readonly string[] {
-		return contestedFrontends(this.#plans);
+		return [...unservedForRoom(this.reconciler.refusals()), ...contestedFrontends(this.#plans)];
 	}
 
 	/** First planning: makes the maps hold exactly what is wanted. */
