@@ -87,7 +87,7 @@ describe('fairlead policy trace', () => {
 		const { out } = await run('policy', 'trace', 'y/a', 'x/a', '--port', '80');
 		expect(out.replace(/identity \d+/g, 'identity N').split('\n')).toEqual([
 			'10.244.2.1 (pod y/a) -> 10.244.1.1 (pod x/a)',
-			'egress of pod y/a, to 10.244.1.1 (pod x/a): allowed by no policy',
+			'egress of pod y/a, to 10.244.1.1 (pod x/a): allowed, no policy restricts it',
 			expect.stringMatching(/^ {2}policy set \d+, identity N$/),
 			'ingress of pod x/a, from 10.244.2.1 (pod y/a): allowed by NetworkPolicy x/web ingress rule 0',
 			expect.stringMatching(/^ {2}policy set \d+, identity N$/),

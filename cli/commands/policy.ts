@@ -176,13 +176,16 @@ export function formatTrace({ source, destination, directions, allowed }: TraceP
 	return `${head}${directions.map(traceText).join('')}${allowed ? 'Allowed' : 'Denied'} as far as this node judges.\n`;
 }
 
-function traceText(trace: PolicyTrace__Output): string {
-	const { direction, pod, peer, verdict, by, isolatedBy, steps, policySet, identity } = trace;
+function verdictText({ verdict, by }: PolicyTrace__Output): string {
+	if (by === 'no policy') return 'allowed, no policy restricts it';
 	const reason = by === 'not allowed' ? 'as no rule allows it' : `by ${by}`;
-	const result =
-		verdict === 'audited' ? `let through in audit mode, would be denied ${reason}` : `${verdict} ${reason}`;
+	return verdict === 'audited' ? `let through in audit mode, would be denied ${reason}` : `${verdict} ${reason}`;
+}
+
+function traceText(trace: PolicyTrace__Output): string {
+	const { direction, pod, peer, isolatedBy, steps, policySet, identity } = trace;
 	const lines = [
-		`${direction} of pod ${pod}, ${direction === 'egress' ? 'to' : 'from'} ${peer}: ${result}`,
+		`${direction} of pod ${pod}, ${direction === 'egress' ? 'to' : 'from'} ${peer}: ${verdictText(trace)}`,
 		`  policy set ${policySet}, identity ${identity}`,
 		...(isolatedBy.length > 0 ? [`  isolated by ${isolatedBy.join(', ')}`] : []),
 		...steps.map(({ rule, outcome, audit }) => `  ${rule}: ${outcome}${audit ? ' (audit mode)' : ''}`),

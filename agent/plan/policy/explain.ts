@@ -223,20 +223,3 @@ function outcomeOf({ action }: ProgramRule, peer: boolean, port: boolean): Trace
 	if (!peer) return 'not about this peer';
 	return port ? VERBS[action] : 'not about this port';
 }
-
-/** A trace as people read it. */
-export function formatTrace(trace: PolicyTrace): string {
-	if (trace.directions.length === 0) return 'neither end is a pod of this node: nothing is judged here';
-	const lines = trace.directions.flatMap((each) => [
-		`${each.direction} of pod ${each.pod}, ${each.direction === 'egress' ? 'to' : 'from'} ${each.peer.text}: ${formatVerdict(each)}`,
-		`  policy set ${each.set}, identity ${each.peer.identity}`,
-		...(each.isolatedBy.length > 0 ? [`  isolated by ${each.isolatedBy.join(', ')}`] : []),
-		...each.steps.map(({ rule, outcome, audit }) => `  ${rule}: ${outcome}${audit ? ' (audit mode)' : ''}`),
-	]);
-	return [...lines, trace.allowed ? 'allowed' : 'denied'].join('\n');
-}
-
-function formatVerdict({ allowed, audited, by }: DirectionTrace): string {
-	if (audited) return `allowed in audit mode, would be denied by ${by}`;
-	return `${allowed ? 'allowed' : 'denied'} by ${by}`;
-}
