@@ -411,8 +411,8 @@ INLINE int flow_begins(const struct pkt *p)
 
 /*
  * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were. TCP connections and SCTP associations stay with
- * their backend, whatever its service thinks of it by now; new ones that reuse a port never go to a dead one. The rest follows its backend: when
- * that is gone, another is chosen at once.
+ * their backend, whatever its service thinks of it by now; new ones that reuse a port never go to one that may have no new ones. The rest follows its
+ * backend: when that is gone, another is chosen at once.
  * *pod: whom the packet goes to if that is a pod of this node, else NULL.
  */
 INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir, struct endpoint **pod)
@@ -436,6 +436,6 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 	if (!(entry->flags & CT_FLAG_SVC_FORWARD))
 		return 1;
 	if (p->proto == L4_PROTO_TCP || p->proto == L4_PROTO_SCTP)
-		return !flow_begins(p) || flow_backend_is(entry, BACKEND_FLAG_LIVE);
+		return !flow_begins(p) || flow_backend_is(entry, BACKEND_FLAG_LIVE | BACKEND_FLAG_LOCAL);
 	return flow_backend_is(entry, BACKEND_FLAG_SERVING);
 }

@@ -17,6 +17,7 @@ import { address16, addressText, ip, tcp } from '../lib/packet.ts';
 import {
 	type Addresses,
 	expectDrop,
+	expectVerdict,
 	FAMILIES,
 	POD_A,
 	POD_B,
@@ -27,12 +28,18 @@ import {
 	WORLD,
 } from './world.ts';
 
-const PORT = { sticky: 200, stickyLocal: 201, ranges: 202, maglev: 203, least: 204 } as const;
+const PORT = { sticky: 200, stickyLocal: 201, ranges: 202, maglev: 203, least: 204, draining: 205 } as const;
 const BACKEND = { port: 7000, count: 8 } as const;
 const SET = 7;
 const GOOD = BackendFlags.LIVE | BackendFlags.SERVING;
 /** A table of 61 slots in no particular order. */
 const TABLE = Array.from({ length: 61 }, (_unused, i) => (i * 7 + (i >> 3)) % BACKEND.count);
+
+/** The node has no other endpoints: a Local policy falls back to it, and the `all` list has those of other nodes. */
+const drain = <T>(backend: T) => ({
+	...backend,
+	flags: BackendFlags.SERVING | BackendFlags.TERMINATING | BackendFlags.LOCAL,
+});
 
 function services(x: Addresses): ServiceFixture[] {
 	const at = { address: x.vip, proto: PROTO.TCP };
@@ -50,6 +57,7 @@ function services(x: Addresses): ServiceFixture[] {
 		{ ...outside, port: PORT.ranges, sourceSet: SET, backends },
 		{ ...at, port: PORT.maglev, backends, table: TABLE },
 		{ ...at, port: PORT.least, flags: SvcFlags.LEAST_CONN, backends: backends.slice(0, 2) },
+		{ ...outside, port: PORT.draining, flags: SvcFlags.LOCAL_EXTERNAL, backends: backends.slice(0, 2).map(drain) },
 	];
 }
 
@@ -100,6 +108,17 @@ describe.each(FAMILIES)('services of IPv$family', (x) => {
 			node.dataplane.set('affinity', row.key, AffinityEntry.encode({ ...entry, ...changes }));
 		return { entry, set };
 	};
+
+	it('keeps a connection whose SYN comes again with a draining backend that a Local policy falls back to', async () => {
+		for (const sport of range(20).map((i) => 41_000 + i)) {
+			const syn = outsideFrame(x.world, PORT.draining, sport);
+			expectVerdict(syn, await node.fromUplink(syn), VERDICT.REDIRECT);
+			const first = await chosen(x.world, sport);
+			expect(first).toBeGreaterThan(0);
+			expectVerdict(syn, await node.fromUplink(syn), VERDICT.REDIRECT);
+			expect(await chosen(x.world, sport)).toBe(first);
+		}
+	});
 
 	describe('session affinity', () => {
 		it('gives all connections of a client to one backend, and other clients theirs', async () => {
