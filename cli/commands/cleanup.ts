@@ -34,10 +34,11 @@ export function cleanupCommand(context: Context): Command {
 				...(state ? ['--state'] : []),
 				...(file === undefined ? [] : ['--config', file]),
 			];
+			const told = stay ? untilToldToEnd() : undefined;
 			const child = spawn(process.execPath, [programFile(), ...args], { stdio: 'inherit' });
 			const [code] = (await once(child, 'close')) as [number | null];
 			context.setExitCode(code === 0 ? EXIT.OK : EXIT.FAILURE);
-			if (stay) await untilToldToEnd();
+			await told;
 		});
 }
 
@@ -47,6 +48,7 @@ function programFile(): string {
 	return filename.endsWith('.ts') ? join(dirname, '../../agent/cleanup.ts') : join(dirname, '../agent/cleanup.js');
 }
 
+/** Call it before anything else: the first process of a container does not get signals that it does not wait for. */
 function untilToldToEnd(): Promise<void> {
 	const { promise, resolve } = Promise.withResolvers<void>();
 	const timer = setInterval(() => undefined, 3_600_000);
