@@ -37,6 +37,7 @@ export const MAP_GROUPS: readonly MapGroup[] = [
 			'policygen',
 		],
 	},
+	{ carry: 'tables', maps: ['uplinks'] },
 	{ carry: 'tables', maps: ['resolvers'] },
 	{ carry: 'fresh', maps: ['dns'] },
 	{ carry: 'tables', maps: ['runtime'] },

@@ -100,6 +100,7 @@ export function datapathSettings(
 		snatPortMax: config.snatPorts.max,
 		podMtu: routing.plan.podMtu,
 		uplinkMtu: facts.uplink.mtu,
+		uplinkRows: 0,
 		nodeAddr4: address(4),
 		nodeAddr6: address(6),
 		podNet4: net4.net,

@@ -25,6 +25,7 @@ EXPORT_STRUCT(cidr_key);
 EXPORT_STRUCT(ipcache_entry);
 EXPORT_STRUCT(endpoint);
 EXPORT_STRUCT(node);
+EXPORT_STRUCT(uplink);
 EXPORT_STRUCT(svc_key);
 EXPORT_STRUCT(svc_entry);
 EXPORT_STRUCT(slot_chunk);

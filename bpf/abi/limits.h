@@ -7,6 +7,7 @@
 enum limits {
 	LIMIT_ENDPOINTS = 4096,        /* rows of endpoint_table; index 0 is never used */
 	LIMIT_NODES = 16384,           /* rows of node_table; index 0 is never used */
+	LIMIT_UPLINKS = 8,             /* rows of uplinks; index 0 is never used */
 	LIMIT_SLOTS_PER_CHUNK = 16,    /* backend indexes in one element of slots */
 	LIMIT_VIP_FILTER_BITS = 65536, /* bits of vip_filter */
 	LIMIT_INSIDE_BITS = 65536,     /* bits of inside */

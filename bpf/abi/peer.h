@@ -94,3 +94,15 @@ struct node {
 	__u64 pad;
 };
 _Static_assert(sizeof(struct node) == 56, "node rows have a pinned layout");
+
+/*
+ * Row of uplinks: an interface besides the uplink by which clients of services come and packets to the world leave. Index 0 is never used: in
+ * ct_entry.source it is the node's address. A row keeps its index while a flow may name it.
+ */
+struct uplink {
+	__u32 ifindex;  /* 0 = row is free, or its interface is gone */
+	__u32 mtu;      /* largest IP packet, in bytes */
+	__u8 addr4[16]; /* ::ffff:a.b.c.d, what masqueraded packets have as source; all zero = none */
+	__u8 addr6[16];
+};
+_Static_assert(sizeof(struct uplink) == 40, "uplink rows have a pinned layout");

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 
 const volatile __u32 cfg_uplink_ifindex = 0;
+const volatile __u32 cfg_uplink_rows = 0;     /* highest index of uplinks in use; 0 = there is just the one uplink */
 const volatile __u32 cfg_overlay_ifindex = 0; /* VXLAN device; 0 = no tunnels */
 const volatile __u32 cfg_host_ifindex = 0;    /* node's side of the host device pair (fl_host); 0 = none */
 const volatile __u32 cfg_vni = 0;

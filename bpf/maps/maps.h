@@ -179,6 +179,13 @@ struct {
 } fl_nodes_1 SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LIMIT_UPLINKS);
+	__type(key, __u32);
+	__type(value, struct uplink);
+} fl_uplinks_1 SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DROP_REASON_MAX);
 	__type(key, __u32);

@@ -18,6 +18,7 @@ import {
 export const Limits = {
 	ENDPOINTS: 4096,
 	NODES: 16384,
+	UPLINKS: 8,
 	SLOTS_PER_CHUNK: 16,
 	VIP_FILTER_BITS: 65536,
 	INSIDE_BITS: 65536,
@@ -651,6 +652,41 @@ export const Node = {
 	decodeFrom: decodeNode,
 	format: formatNode,
 } as const satisfies Codec<Node>;
+
+export interface Uplink {
+	ifindex: number;
+	mtu: number;
+	addr4: Uint8Array;
+	addr6: Uint8Array;
+}
+function encodeUplink(value: Uplink, view: DataView, offset: number): void {
+	view.setUint32(offset, uint(value.ifindex, 0xffffffff, 'uplink.ifindex'), true);
+	view.setUint32(offset + 4, uint(value.mtu, 0xffffffff, 'uplink.mtu'), true);
+	putBytes(view, offset + 8, value.addr4, 16, 'uplink.addr4');
+	putBytes(view, offset + 24, value.addr6, 16, 'uplink.addr6');
+}
+function decodeUplink(view: DataView, offset: number): Uplink {
+	return {
+		ifindex: view.getUint32(offset, true),
+		mtu: view.getUint32(offset + 4, true),
+		addr4: getBytes(view, offset + 8, 16),
+		addr6: getBytes(view, offset + 24, 16),
+	};
+}
+function formatUplink(value: Uplink): string {
+	return `ifindex=${value.ifindex} mtu=${value.mtu} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
+}
+export const Uplink = {
+	name: 'uplink',
+	size: 40,
+	layout: '208437d138ad65b3',
+	encode: (value: Uplink): Uint8Array => encodeWith(40, encodeUplink, value),
+	encodeInto: encodeUplink,
+	decode: (bytes: Uint8Array, offset = 0): Uplink =>
+		decodeUplink(viewOf(bytes, offset, 40, 'uplink'), 0),
+	decodeFrom: decodeUplink,
+	format: formatUplink,
+} as const satisfies Codec<Uplink>;
 
 export interface SvcKey {
 	addr: Uint8Array;
@@ -2292,6 +2328,15 @@ export const Maps = {
 		valueSize: 4,
 		layout: '14bab304dc2c7258',
 	},
+	uplinks: {
+		name: 'fl_uplinks_1',
+		type: 2,
+		flags: 0,
+		maxEntries: 8,
+		keySize: 4,
+		valueSize: 40,
+		layout: '5bab8bdc1bc5b3fd',
+	},
 	vip_filter: {
 		name: 'fl_vip_filter_1',
 		type: 2,
@@ -2326,6 +2371,7 @@ export type MapName = keyof typeof Maps;
 /** Constants the programs are loaded with. */
 export interface DatapathConfig {
 	uplinkIfindex: number;
+	uplinkRows: number;
 	overlayIfindex: number;
 	hostIfindex: number;
 	vni: number;
@@ -2369,6 +2415,9 @@ export function encodeDatapathConfig(config: DatapathConfig): Record<string, Uin
 	return {
 		cfg_uplink_ifindex: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.uplinkIfindex, 0xffffffff, 'cfg_uplink_ifindex'), true);
+		}, config),
+		cfg_uplink_rows: encodeWith(4, (config: DatapathConfig, view, at) => {
+			view.setUint32(at, uint(config.uplinkRows, 0xffffffff, 'cfg_uplink_rows'), true);
 		}, config),
 		cfg_overlay_ifindex: encodeWith(4, (config: DatapathConfig, view, at) => {
 			view.setUint32(at, uint(config.overlayIfindex, 0xffffffff, 'cfg_overlay_ifindex'), true);

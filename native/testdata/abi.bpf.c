@@ -60,6 +60,7 @@
 #define FIELDS_node(X)                                                                                                 \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
 	SIXTEEN(X, U8, nexthop6) X(BE32, nexthop4) X(U32, ifindex) X(U16, mtu) X(U8, gen) X(U8, flags) X(U32, identity)
+#define FIELDS_uplink(X) X(U32, ifindex) X(U32, mtu) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
 #define FIELDS_svc_key(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U8, proto) X(U8, scope)
 #define FIELDS_svc_entry(X)                                                                                            \
 	X(U32, id)                                                                                                     \
@@ -165,7 +166,8 @@
 		S(ct_key) S(ct4_entry) S(ct_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
 			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
 				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(resolver_key)    \
-					S(dns_state) S(explain_flow) S(xdp_node) S(xdp_service) S(dsr_flow)
+					S(dns_state) S(explain_flow) S(xdp_node) S(xdp_service) S(dsr_flow)       \
+						S(uplink)
 
 #define DEFINE(name)                                                                                                   \
 	struct {                                                                                                       \

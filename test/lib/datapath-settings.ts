@@ -21,6 +21,7 @@ export function settingsOf(devices: { uplink: number; overlay: number; host: num
 		snatPortMax: 60_000,
 		podMtu: 1450,
 		uplinkMtu: 1500,
+		uplinkRows: 0,
 		nodeAddr4: mapped(172, 30, 1, 11),
 		nodeAddr6: v6(1),
 		podNet4: mapped(10, 244, 1, 0),

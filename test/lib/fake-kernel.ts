@@ -39,6 +39,7 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	endpoints: 64,
 	ifaces: 64,
 	nodes: 64,
+	uplinks: 8,
 	xdp_nodes: 64,
 	ports: 2048,
 	inside: 1024,
@@ -61,6 +62,7 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 /** ARRAY maps without shared memory: every element exists, deletion is refused. */
 const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = {
 	nodes: 56,
+	uplinks: 40,
 	xdp_nodes: 64,
 	endpoints: 64,
 	runtime: 8,

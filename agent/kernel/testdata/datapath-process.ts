@@ -39,6 +39,7 @@ const SETTINGS: DatapathSettings = {
 	snatPortMax: 0,
 	podMtu: 1450,
 	uplinkMtu: 1500,
+	uplinkRows: 0,
 	nodeAddr4: address,
 	nodeAddr6: address,
 	podNet4: address,
