@@ -42,6 +42,9 @@ const RTAX_MTU = 2;
 const NDA = { DST: 1, LLADDR: 2, FLAGS_EXT: 15 };
 const IFA_F_NODAD = 2;
 const IFA_F_TENTATIVE = 0x40;
+/** IFA_F_TEMPORARY is the same bit. */
+const IFA_F_SECONDARY = 0x01;
+const IFA_F_DEPRECATED = 0x20;
 const IFA_F_DADFAILED = 8;
 
 export interface InterfaceAddressSpec {
@@ -96,6 +99,8 @@ export interface AddressInfo {
 	/** 0 = global, 253 = link, 254 = host. */
 	readonly scope: number;
 	readonly tentative: boolean;
+	/** IPv4: not the first of its prefix; IPv6: temporary (RFC 8981) or deprecated. */
+	readonly secondary?: true;
 }
 
 export interface RouteInfo {
@@ -318,6 +323,7 @@ export function parseAddressInfo(record: Buffer): AddressInfo {
 		family: familyOfAf(header.family ?? AF_INET6),
 		scope: header.scope ?? 0,
 		tentative: (flags & IFA_F_TENTATIVE) !== 0 && (flags & (IFA_F_NODAD | IFA_F_DADFAILED)) === 0,
+		...((flags & (IFA_F_SECONDARY | IFA_F_DEPRECATED)) !== 0 && { secondary: true as const }),
 	};
 }
 

@@ -75,6 +75,8 @@ export interface LinkInfo {
 	readonly peerIfindex?: number;
 	/** Id of the namespace of `peerIfindex` as seen from here; left out = the same namespace. */
 	readonly peerNetnsId?: number;
+	/** Bridge, bond or VRF that it belongs to. */
+	readonly masterIfindex?: number;
 	readonly group: number;
 	readonly alias: string;
 	/** ARPHRD_*: 1 = Ethernet, 772 = loopback. */
@@ -87,6 +89,7 @@ const IFLA = {
 	IFNAME: 3,
 	MTU: 4,
 	LINK: 5,
+	MASTER: 10,
 	LINKINFO: 18,
 	IFALIAS: 20,
 	GROUP: 27,
@@ -252,6 +255,7 @@ export function parseLinkInfo(record: Buffer): LinkInfo {
 	const { kind, data } = info === undefined ? { kind: '', data: undefined } : kindOf(info);
 	const peerIfindex = u32Of(attributes.get(IFLA.LINK));
 	const peerNetnsId = u32Of(attributes.get(IFLA.LINK_NETNSID));
+	const masterIfindex = u32Of(attributes.get(IFLA.MASTER));
 	return {
 		ifindex: header.index ?? 0,
 		name: textOf(attributes.get(IFLA.IFNAME)) ?? '',
@@ -265,6 +269,7 @@ export function parseLinkInfo(record: Buffer): LinkInfo {
 		type: record.readUInt16LE(2),
 		...(peerIfindex !== undefined && { peerIfindex }),
 		...(peerNetnsId !== undefined && { peerNetnsId }),
+		...(masterIfindex !== undefined && { masterIfindex }),
 		...(kind === 'vxlan' && data !== undefined && { vxlan: vxlanOf(data) }),
 	};
 }
