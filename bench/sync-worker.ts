@@ -45,6 +45,7 @@ const FACTS: NodeFacts = {
 	localAddresses: ['192.168.0.1'],
 	podCidrs: ['10.128.0.0/22'],
 	uplink: { name: 'eth0', ifindex: 2, mtu: 1500, addresses: [{ address: '192.168.0.1', prefixLength: 16 }] },
+	moreUplinks: [],
 };
 
 function dotted(first: number, n: number): string {

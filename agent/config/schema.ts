@@ -25,6 +25,8 @@ const portRange = z
 	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })
 	.refine((range) => range.max - range.min >= 255, 'expected at least 256 ports between min and max');
 
+const interfaceName = z.string().regex(/^(?!auto$)[^\s/:]{1,15}$/, 'expected the name of an interface');
+
 const isResolver = (text: string): boolean => parseResolver(text) !== undefined;
 
 /** Entries per map; what is missing keeps the compiled size. `events` is in bytes, a power of two. */
@@ -153,6 +155,12 @@ export const CONFIG_KEYS = {
 	vni: key('value', z.int().min(1).max(16_777_215), 1, 'VXLAN network identifier'),
 	vxlanPort: key('value', port, 8472, 'UDP port of VXLAN'),
 	uplink: key('text', z.string().min(1).max(15), 'auto', 'interface that leads to other nodes'),
+	moreUplinks: key(
+		'list',
+		z.union([z.tuple([z.literal('auto')]), z.array(interfaceName)]),
+		['auto'],
+		'further interfaces by which clients of services come and packets of pods leave: auto = with a default route, an address of the Node object or one that nodePortAddresses selects',
+	),
 	mtu: key(
 		'value',
 		z.union([z.literal('auto'), z.int().min(1280).max(65535)]),

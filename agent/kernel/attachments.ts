@@ -39,6 +39,11 @@ export function isEndpoint(name: string): boolean {
 	return name.startsWith(ENDPOINT_PREFIX);
 }
 
+/** Whether a name is that of an attachment to one of these uplinks. */
+export function isLinkOf(name: string, uplinks: readonly number[]): boolean {
+	return uplinks.some((ifindex) => name.startsWith(`uplink_${ifindex}_`));
+}
+
 export const XDP_SUFFIX = '_xdp';
 
 /** Whether a name in a report is that of an XDP attachment. */

@@ -21,6 +21,7 @@ import {
 	type EndpointHook,
 	endpointAttachments,
 	isEndpoint,
+	isLinkOf,
 	isXdpLink,
 	XDP_SUFFIX,
 } from './attachments.ts';
@@ -37,7 +38,7 @@ import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
 import { type LooseProgram, loadLoose, Programs } from './programs.ts';
 
-export { type EndpointAttachment, isXdpLink } from './attachments.ts';
+export { type EndpointAttachment, isLinkOf, isXdpLink } from './attachments.ts';
 
 /** Constants of the programs that the caller decides; the others are found here. */
 export type DatapathSettings = Omit<
@@ -76,7 +77,7 @@ export interface DatapathOptions {
 
 /** Everything programs run at. */
 export interface Attachments {
-	/** Interface indexes. */
+	/** Interface indexes; the first is the one to other nodes, the others may fail. */
 	readonly uplinks: readonly number[];
 	/** The VXLAN device; undefined = none. */
 	readonly overlay?: number;
@@ -85,7 +86,7 @@ export interface Attachments {
 	/** Its far end (fl_host_peer). */
 	readonly hostPeer?: number;
 	readonly endpoints: readonly EndpointAttachment[];
-	/** How uplinks get XDP; undefined = not at all. Failures are reported: such an uplink is served by tc alone. */
+	/** How the first uplink gets XDP; undefined = not at all. A failure is reported: it is served by tc alone then. */
 	readonly xdp?: XdpTarget['mode'];
 }
 
@@ -94,7 +95,7 @@ export interface ActivationReport {
 	readonly replaced: number;
 	/** Pins of attachments that are no longer wanted. */
 	readonly removed: readonly string[];
-	/** Endpoints that could not be attached, such as those whose device is gone, and uplinks that take no XDP (isXdpLink). */
+	/** Endpoints and further uplinks (isLinkOf) that could not be attached, such as those whose device is gone, and XDP (isXdpLink). */
 	readonly failed: readonly { readonly name: string; readonly message: string }[];
 	/** Live entries that moved into maps of another layout. */
 	readonly carried: readonly CarryReport[];
@@ -244,7 +245,7 @@ export class Datapath {
 	 * they miss up in the old maps, and packets in the middle of a TCP connection that neither knows are dropped, not judged wrongly. Then
 	 * programs without old maps take over, so that these are freed.
 	 * May be called again with other attachments.
-	 * @throws FairleadError ATTACH_FAILED unless only endpoints failed, which are reported
+	 * @throws FairleadError ATTACH_FAILED unless only endpoints, further uplinks and XDP failed, which are reported
 	 */
 	async activate(attachments: Attachments): Promise<ActivationReport> {
 		const wanted = this.#wanted(attachments);
@@ -254,7 +255,8 @@ export class Datapath {
 		try {
 			if (this.#flows.pending) this.#setMigrating(1);
 			for (const name of this.#attached.keys()) if (!this.#attachedSingly.has(name)) this.#attached.delete(name);
-			changes = this.#swap(wanted, (name) => isEndpoint(name) || isXdpLink(name));
+			const further = attachments.uplinks.slice(1);
+			changes = this.#swap(wanted, (name) => isEndpoint(name) || isXdpLink(name) || isLinkOf(name, further));
 			if (this.#flows.pending) await this.#flows.secondPass();
 		} finally {
 			this.#setMigrating(0);
@@ -347,12 +349,12 @@ export class Datapath {
 			table.set(`${role}_${ifindex}_out`, { program: `to_${role}`, target: { kind: 'tc', ifindex, where: 'egress' } });
 		};
 		for (const endpoint of endpoints) for (const [name, each] of endpointAttachments(endpoint)) table.set(name, each);
-		for (const uplink of uplinks) {
-			add('uplink', uplink);
-			if (xdp === undefined || this.#programs.find('xdp_lb') === undefined) continue;
-			table.set(`uplink_${uplink}${XDP_SUFFIX}`, {
+		for (const uplink of uplinks) add('uplink', uplink);
+		const [first] = uplinks;
+		if (first !== undefined && xdp !== undefined && this.#programs.find('xdp_lb') !== undefined) {
+			table.set(`uplink_${first}${XDP_SUFFIX}`, {
 				program: 'xdp_lb',
-				target: { kind: 'xdp', ifindex: uplink, mode: xdp },
+				target: { kind: 'xdp', ifindex: first, mode: xdp },
 			});
 		}
 		if (overlay !== undefined) add('overlay', overlay);

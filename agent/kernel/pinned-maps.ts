@@ -3,12 +3,13 @@
  * comes. A map that replaces one of another layout or size is pinned as `<name>_next` until links have been swapped, so
  * that a killed agent finds what was in use.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MapSpec } from '../../native/abi/codec.ts';
 import { type MapName, Maps } from '../../native/abi/generated.ts';
 import { BpfMap } from '../../native/index.ts';
 import { FairleadError } from '../model/errors.ts';
+import type { Kernel } from '../reconcile/kernel.ts';
 import type { CarrySource } from './carry-over.ts';
 import { mismatch } from './map-layout.ts';
 import { MAP_GROUPS, type MapGroup } from './map-policy.ts';
@@ -184,6 +185,22 @@ export class PinnedMaps {
 			});
 		}
 	}
+}
+
+/** Reads maps as an earlier agent has left them. @param directory  as of PinnedMaps */
+export function pinnedReader(directory: string): Pick<Kernel, 'mapGet'> {
+	return {
+		mapGet: (name, key) => {
+			const path = join(directory, Maps[name].name);
+			if (!existsSync(path)) return undefined;
+			const map = openMap(path);
+			try {
+				return mismatch(map, Maps[name], map.info.maxEntries) === undefined ? map.get(key) : undefined;
+			} finally {
+				map.close();
+			}
+		},
+	};
 }
 
 function openMap(path: string): BpfMap {

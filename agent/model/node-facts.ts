@@ -29,5 +29,8 @@ export interface NodeFacts {
 	readonly localAddresses: readonly Address[];
 	/** Pod CIDRs of this node. */
 	readonly podCidrs: readonly Cidr[];
+	/** The interface that leads to the other nodes. */
 	readonly uplink: UplinkFacts;
+	/** Other interfaces by which clients of services come, by name. */
+	readonly moreUplinks: readonly UplinkFacts[];
 }

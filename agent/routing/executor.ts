@@ -62,16 +62,17 @@ export class RoutingExecutor {
 	}
 
 	/**
-	 * Switches forwarding on. An uplink that learns its routes by router advertisement goes on doing so, which the
+	 * Switches forwarding on. Uplinks that learn their routes by router advertisement go on doing so, which the
 	 * kernel would otherwise end with forwarding.
-	 * @param uplink  interface name
+	 * @param uplinks  interface names
 	 * @returns the settings that were changed, each with what it was
 	 */
-	enableForwarding(uplink: string): ChangedSetting[] {
-		const acceptRa = ['net', 'ipv6', 'conf', uplink, 'accept_ra'];
-		const learns = this.#options.sysctl.read(acceptRa) === '1';
-		return this.#options.sysctl.apply([
-			...(learns ? [{ path: acceptRa, value: '2' }] : []),
+	enableForwarding(uplinks: readonly string[]): ChangedSetting[] {
+		const { sysctl } = this.#options;
+		const acceptRa = uplinks.map((uplink) => ['net', 'ipv6', 'conf', uplink, 'accept_ra']);
+		const learning = acceptRa.filter((path) => sysctl.read(path) === '1');
+		return sysctl.apply([
+			...learning.map((path) => ({ path, value: '2', optional: true })),
 			{ path: ['net', 'ipv4', 'ip_forward'], value: '1' },
 			{ path: ['net', 'ipv6', 'conf', 'all', 'forwarding'], value: '1', optional: true },
 		]);

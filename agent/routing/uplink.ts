@@ -7,7 +7,7 @@ import type { UplinkFacts } from '../model/node-facts.ts';
 const SCOPE_GLOBAL = 0;
 const MAIN_TABLE = 254;
 const RTN_UNICAST = 1;
-const ARPHRD_LOOPBACK = 772;
+export const ARPHRD_LOOPBACK = 772;
 
 export interface UplinkChoice {
 	readonly uplink: UplinkFacts;
@@ -22,7 +22,7 @@ export interface UplinkQuery {
 	readonly nodeAddresses: readonly Address[];
 }
 
-type Reader = Pick<Netlink, 'links' | 'addresses' | 'routes'>;
+export type Reader = Pick<Netlink, 'links' | 'addresses' | 'routes'>;
 
 /**
  * The configured interface, else the one with a node address, else the one of the default route with the lowest metric.
@@ -59,19 +59,18 @@ export function chooseUplink(
 	return { uplink: factsOf(link, addresses), reason: `the IPv${route.family} default route goes through it` };
 }
 
+/** Of the main table. */
+export function isDefaultRoute({ table, type, dst }: RouteInfo): boolean {
+	return table === MAIN_TABLE && type === RTN_UNICAST && (dst === '0.0.0.0/0' || dst === '::/0');
+}
+
 function defaultRoute(routes: readonly RouteInfo[]): RouteInfo | undefined {
 	return routes
-		.filter(
-			(route) =>
-				route.table === MAIN_TABLE &&
-				route.type === RTN_UNICAST &&
-				route.ifindex !== undefined &&
-				(route.dst === '0.0.0.0/0' || route.dst === '::/0'),
-		)
+		.filter((route) => route.ifindex !== undefined && isDefaultRoute(route))
 		.sort((a, b) => a.family - b.family || (a.priority ?? 0) - (b.priority ?? 0))[0];
 }
 
-function factsOf(link: LinkInfo, addresses: readonly AddressInfo[]): UplinkFacts {
+export function factsOf(link: LinkInfo, addresses: readonly AddressInfo[]): UplinkFacts {
 	return {
 		name: link.name,
 		ifindex: link.ifindex,

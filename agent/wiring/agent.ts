@@ -230,24 +230,19 @@ export class Agent {
 	async #bringUp(node: Node, synced: Promise<void>): Promise<void> {
 		const { values } = this.#config;
 		const { features, objectDir, cniExecutable } = this.#options;
-		const { facts } = await collectNodeFacts({
+		// what Node object and machine gave is followed: only what was configured stays
+		const { podCidrs, moreUplinks } = this.#options.config.values;
+		const config = { ...values, podCidrs, moreUplinks };
+		const found = await collectNodeFacts({
 			netlink: new Netlink({ request: netlinkRequest }),
 			node,
-			...values,
+			...config,
 			services: this.#store.services.values(),
 		});
 		const clock = await this.#openClock();
 		const dataplane = await Dataplane.open(
-			{
-				// what the Node object gave is followed: only what was configured stays
-				config: { ...values, podCidrs: this.#options.config.values.podCidrs },
-				view: this.#store,
-				features,
-				objectDir,
-				log: this.#log,
-				clock,
-			},
-			facts,
+			{ config, view: this.#store, features, objectDir, log: this.#log, clock },
+			found,
 		);
 		// programs were loaded meanwhile; nothing is planned or attached before everything is known
 		this.#waitingFor = 'the first complete delivery of the source';

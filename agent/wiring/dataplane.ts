@@ -17,6 +17,7 @@ import {
 import { GracePeriods } from '../kernel/grace-periods.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
+import { pinnedReader } from '../kernel/pinned-maps.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
 import { rememberFound } from '../kernel/sysctl-record.ts';
 import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
@@ -32,10 +33,13 @@ import { PeerMemory, type PeerPolicy, reconcilePeers } from '../reconcile/nodes.
 import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { bytesKey } from '../reconcile/table.ts';
+import { expectedUplinkRows } from '../reconcile/uplinks.ts';
 import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
+import type { MoreUplinks } from '../routing/more-uplinks.ts';
 import { bootId } from './machine.ts';
-import { collectNodeFacts } from './node-facts.ts';
+import { FurtherUplinks, wantedRows } from './more-uplinks.ts';
+import { collectNodeFacts, type FoundFacts } from './node-facts.ts';
 import { whyNoXdp, Xdp } from './xdp.ts';
 
 export interface DataplaneOptions {
@@ -82,6 +86,7 @@ export function datapathSettings(
 	facts: NodeFacts,
 	routing: RoutingResult,
 	devices: Devices,
+	uplinkRows: number,
 ): DatapathSettings {
 	const address = (family: 4 | 6): Uint8Array => {
 		const found = facts.addresses.find((each) => familyOf(each) === family);
@@ -100,7 +105,7 @@ export function datapathSettings(
 		snatPortMax: config.snatPorts.max,
 		podMtu: routing.plan.podMtu,
 		uplinkMtu: facts.uplink.mtu,
-		uplinkRows: 0,
+		uplinkRows,
 		nodeAddr4: address(4),
 		nodeAddr6: address(6),
 		podNet4: net4.net,
@@ -144,6 +149,7 @@ export class Dataplane {
 	readonly #peerMemory = new PeerMemory();
 	/** As the log has it. */
 	#warned = '';
+	readonly #more: FurtherUplinks;
 	#xdp: Xdp | undefined;
 
 	private constructor(
@@ -152,7 +158,7 @@ export class Dataplane {
 			datapath: Datapath;
 			netlink: Netlink;
 			executor: RoutingExecutor;
-			facts: NodeFacts;
+			found: FoundFacts;
 			routing: RoutingResult;
 			devices: Devices;
 			settings: DatapathSettings;
@@ -162,29 +168,46 @@ export class Dataplane {
 		this.datapath = parts.datapath;
 		this.netlink = parts.netlink;
 		this.#executor = parts.executor;
-		this.#facts = parts.facts;
+		this.#facts = parts.found.facts;
 		this.#routing = parts.routing;
 		this.#devices = parts.devices;
 		this.#settings = parts.settings;
-		const { config, clock, log } = options;
+		const { config, view, clock, log } = options;
+		this.#more = new FurtherUplinks(
+			{
+				kernel: this.datapath.kernel,
+				services: () => view.services.values(),
+				forward: (names) => enableForwarding(config, this.#executor, names),
+				log,
+			},
+			parts.found.moreUplinks,
+		);
 		if (config.xdp !== 'off') {
 			this.#xdp = new Xdp({ mode: config.xdp, kernel: this.datapath.kernel, netlink: this.netlink, clock, log });
 		}
 	}
 
 	/** Makes devices and maps and loads the programs; traffic still uses what is attached. */
-	static async open(options: DataplaneOptions, facts: NodeFacts): Promise<Dataplane> {
-		const { config, features } = options;
+	static async open(options: DataplaneOptions, found: FoundFacts): Promise<Dataplane> {
+		const { config, features, view } = options;
+		const { facts } = found;
 		const netlink = new Netlink({ request: netlinkRequest });
 		const executor = new RoutingExecutor({
 			netlink,
 			sysctl: new Sysctl(),
 			managedNeighbours: features.version[0] > 5 || (features.version[0] === 5 && features.version[1] >= 16),
 		});
-		const routing = planRouting(options.view.nodes.values(), facts, routingSettings(config, options.view));
-		rememberFound(join(config.stateDir, SYSCTL_RECORD), bootId(), executor.enableForwarding(facts.uplink.name));
+		const routing = planRouting(view.nodes.values(), facts, routingSettings(config, view));
+		enableForwarding(
+			config,
+			executor,
+			[facts.uplink, ...facts.moreUplinks].map(({ name }) => name),
+		);
 		const devices = await executor.ensureDevices({ overlay: routing.plan.overlay, hostMtu: routing.plan.podMtu });
-		const settings = datapathSettings(config, facts, routing, devices);
+		// not all services may be known yet, so that the rows themselves have to wait for replan()
+		const rows = wantedRows(found.moreUplinks, view.services.values());
+		const uplinkRows = expectedUplinkRows(rows, pinnedReader(join(config.bpffsDir, 'maps')));
+		const settings = datapathSettings(config, facts, routing, devices, uplinkRows);
 		const datapath = await openDatapath({
 			objectDir: options.objectDir,
 			bpffsDir: config.bpffsDir,
@@ -196,7 +219,7 @@ export class Dataplane {
 			...gracePeriods(config, options.log),
 			mapSizes: mapSizesOf(config, facts.podCidrs),
 		});
-		return new Dataplane(options, { datapath, netlink, executor, facts, routing, devices, settings });
+		return new Dataplane(options, { datapath, netlink, executor, found, routing, devices, settings });
 	}
 
 	get facts(): NodeFacts {
@@ -207,8 +230,20 @@ export class Dataplane {
 		return this.#routing;
 	}
 
-	/** Other nodes whose pods cannot be reached because of what their Node objects say. This node is as good as ever. */
+	/** Interfaces by which clients of services come besides the uplink. */
+	get moreUplinks(): MoreUplinks {
+		return this.#more.found;
+	}
+
+	/**
+	 * Other nodes whose pods cannot be reached because of what their Node objects say, and further uplinks that are not served. This node is
+	 * as good as ever.
+	 */
 	get warnings(): readonly string[] {
+		return [...this.#unreached, ...this.#more.warnings];
+	}
+
+	get #unreached(): readonly string[] {
 		return shortened(this.#routing.plan.problems.map(({ node, message }) => `Node ${node}: ${message}`));
 	}
 
@@ -277,19 +312,21 @@ export class Dataplane {
 		const { config, view } = this.#options;
 		const node = view.nodes.get(config.nodeName);
 		if (node === undefined) return [`Node ${config.nodeName}: not found; the last known state stays in force`];
-		let { facts } = await collectNodeFacts({
+		const found = await collectNodeFacts({
+			...config,
 			netlink: this.netlink,
 			node,
-			uplink: config.uplink,
-			podCidrs: config.podCidrs,
 			services: view.services.values(),
 		});
+		let { facts } = found;
 		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had
 		if (facts.podCidrs.length === 0) facts = { ...facts, podCidrs: this.#facts.podCidrs };
 		this.#facts = facts;
+		this.#more.found = found.moreUplinks;
 		const before = this.#routing.plan;
-		if (await this.#prepare()) {
-			await this.#attachAll();
+		const isReloaded = await this.#prepare();
+		if (isReloaded || this.#more.isBehind) await this.#attachAll();
+		if (isReloaded) {
 			const { podMtu } = this.#routing.plan;
 			this.#options.log.info({ uplink: facts.uplink.name, podMtu }, 'programs loaded again');
 		}
@@ -304,16 +341,18 @@ export class Dataplane {
 		this.#routing = planRouting(view.nodes.values(), this.#facts, routingSettings(config, view));
 		const { overlay, podMtu } = this.#routing.plan;
 		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
-		const settings = datapathSettings(config, this.#facts, this.#routing, this.#devices);
-		if (sameSettings(settings, this.#settings)) return false;
-		await this.datapath.reload(settings);
+		const settings = datapathSettings(config, this.#facts, this.#routing, this.#devices, this.#more.addRows());
+		const isSame = sameSettings(settings, this.#settings);
+		if (!isSame) await this.datapath.reload(settings);
 		this.#settings = settings;
-		return true;
+		this.#more.clearRows();
+		return !isSame;
 	}
 
 	/** Once for each change of them. */
 	#tellWarnings(): void {
-		const { warnings } = this;
+		this.#more.tell();
+		const warnings = this.#unreached;
 		const text = warnings.join('; ');
 		if (text === this.#warned) return;
 		this.#warned = text;
@@ -335,7 +374,7 @@ export class Dataplane {
 		const xdp = await this.#xdp?.modeFor(this.#facts.uplink.ifindex);
 		if (xdp !== undefined) await this.datapath.needXdp();
 		const report = await this.datapath.activate({
-			uplinks: [this.#facts.uplink.ifindex],
+			uplinks: [this.#facts.uplink.ifindex, ...this.#more.indexes],
 			host: this.#devices.host.ifindex,
 			hostPeer: this.#devices.hostPeer.ifindex,
 			...(this.#devices.overlay !== null && { overlay: this.#devices.overlay.ifindex }),
@@ -343,6 +382,8 @@ export class Dataplane {
 			...(xdp !== undefined && { xdp }),
 		});
 		this.#xdp?.onAttached(report);
+		this.#more.onAttached(report);
+		this.#more.tell();
 		return report;
 	}
 
@@ -356,6 +397,10 @@ export class Dataplane {
 		if (changed.length > 0 && JSON.stringify(before) === JSON.stringify(this.#routing.plan)) this.onRepaired(changed);
 		return report.failures.map(({ what, why }) => `${what}: ${why}`);
 	}
+}
+
+function enableForwarding(config: Config, executor: RoutingExecutor, uplinks: readonly string[]): void {
+	rememberFound(join(config.stateDir, SYSCTL_RECORD), bootId(), executor.enableForwarding(uplinks));
 }
 
 const MOST_WARNINGS = 20;

@@ -6,6 +6,7 @@ import { type Address, familyOf } from '../model/address.ts';
 import type { Node } from '../model/node.ts';
 import type { NodeFacts, UplinkFacts } from '../model/node-facts.ts';
 import type { Service } from '../model/service.ts';
+import { detectMoreUplinks, type MoreUplinks } from '../routing/more-uplinks.ts';
 import { detectUplink, localAddresses } from '../routing/uplink.ts';
 
 export interface FactsOptions {
@@ -14,6 +15,10 @@ export interface FactsOptions {
 	readonly node: Node;
 	/** Name of the uplink, or `auto`. */
 	readonly uplink: string;
+	/** Names of further uplinks, or `auto` alone. */
+	readonly moreUplinks: readonly string[];
+	/** Prefixes, or `primary` alone. */
+	readonly nodePortAddresses: readonly string[];
 	/** Other than those of the Node object; empty = take those. */
 	readonly podCidrs: readonly string[];
 	/** Those known by now: their addresses may be on the uplink and are not the node's. */
@@ -26,6 +31,8 @@ export interface FoundFacts {
 	readonly facts: NodeFacts;
 	/** Why the uplink was chosen, for people. */
 	readonly uplinkReason: string;
+	/** Those of the facts with reasons, and what is not used. */
+	readonly moreUplinks: MoreUplinks;
 }
 
 /**
@@ -44,22 +51,41 @@ export function primaryAddresses(
 	return firsts.sort((a, b) => order.indexOf(a) - order.indexOf(b));
 }
 
+/** What packets masqueraded on a further uplink have as source: one of each family at most, none that a service has. */
+export function masqueradeAddresses(
+	uplink: Pick<UplinkFacts, 'addresses'>,
+	services: Iterable<ServiceAddresses>,
+): Address[] {
+	const taken = addressesOf(services);
+	const own = likeliest(uplink, []).filter((address) => !taken.has(address));
+	return ([4, 6] as const).flatMap((family) => own.find((address) => familyOf(address) === family) ?? []);
+}
+
 /** Addresses of the uplink, those that are probably the node's own first. */
 function likeliest({ addresses }: Pick<UplinkFacts, 'addresses'>, services: Iterable<ServiceAddresses>): Address[] {
-	const taken = new Set(
-		[...services].flatMap(({ externalIps, loadBalancerIps }) => [...externalIps, ...loadBalancerIps]),
-	);
+	const taken = addressesOf(services);
 	const rank = ({ address, prefixLength }: UplinkFacts['addresses'][number]): number =>
 		(taken.has(address) ? 2 : 0) + (prefixLength === (familyOf(address) === 4 ? 32 : 128) ? 1 : 0);
 	return [...addresses].sort((a, b) => rank(a) - rank(b)).map(({ address }) => address);
+}
+
+function addressesOf(services: Iterable<ServiceAddresses>): Set<Address> {
+	return new Set([...services].flatMap(({ externalIps, loadBalancerIps }) => [...externalIps, ...loadBalancerIps]));
 }
 
 /** @throws FairleadError UPLINK_UNKNOWN */
 export async function collectNodeFacts({ netlink, node, services, ...options }: FactsOptions): Promise<FoundFacts> {
 	const query = { wanted: options.uplink, nodeAddresses: node.internalIps };
 	const { uplink, reason } = await detectUplink(netlink, query);
+	const moreUplinks = await detectMoreUplinks(netlink, {
+		wanted: options.moreUplinks,
+		uplink: uplink.name,
+		nodeAddresses: [...node.internalIps, ...node.externalIps],
+		nodePortAddresses: options.nodePortAddresses,
+	});
 	return {
 		uplinkReason: reason,
+		moreUplinks,
 		facts: {
 			name: node.name,
 			zone: node.zone,
@@ -67,6 +93,7 @@ export async function collectNodeFacts({ netlink, node, services, ...options }: 
 			localAddresses: await localAddresses(netlink),
 			podCidrs: options.podCidrs.length > 0 ? options.podCidrs : node.podCidrs,
 			uplink,
+			moreUplinks: moreUplinks.chosen.map((choice) => choice.uplink),
 		},
 	};
 }

@@ -11,13 +11,16 @@ import { collectNodeFacts } from './node-facts.ts';
 
 /** Replaces `auto` by what this machine calls for. @throws CONFIG_CONFLICT, UPLINK_UNKNOWN */
 export async function resolveConfig(config: EffectiveConfig, node: Node): Promise<EffectiveConfig> {
-	const { uplink, podCidrs } = config.values;
-	const { facts, uplinkReason } = await collectNodeFacts({
+	const { uplink, moreUplinks, nodePortAddresses, podCidrs } = config.values;
+	const found = await collectNodeFacts({
 		netlink: new Netlink({ request: netlinkRequest }),
 		node,
 		uplink,
+		moreUplinks,
+		nodePortAddresses,
 		podCidrs,
 	});
+	const { facts, uplinkReason } = found;
 	return resolveAutomatic(config, {
 		uplink: facts.uplink,
 		uplinkReason,

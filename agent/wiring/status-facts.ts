@@ -17,11 +17,12 @@ export interface StatusFactsParts {
 /** By kebab-case key, in the order in which they are printed. */
 export function statusFacts({ config, features, dataplane, sockets }: StatusFactsParts): Record<string, string> {
 	const { values, origins } = config;
+	const more = dataplane.moreUplinks.chosen.map(({ uplink, reason }) => `; ${uplink.name} (${reason})`);
 	const memory = plannedMemory(mapSizesOf(values, dataplane.facts.podCidrs));
 	const mib = memory.reduce((sum, { bytes }) => sum + bytes, 0) / 1024 / 1024;
 	return {
 		routing: values.routing,
-		uplink: `${dataplane.facts.uplink.name} (${origins.uplink.reason || origins.uplink.source})`,
+		uplink: `${dataplane.facts.uplink.name} (${origins.uplink.reason || origins.uplink.source})${more.join('')}`,
 		addresses: dataplane.facts.addresses.join(' '),
 		'pod-cidrs': dataplane.facts.podCidrs.join(' '),
 		'pod-mtu': String(dataplane.routing.plan.podMtu),

@@ -71,6 +71,7 @@ export const FACTS: NodeFacts = {
 			{ address: 'fd00:192::1', prefixLength: 64 },
 		],
 	},
+	moreUplinks: [],
 };
 
 export const CONTEXT: ServicesContext = { node: FACTS, nodePortAddresses: FACTS.addresses };

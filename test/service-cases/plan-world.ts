@@ -51,6 +51,7 @@ function factsOf({ node }: RulesWorld, devices: WorldDevices): NodeFacts {
 		localAddresses: node.localAddresses,
 		podCidrs: node.podCidrs,
 		uplink: { name: 'uplink', ifindex: devices.uplink, mtu: 1500, addresses: [] },
+		moreUplinks: [],
 	};
 }
 
