@@ -13,6 +13,9 @@ export interface MachineFacts {
 	readonly uplink: { readonly name: string; readonly mtu: number };
 	/** Why this uplink, from whoever chose it. */
 	readonly uplinkReason: string;
+	/** Names of the further uplinks that there are, and why these and no others. */
+	readonly moreUplinks: readonly string[];
+	readonly moreUplinksReason: string;
 	/** Node addresses; the first one is the outer address of tunnels. */
 	readonly addresses: readonly Address[];
 	/** Pod CIDRs of the own Node object. */
@@ -47,6 +50,7 @@ export function resolveAutomatic(config: EffectiveConfig, machine: MachineFacts)
 	if (values.uplink === 'auto') {
 		resolved = withAutomatic(resolved, 'uplink', machine.uplink.name, machine.uplinkReason);
 	}
+	resolved = resolveMoreUplinks(resolved, machine);
 	if (values.mtu === 'auto') resolved = resolveMtu(resolved, machine);
 	if (values.podCidrs.length === 0 && machine.podCidrs.length > 0) {
 		const reason = `spec.podCIDRs of node ${values.nodeName}`;
@@ -71,6 +75,18 @@ function requireServiceCidrsApart({ serviceCidrs, podCidrs }: Config, { addresse
 			`serviceCidrs ${cidr} overlaps ${what}: its traffic would be taken for that of services`,
 		);
 	}
+}
+
+/** Those that there are, of configured ones too: others may come. */
+function resolveMoreUplinks(
+	config: EffectiveConfig,
+	{ moreUplinks, moreUplinksReason }: MachineFacts,
+): EffectiveConfig {
+	const { values, origins } = config;
+	if (values.moreUplinks.length === 0) return config;
+	const found = withAutomatic(config, 'moreUplinks', [...moreUplinks], moreUplinksReason);
+	if (values.moreUplinks[0] === 'auto') return found;
+	return { ...found, origins: { ...origins, moreUplinks: { ...origins.moreUplinks, reason: moreUplinksReason } } };
 }
 
 function resolveMtu(config: EffectiveConfig, { uplink, addresses }: MachineFacts): EffectiveConfig {

@@ -108,6 +108,16 @@ describe('loadConfig', () => {
 		expect(refusal({ file: `${key}: '${address}'` })).toContain(`${key}: expected ADDRESS:PORT, [ADDRESS]:PORT or off`);
 	});
 
+	it('takes names of further uplinks, or auto alone', () => {
+		expect(load().values.moreUplinks).toEqual(['auto']);
+		expect(load({ args: ['--more-uplinks', ''] }).values.moreUplinks).toEqual([]);
+		expect(load({ args: ['--more-uplinks', 'eth1, bond0.7'] }).values.moreUplinks).toEqual(['eth1', 'bond0.7']);
+		expect(refusal({ file: 'moreUplinks: [auto, eth1]' })).toContain(
+			'moreUplinks[0]: expected auto alone or names of interfaces',
+		);
+		expect(refusal({ file: 'moreUplinks: [eth1, far-too-long-name]' })).toContain('moreUplinks[1]: expected');
+	});
+
 	it('takes one pod CIDR of each family: the programs know no more', () => {
 		expect(load({ file: 'podCidrs: [10.244.1.0/24, fd00:244:1::/64]' }).values.podCidrs).toHaveLength(2);
 		expect(refusal({ file: 'podCidrs: [10.244.1.0/24, fd00::/64, 10.244.2.0/24]' })).toContain(
@@ -177,6 +187,8 @@ describe('resolveAutomatic', () => {
 	const machine: MachineFacts = {
 		uplink: { name: 'eth0', mtu: 1500 },
 		uplinkReason: 'it has the default route',
+		moreUplinks: ['eth1'],
+		moreUplinksReason: 'eth1: it has the IPv6 default route',
 		addresses: ['192.168.0.1'],
 		podCidrs: ['10.244.1.0/24'],
 		localPorts: { min: 32768, max: 60999 },
@@ -188,12 +200,14 @@ describe('resolveAutomatic', () => {
 		const { values, origins } = resolveAutomatic(load(), machine);
 		expect(values).toMatchObject({
 			uplink: 'eth0',
+			moreUplinks: ['eth1'],
 			mtu: 1450,
 			podCidrs: ['10.244.1.0/24'],
 			snatPorts: { min: 11000, max: 29999 },
 			cgroupRoot: '/sys/fs/cgroup',
 		});
 		expect(origins.uplink).toEqual({ source: 'automatic', reason: 'it has the default route' });
+		expect(origins.moreUplinks).toEqual({ source: 'automatic', reason: 'eth1: it has the IPv6 default route' });
 		expect(origins.mtu.reason).toBe('1500 of eth0 less 50 for VXLAN over IPv4');
 		expect(origins.snatPorts.reason).toContain('ip_local_port_range 32768-60999');
 	});
@@ -205,6 +219,15 @@ describe('resolveAutomatic', () => {
 			uplink: 'eth7',
 			snatPorts: { min: 61000 },
 		});
+	});
+
+	it('says which of the configured further uplinks there are', () => {
+		const config = load({ args: ['--more-uplinks', 'eth1,eth9'] });
+		const moreUplinksReason = 'eth1: configured; not eth9: there is no such interface';
+		const { values, origins } = resolveAutomatic(config, { ...machine, moreUplinksReason });
+		expect(values.moreUplinks).toEqual(['eth1']);
+		expect(origins.moreUplinks).toEqual({ source: 'flag --more-uplinks', reason: moreUplinksReason });
+		expect(resolveAutomatic(load({ file: 'moreUplinks: []' }), machine).values.moreUplinks).toEqual([]);
 	});
 
 	it('needs no room for encapsulation with direct routing, and more for IPv6', () => {

@@ -25,7 +25,7 @@ const portRange = z
 	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })
 	.refine((range) => range.max - range.min >= 255, 'expected at least 256 ports between min and max');
 
-const interfaceName = z.string().regex(/^(?!auto$)[^\s/:]{1,15}$/, 'expected the name of an interface');
+const interfaceName = z.string().regex(/^(?!auto$)[^\s/:]{1,15}$/, 'expected auto alone or names of interfaces');
 
 const isResolver = (text: string): boolean => parseResolver(text) !== undefined;
 

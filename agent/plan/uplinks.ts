@@ -66,6 +66,7 @@ function assignIndexes(actual: readonly Uplink[], wanted: readonly Uplink[]): Ma
 	take((row, want) => row.ifindex === want.ifindex && sameAddresses(row, want));
 	take((row, want) => hasAddress(want) && sameAddresses(row, want));
 	take((row) => row.ifindex === 0 && !hasAddress(row));
+	take((row) => row.ifindex === 0);
 	take(() => true);
 	return assigned;
 }

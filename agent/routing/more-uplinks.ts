@@ -71,6 +71,17 @@ export function chooseMoreUplinks(
 	return { chosen: chosen.slice(0, MOST_MORE_UPLINKS), leftOut: [...leftOut, ...tooMany] };
 }
 
+/** For people. */
+export function describeMoreUplinks({ chosen, leftOut }: MoreUplinks): string {
+	const texts = [
+		...chosen.map(({ uplink, reason }) => `${uplink.name}: ${reason}`),
+		...leftOut.map(({ name, why }) => `not ${name}: ${why}`),
+	];
+	return texts.length > 0
+		? texts.join('; ')
+		: 'no other interface has a default route, a node address or one that nodePortAddresses selects';
+}
+
 function findAll(machine: Machine, query: MoreUplinksQuery): MoreUplinks {
 	const chosen: UplinkChoice[] = [];
 	const leftOut: LeftOut[] = [];

@@ -6,6 +6,7 @@ import { resolveAutomatic } from '../config/automatic.ts';
 import type { EffectiveConfig } from '../config/config.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import type { Node } from '../model/node.ts';
+import { describeMoreUplinks } from '../routing/more-uplinks.ts';
 import { findCgroup2, localPortRange, reservedPorts } from './machine.ts';
 import { collectNodeFacts } from './node-facts.ts';
 
@@ -24,6 +25,8 @@ export async function resolveConfig(config: EffectiveConfig, node: Node): Promis
 	return resolveAutomatic(config, {
 		uplink: facts.uplink,
 		uplinkReason,
+		moreUplinks: facts.moreUplinks.map(({ name }) => name),
+		moreUplinksReason: describeMoreUplinks(found.moreUplinks),
 		addresses: facts.addresses,
 		podCidrs: facts.podCidrs,
 		localPorts: localPortRange(),
