@@ -42,6 +42,7 @@ function sorted(rows: Iterable<readonly [Uint8Array, Uint8Array]>): string[] {
 const entry = (flags: number, idleSeconds: number): Uint8Array =>
 	Ct4Entry.encode({
 		xlateAddr: 0,
+		source: 0,
 		xlatePort: 0,
 		flags,
 		backend: 0,

@@ -20,7 +20,7 @@ enum ct_flags {
 	CT_FLAG_SVC_FORWARD = 2,     /* key is {client, VIP}; forward packets get xlate as destination */
 	CT_FLAG_SVC_REPLY = 4,       /* key is {client, backend} as the backend sees it; replies get xlate as source */
 	/*
-	 * Forward packets get the node's address and snat_port as source. Such a flow has two entries even without a service: the other one, with
+	 * Forward packets get an address of the node, see `source`, and snat_port as source. Such a flow has two entries even without a service: the other one, with
 	 * CT_FLAG_SVC_REPLY, has the key that replies have, {node and port, responder}, so that it also says that the port is taken.
 	 */
 	CT_FLAG_MASQUERADE = 8,
@@ -81,6 +81,7 @@ _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is 
  *   Else with CT_FLAG_SHARED: see there; on the other flow's entry the client's own port.
  *   Else on CT_FLAG_SVC_REPLY: the client's own port, which replies get back.
  * flags: enum ct_flags.
+ * source: with CT_FLAG_MASQUERADE the row of uplinks whose address forward packets get as source; 0 = the node's address.
  * peer: [0] the initiator, [1] the responder after translation.
  * backend: row of backends that was chosen (lower 24 bits) and the low 8 bits of its generation; 0 = none.
  * packets, bytes: by enum ct_direction; packets wrap; IP bytes. The entry for replies of a masqueraded flow counts no forward packets: over IPv4
@@ -91,7 +92,7 @@ _Static_assert(sizeof(struct ct_key) == 40, "ct_key is a map key; its layout is 
 	__be16 xlate_port;                                                                                             \
 	__be16 snat_port;                                                                                              \
 	__u16 flags;                                                                                                   \
-	__u16 pad;                                                                                                     \
+	__u16 source;                                                                                                  \
 	struct peer_ref peer[2];                                                                                       \
 	__u32 last_seen;                                                                                               \
 	__u32 backend;                                                                                                 \

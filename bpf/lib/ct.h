@@ -5,11 +5,7 @@
 #pragma once
 #include <linux/errno.h>
 #include "drop.h"
-
-INLINE addr_t node_addr(__u8 family)
-{
-	return family == 4 ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
-}
+#include "own.h"
 
 /* Of a packet that has ports at all: are both of them its identifier? */
 INLINE int ct_is_echo(const struct pkt *p)
@@ -362,7 +358,7 @@ NOINLINE struct ct_entry *ct_masqueraded_partner(const struct pkt *p, struct pkt
 			return 0;
 		return partner;
 	}
-	other->src = node_addr(p->family);
+	other->src = own_addr(p->family, entry->source);
 	if (ct_is_echo(p))
 		other->dport = other->sport;
 	partner = ct_find(other);

@@ -8,6 +8,7 @@
 #include "judge.h"
 #include "lb.h"
 #include "nat.h"
+#include "route.h"
 
 /* flow_create's answers. FLOW_NOT_OURS: the stack shall have the packet. */
 enum flow_result {
@@ -24,6 +25,12 @@ INLINE int is_remote(__u8 kind)
 INLINE int is_node_address(__u8 kind)
 {
 	return kind == PEER_KIND_HOST || kind == PEER_KIND_REMOTE_NODE;
+}
+
+/* Somebody outside the cluster: no row says how to get there. */
+INLINE int is_outside(__u8 kind)
+{
+	return kind == PEER_KIND_WORLD || kind == PEER_KIND_NATIVE;
 }
 
 INLINE int is_multicast(const struct pkt *p)
@@ -376,6 +383,8 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 		entry->flags |= CT_FLAG_MASQUERADE;
 	if (p->flags & PKT_ICMP_ERROR)
 		return FLOW_MADE;
+	if (cfg_uplink_rows && (entry->flags & CT_FLAG_MASQUERADE) && is_outside(to.peer.kind))
+		entry->source = route_source(skb);
 	if (entry->flags & CT_FLAG_MASQUERADE)
 		err = nat_open(service == LB_CHOSEN);
 	else if (service == LB_CHOSEN)

@@ -10,7 +10,8 @@
 #include "reply.h"
 
 enum translate_args {
-	TRANSLATE_REPLY = 0x10000,                                                /* beside enum ct_flags */
+	TRANSLATE_REPLY = 0x10000,   /* beside enum ct_flags */
+	TRANSLATE_SOURCE_SHIFT = 24, /* ct_entry.source in the uppermost bits */
 	TRANSLATE_MORE = CT_FLAG_HOST_LOOP | CT_FLAG_MASQUERADE | CT_FLAG_SHARED, /* more than one side may change */
 };
 
@@ -33,7 +34,9 @@ INLINE void translate_more(struct scratch *scratch, __u32 flags, __be16 own_port
 		return;
 	}
 	change->side = REWRITE_SOURCE;
-	change->addr = loop ? p->dst : flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : p->src;
+	change->addr = loop                         ? p->dst
+		       : flags & CT_FLAG_MASQUERADE ? own_addr(p->family, flags >> TRANSLATE_SOURCE_SHIFT)
+						    : p->src;
 	change->port = own_port ? own_port : p->sport;
 	change->wanted = loop || own_port || (flags & CT_FLAG_MASQUERADE);
 }
@@ -103,6 +106,8 @@ INLINE int forward_translate(struct __sk_buff *skb, struct pkt *p, const struct 
 		flags |= TRANSLATE_REPLY;
 	if (dir == CT_DIR_REPLY && (flags & CT_FLAG_MASQUERADE) && forward_find_client(p, entry))
 		return -DROP_REASON_REWRITE_FAILED;
+	if (cfg_uplink_rows)
+		flags |= (__u32)entry->source << TRANSLATE_SOURCE_SHIFT;
 	return translate(skb, flags, (__u32)entry->snat_port << 16 | entry->xlate_port);
 }
 
@@ -231,39 +236,41 @@ INLINE int forward_to_node(struct __sk_buff *skb, struct pkt *p, const struct ct
 	return bpf_redirect_neigh(node->ifindex, &next, sizeof(next), 0);
 }
 
+/* Where a packet leaves. */
+struct way_out {
+	struct bpf_redir_neigh next;
+	__u32 ifindex;
+	__u32 mtu; /* largest IP packet, in bytes */
+};
+
 /*
- * Next hop towards the world, by the node's routing table. 0 = *next and *ifindex are set; 1 = only the stack knows (local
- * destination, a device without forwarding); negative reason. The neighbour itself is left to bpf_redirect_neigh, because
- * look-ups from BPF do not keep neighbour entries alive.
+ * The way to the world, by the node's routing table: for what the packet's source will be, unless it is masqueraded, which the kernel too does after
+ * routing. 0 = *way is set; 1 = only the stack knows (local destination, a device without forwarding); negative reason. The neighbour itself is left
+ * to bpf_redirect_neigh, because look-ups from BPF do not keep neighbour entries alive.
  */
-NOINLINE int forward_route(struct __sk_buff *skb, const struct pkt *p, const addr_t *dst, struct bpf_redir_neigh *next,
-			   __u32 *ifindex)
+NOINLINE int forward_route(struct __sk_buff *skb, const struct pkt *p, const struct ct_entry *entry, __u32 dir,
+			   struct way_out *way)
 {
-	struct bpf_fib_lookup fib __attribute__((aligned(8))) = {.ifindex = cfg_uplink_ifindex};
-	addr_t src = node_addr(p->family);
+	addr_t dst = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD) ? p->xlate : p->dst;
+	addr_t src = dir == CT_DIR_REPLY && (entry->flags & CT_FLAG_SVC_REPLY) ? p->xlate : p->src;
+	struct bpf_fib_lookup fib __attribute__((aligned(8)));
 	long result;
 
-	if (p->family == 4) {
-		fib.family = 2; /* AF_INET */
-		fib.ipv4_src = addr_ipv4(&src);
-		fib.ipv4_dst = addr_ipv4(dst);
-	} else {
-		fib.family = 10; /* AF_INET6 */
-		__builtin_memcpy(fib.ipv6_src, &src, 16);
-		__builtin_memcpy(fib.ipv6_dst, dst, 16);
-	}
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (dir == CT_DIR_REPLY && ct_is_masqueraded_reply(entry))
+		ct_client(p, entry, &dst);
+	result = route_ask(skb, p->family, &src, &dst, &fib);
 	if (result == BPF_FIB_LKUP_RET_BLACKHOLE || result == BPF_FIB_LKUP_RET_UNREACHABLE ||
 	    result == BPF_FIB_LKUP_RET_PROHIBIT)
 		return -DROP_REASON_NO_ROUTE;
-	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+	way->mtu = route_mtu(&fib, result);
+	if (!way->mtu)
 		return 1;
-	next->nh_family = fib.family;
+	way->next.nh_family = fib.family;
 	if (p->family == 4)
-		next->ipv4_nh = fib.ipv4_dst;
+		way->next.ipv4_nh = fib.ipv4_dst;
 	else
-		__builtin_memcpy(next->ipv6_nh, fib.ipv6_dst, 16);
-	*ifindex = fib.ifindex;
+		__builtin_memcpy(way->next.ipv6_nh, fib.ipv6_dst, 16);
+	way->ifindex = fib.ifindex;
 	return 0;
 }
 
@@ -271,28 +278,26 @@ NOINLINE int forward_route(struct __sk_buff *skb, const struct pkt *p, const add
 INLINE int forward_to_world(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir,
 			    enum hook hook)
 {
-	int translated = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD), route, err;
-	addr_t dst = translated ? p->xlate : p->dst;
-	struct bpf_redir_neigh next = {};
-	__u32 ifindex = 0;
+	struct way_out way = {};
+	int route, err;
 
-	if (dir == CT_DIR_REPLY && ct_is_masqueraded_reply(entry))
-		ct_client(p, entry, &dst);
 	if (p->ttl <= 1)
 		return answer_ttl_exceeded(skb, p, hook_route(hook));
-	if (!forward_fits(skb, p, cfg_uplink_mtu) && !forward_may_fragment(p, entry, dir))
-		return answer_too_big(skb, p, cfg_uplink_mtu, hook_route(hook));
-	route = forward_route(skb, p, &dst, &next, &ifindex);
+	route = forward_route(skb, p, entry, dir, &way);
 	if (route < 0)
 		return drop(skb, p, route, hook);
+	if (route)
+		way.mtu = cfg_uplink_mtu;
+	if (!forward_fits(skb, p, way.mtu) && !forward_may_fragment(p, entry, dir))
+		return answer_too_big(skb, p, way.mtu, hook_route(hook));
 	err = forward_translate(skb, p, entry, dir);
-	if (!err && (route || !forward_fits(skb, p, cfg_uplink_mtu)))
+	if (!err && (route || !forward_fits(skb, p, way.mtu)))
 		return VERDICT_NEXT; /* the stack decides, or fragments */
 	if (!err)
 		err = rewrite_ttl(skb, p);
 	if (err)
 		return drop(skb, p, err, hook);
-	return bpf_redirect_neigh(ifindex, &next, sizeof(next), 0);
+	return bpf_redirect_neigh(way.ifindex, &way.next, sizeof(way.next), 0);
 }
 
 /* To the node itself. What left through the host device comes back by it, so that rp_filter and netfilter see one path. */

@@ -36,7 +36,7 @@ NOINLINE int is_vip(const addr_t *a)
 /* From outside nobody may use the node's own address, that of one of its pods, or a service's. */
 INLINE int ingress_is_spoofed(const struct pkt *p)
 {
-	return in_pod_net(&p->src, p->family) || is_node_addr(&p->src, p->family) ||
+	return in_pod_net(&p->src, p->family) || is_own_addr(&p->src, p->family) ||
 	       (lb_maybe_vip(&p->src) && is_vip(&p->src));
 }
 
@@ -62,7 +62,7 @@ GLOBAL int egress_answer(struct __sk_buff *skb)
 	struct ct_entry *entry;
 	int err;
 
-	if (!scratch || !used || !*used || !is_node_addr(&scratch->pkt.src, scratch->pkt.family))
+	if (!scratch || !used || !*used || !is_own_addr(&scratch->pkt.src, scratch->pkt.family))
 		return 0;
 	struct pkt *p = &scratch->pkt;
 
@@ -107,7 +107,7 @@ INLINE int ingress_new(struct __sk_buff *skb, struct pkt *p, ingress_sender_chec
 	origin.identity = judge_identity(&from, 0);
 	if (dsr_on())
 		origin.backend = scratch->dsr.backend;
-	if (related && !in_pod_net(&p->dst, p->family) && !is_node_addr(&p->dst, p->family)) {
+	if (related && !in_pod_net(&p->dst, p->family) && !is_own_addr(&p->dst, p->family)) {
 		origin.client = LB_CLIENT_INSIDE; /* to the world or another node, as the flow that it is about */
 		err = related_from_node(skb, p);
 		if (err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Ports at the node's own address: for pods that talk to the world, for clients whose backend is on another node, and
+ * Ports at the node's own addresses: for pods that talk to the world, for clients whose backend is on another node, and
  * for a pod that reaches itself through a service. There is no list of ports: one is taken if and only if the flow table has the
  * key that replies to it would have.
  */
@@ -96,7 +96,7 @@ INLINE void nat_fill_reply(struct scratch *scratch)
 	*addr_of(entry->client) = p->src;
 	if (p->family == 4)
 		entry->bytes[0] = addr_ipv4(&p->src);
-	scratch->inner.src = node_addr(p->family);
+	scratch->inner.src = own_addr(p->family, entry->source);
 }
 
 /* scratch->made becomes the entry for forward packets. */
@@ -167,8 +167,7 @@ GLOBAL int nat_holds_port(void)
 INLINE int nat_is_candidate(const struct pkt *p)
 {
 	__u32 port = bpf_ntohs(p->dport);
-	addr_t node = node_addr(p->family);
 
 	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max &&
-	       addr_equal(&p->dst, &node);
+	       is_own_addr(&p->dst, p->family);
 }

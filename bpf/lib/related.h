@@ -111,10 +111,12 @@ NOINLINE int related_rewrite(struct __sk_buff *skb, const struct pkt *p, struct 
 /* An error about what a backend sent as the service: to the backend, which must find its own packet in the quote. */
 NOINLINE int related_to_backend(struct __sk_buff *skb, struct pkt *p, struct quoted *q, const struct ct_entry *entry)
 {
-	addr_t backend = q->pkt.xlate, client = entry->flags & CT_FLAG_MASQUERADE ? node_addr(p->family) : q->pkt.dst;
+	addr_t backend = q->pkt.xlate, client = q->pkt.dst;
 	__be16 port = entry->snat_port ? entry->snat_port : q->pkt.dport;
 	int err;
 
+	if (entry->flags & CT_FLAG_MASQUERADE)
+		client = own_addr(p->family, entry->source);
 	err = related_rewrite(skb, p, q, &backend, (__u32)entry->xlate_port << 16 | REWRITE_SOURCE);
 	if (!err)
 		err = related_rewrite(skb, p, q, &client, (__u32)port << 16 | REWRITE_DESTINATION);

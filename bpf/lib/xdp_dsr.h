@@ -5,6 +5,7 @@
 #pragma once
 #include "drop.h"
 #include "lb.h"
+#include "own.h"
 #include "xdp_packet.h"
 #include "xdp_service.h"
 
@@ -43,9 +44,8 @@ INLINE int xdp_is_spoofed(const struct xdp_pkt *p)
 {
 	addr_t net = p->family == 4 ? addr_config(cfg_pod_net4) : addr_config(cfg_pod_net6);
 	addr_t mask = p->family == 4 ? addr_config(cfg_pod_mask4) : addr_config(cfg_pod_mask6);
-	addr_t node = p->family == 4 ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
 
-	if (addr_equal(&p->src, &node) || lb_maybe_vip(&p->src))
+	if (is_own_addr(&p->src, p->family) || lb_maybe_vip(&p->src))
 		return 1;
 	return !addr_is_zero(&mask) && (p->src.w[0] & mask.w[0]) == net.w[0] && (p->src.w[1] & mask.w[1]) == net.w[1];
 }

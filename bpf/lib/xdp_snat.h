@@ -233,12 +233,6 @@ INLINE int snat_send_routed(struct xdp_md *ctx, const struct bpf_fib_lookup *fib
 	return XDP_TX;
 }
 
-/* Somebody outside the cluster: no row says how to get there. */
-INLINE int snat_is_world(struct peer_ref peer)
-{
-	return peer.kind == PEER_KIND_WORLD || peer.kind == PEER_KIND_NATIVE;
-}
-
 /*
  * A packet of a known flow from outside to a backend that is no node's. tc has opened the flow and sees it again once a second at least:
  * what XDP sends keeps no neighbour entry alive. Returns a verdict.
@@ -256,12 +250,12 @@ NOINLINE int snat_known_world(struct xdp_md *ctx, const struct xdp_pkt *x)
 
 	snat_describe(x, p);
 	entry = ct_lookup(p);
-	if (!entry || !snat_is_world(entry->peer[0]) || jiffies32() - entry->last_seen >= cfg_hz)
+	if (!entry || !is_outside(entry->peer[0].kind) || jiffies32() - entry->last_seen >= cfg_hz)
 		return XDP_PASS;
 	addr_t backend = p->xlate;
 	__be16 port = entry->xlate_port, own_port = entry->snat_port;
 
-	if (snat_route(ctx, x, &own, &backend, &fib) || !ct_touch(p, entry, CT_DIR_FORWARD))
+	if (snat_route(ctx, x, &p->src, &backend, &fib) || !ct_touch(p, entry, CT_DIR_FORWARD))
 		return XDP_PASS;
 	if (snat_rewrite(ctx, x, &own, &backend, own_port, port))
 		return xdp_drop(ctx, x, DROP_REASON_REWRITE_FAILED);
@@ -289,8 +283,8 @@ NOINLINE int snat_known(struct xdp_md *ctx, const struct xdp_pkt *x)
 		    (CT_FLAG_SVC_FORWARD | CT_FLAG_MASQUERADE) ||
 	    (x->proto == L4_PROTO_TCP ? x->tcp_flags & TCP_SYN : !flow_backend_is(entry, BACKEND_FLAG_SERVING)))
 		return XDP_PASS;
-	if (snat_is_world(entry->peer[1]))
-		return SNAT_WORLD;
+	if (is_outside(entry->peer[1].kind))
+		return entry->source ? XDP_PASS : SNAT_WORLD; /* another interface's address, and probably its link */
 	node = snat_node_of(entry->peer[1], x->ip_len);
 	if (!node || !ct_touch(&p, entry, CT_DIR_FORWARD))
 		return XDP_PASS;
@@ -312,7 +306,7 @@ INLINE int snat_forward(struct xdp_md *ctx, const struct xdp_pkt *x)
 /* May XDP send replies of this flow? Those of the world pass tc once a second, as what goes there does. */
 INLINE int snat_may_reply(const struct ct_entry *entry)
 {
-	if (snat_is_world(entry->peer[1]))
+	if (is_outside(entry->peer[1].kind))
 		return jiffies32() - entry->last_seen < cfg_hz;
 	return snat_node_of(entry->peer[1], 0) != 0;
 }
@@ -332,7 +326,7 @@ NOINLINE int snat_reply(struct xdp_md *ctx, const struct xdp_pkt *x)
 	snat_describe(x, p);
 	entry = ct_lookup(p);
 	if (!entry || ct_direction(entry, p) != CT_DIR_REPLY || !ct_is_masqueraded_reply(entry) ||
-	    !snat_is_world(entry->peer[0]) || !snat_may_reply(entry) || ct_client(p, entry, &client) ||
+	    !is_outside(entry->peer[0].kind) || !snat_may_reply(entry) || ct_client(p, entry, &client) ||
 	    snat_route(ctx, x, &p->xlate, &client, &fib))
 		return XDP_PASS;
 	__be16 port = entry->snat_port;

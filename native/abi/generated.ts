@@ -1101,6 +1101,7 @@ export interface Ct4Entry {
 	xlatePort: number;
 	snatPort: number;
 	flags: number;
+	source: number;
 	peer: PeerRef[];
 	lastSeen: number;
 	backend: number;
@@ -1115,7 +1116,7 @@ function encodeCt4Entry(value: Ct4Entry, view: DataView, offset: number): void {
 	view.setUint16(offset, uint(value.xlatePort, 0xffff, 'ct4_entry.xlate_port'));
 	view.setUint16(offset + 2, uint(value.snatPort, 0xffff, 'ct4_entry.snat_port'));
 	view.setUint16(offset + 4, uint(value.flags, 0xffff, 'ct4_entry.flags'), true);
-	view.setUint16(offset + 6, 0, true);
+	view.setUint16(offset + 6, uint(value.source, 0xffff, 'ct4_entry.source'), true);
 	counted(value.peer, 2, 'ct4_entry.peer').forEach((each, index) => {
 		encodePeerRef(each, view, offset + 8 + index * 4);
 	});
@@ -1141,6 +1142,7 @@ function decodeCt4Entry(view: DataView, offset: number): Ct4Entry {
 		xlatePort: view.getUint16(offset),
 		snatPort: view.getUint16(offset + 2),
 		flags: view.getUint16(offset + 4, true),
+		source: view.getUint16(offset + 6, true),
 		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 8 + index * 4)),
 		lastSeen: view.getUint32(offset + 16, true),
 		backend: view.getUint32(offset + 20, true),
@@ -1153,12 +1155,12 @@ function decodeCt4Entry(view: DataView, offset: number): Ct4Entry {
 	};
 }
 function formatCt4Entry(value: Ct4Entry): string {
-	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${value.xlateAddr}`;
+	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} source=${value.source} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${value.xlateAddr}`;
 }
 export const Ct4Entry = {
 	name: 'ct4_entry',
 	size: 64,
-	layout: '43ab2298b36f3f04',
+	layout: '17d1c76e2fb5cdde',
 	encode: (value: Ct4Entry): Uint8Array => encodeWith(64, encodeCt4Entry, value),
 	encodeInto: encodeCt4Entry,
 	decode: (bytes: Uint8Array, offset = 0): Ct4Entry =>
@@ -1171,6 +1173,7 @@ export interface CtEntry {
 	xlatePort: number;
 	snatPort: number;
 	flags: number;
+	source: number;
 	peer: PeerRef[];
 	lastSeen: number;
 	backend: number;
@@ -1186,7 +1189,7 @@ function encodeCtEntry(value: CtEntry, view: DataView, offset: number): void {
 	view.setUint16(offset, uint(value.xlatePort, 0xffff, 'ct_entry.xlate_port'));
 	view.setUint16(offset + 2, uint(value.snatPort, 0xffff, 'ct_entry.snat_port'));
 	view.setUint16(offset + 4, uint(value.flags, 0xffff, 'ct_entry.flags'), true);
-	view.setUint16(offset + 6, 0, true);
+	view.setUint16(offset + 6, uint(value.source, 0xffff, 'ct_entry.source'), true);
 	counted(value.peer, 2, 'ct_entry.peer').forEach((each, index) => {
 		encodePeerRef(each, view, offset + 8 + index * 4);
 	});
@@ -1215,6 +1218,7 @@ function decodeCtEntry(view: DataView, offset: number): CtEntry {
 		xlatePort: view.getUint16(offset),
 		snatPort: view.getUint16(offset + 2),
 		flags: view.getUint16(offset + 4, true),
+		source: view.getUint16(offset + 6, true),
 		peer: Array.from({ length: 2 }, (_, index) => decodePeerRef(view, offset + 8 + index * 4)),
 		lastSeen: view.getUint32(offset + 16, true),
 		backend: view.getUint32(offset + 20, true),
@@ -1228,12 +1232,12 @@ function decodeCtEntry(view: DataView, offset: number): CtEntry {
 	};
 }
 function formatCtEntry(value: CtEntry): string {
-	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${formatBytes(value.xlateAddr)} client=${formatBytes(value.client)}`;
+	return `xlate_port=${value.xlatePort} snat_port=${value.snatPort} flags=${value.flags} source=${value.source} peer=${value.peer.map((each) => `{${formatPeerRef(each)}}`).join(',')} last_seen=${value.lastSeen} backend=${value.backend} packets=${value.packets.join(',')} bytes=${value.bytes.join(',')} created=${value.created} policy_gen=${value.policyGen.join(',')} rule=${value.rule.join(',')} xlate_addr=${formatBytes(value.xlateAddr)} client=${formatBytes(value.client)}`;
 }
 export const CtEntry = {
 	name: 'ct_entry',
 	size: 104,
-	layout: 'c88d4a4a512ef50d',
+	layout: '97355df5319edf7e',
 	encode: (value: CtEntry): Uint8Array => encodeWith(104, encodeCtEntry, value),
 	encodeInto: encodeCtEntry,
 	decode: (bytes: Uint8Array, offset = 0): CtEntry =>
@@ -2065,7 +2069,7 @@ export const Maps = {
 		maxEntries: 262144,
 		keySize: 16,
 		valueSize: 64,
-		layout: '7425e341bf1bcd27',
+		layout: '9bd996183b7ba960',
 	},
 	ct6: {
 		name: 'fl_ct6_1',
@@ -2074,7 +2078,7 @@ export const Maps = {
 		maxEntries: 262144,
 		keySize: 40,
 		valueSize: 104,
-		layout: 'b9ef9c6d18355bb1',
+		layout: '0b743a8e28b6b005',
 	},
 	ctfull4: {
 		name: 'fl_ctfull4_1',
@@ -2083,7 +2087,7 @@ export const Maps = {
 		maxEntries: 16384,
 		keySize: 16,
 		valueSize: 64,
-		layout: '7425e341bf1bcd27',
+		layout: '9bd996183b7ba960',
 	},
 	ctfull6: {
 		name: 'fl_ctfull6_1',
@@ -2092,7 +2096,7 @@ export const Maps = {
 		maxEntries: 16384,
 		keySize: 40,
 		valueSize: 104,
-		layout: 'b9ef9c6d18355bb1',
+		layout: '0b743a8e28b6b005',
 	},
 	ctfull: {
 		name: 'fl_ctfull_1',

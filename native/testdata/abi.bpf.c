@@ -86,6 +86,7 @@
 	X(BE16, xlate_port)                                                                                            \
 	X(BE16, snat_port)                                                                                             \
 	X(U16, flags)                                                                                                  \
+	X(U16, source)                                                                                                 \
 	X(U16, peer[0].index)                                                                                          \
 	X(U8, peer[0].gen)                                                                                             \
 	X(U8, peer[0].kind)                                                                                            \

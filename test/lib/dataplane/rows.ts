@@ -11,6 +11,7 @@ import {
 	SlotChunk,
 	SvcEntry,
 	SvcKey,
+	Uplink,
 	XdpNode,
 } from '../../../native/abi/generated.ts';
 import { netnsCookie } from '../../../native/index.ts';
@@ -184,9 +185,13 @@ class ServiceRows {
 				transition: 0,
 			}),
 		});
-		if (!service.nodeAddress) {
-			this.#addAddress(service.address);
-		}
+		if (service.nodeAddress !== true) this.#setFilter(service.address);
+		if (!service.nodeAddress) this.#addAddress(service.address);
+	}
+
+	#setFilter(address: string): void {
+		const bit = filterBit(address);
+		this.#filter.set(bit >> 6, (this.#filter.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
 	}
 
 	#addAddress(address: string): void {
@@ -194,8 +199,6 @@ class ServiceRows {
 			return;
 		}
 		this.#addresses.add(address);
-		const bit = filterBit(address);
-		this.#filter.set(bit >> 6, (this.#filter.get(bit >> 6) ?? 0n) | (1n << BigInt(bit & 63)));
 		const none = { allBase: 0, allCount: 0, localBase: 0, localCount: 0, prevBase: 0, prevCount: 0 };
 		this.services.push({
 			key: SvcKey.encode({ addr: address16(address), port: 0, proto: 0, scope: 0 }),
@@ -335,6 +338,7 @@ export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
 		ipcache: [
 			exact(world.ipv4, host),
 			exact(world.ipv6, host),
+			...(world.moreUplinks ?? []).flatMap(({ ipv4, ipv6 }) => [exact(ipv4, host), exact(ipv6, host)]),
 			...pods.flatMap((p) => p.ipcache),
 			...nodes.flatMap((n) => n.ipcache),
 		],
@@ -346,6 +350,15 @@ export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
 			prefix(world.podCidr6, unknownPod),
 			...nodes.flatMap((n) => n.cidrs),
 		],
+		uplinks: (world.moreUplinks ?? []).map(({ device, mtu, ipv4, ipv6 }, at) => ({
+			key: indexKey(at + 1),
+			value: Uplink.encode({
+				ifindex: ifindexOf(devices, device),
+				mtu,
+				addr4: address16(ipv4),
+				addr6: address16(ipv6),
+			}),
+		})),
 		runtime: [{ key: indexKey(0), value: RuntimeState.encode({ migrating: 0, externalPorts: external }) }],
 	};
 }
@@ -376,6 +389,7 @@ export function worldConfig(world: WorldFixture, devices: Ifindexes): Readonly<R
 		snat_port_max: 61255,
 		pod_mtu: 1450,
 		uplink_mtu: world.uplinkMtu ?? 1500,
+		uplink_rows: world.moreUplinks?.length ?? 0,
 		node_addr4: address16(world.ipv4),
 		node_addr6: address16(world.ipv6),
 		pod_net4: net4.net,

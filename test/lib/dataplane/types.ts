@@ -28,6 +28,20 @@ export interface NodeFixture {
 	readonly nexthop6?: string;
 }
 
+/** An interface besides the uplink, with a gateway of its own. */
+export interface UplinkFixture {
+	readonly device: string;
+	readonly ipv4: string;
+	readonly ipv6: string;
+	readonly mtu: number;
+	readonly gateway4: string;
+	readonly gateway6: string;
+	/** What is reached by the gateway. */
+	readonly routes: readonly string[];
+	/** Sources whose packets take the gateway, whatever their destination. */
+	readonly rules?: readonly string[];
+}
+
 export interface BackendFixture {
 	readonly address: string;
 	readonly port: number;
@@ -45,8 +59,8 @@ export interface ServiceFixture {
 	/** Set in `sources` that clients must be in; 0 = anybody. */
 	readonly sourceSet?: number;
 	readonly affinityTimeoutS?: number;
-	/** Address is one of the node's own: no ADDRESS_ONLY entry and no filter bit. */
-	readonly nodeAddress?: boolean;
+	/** Address is one of the node's own: no ADDRESS_ONLY entry, and no filter bit unless it is a `further` one. */
+	readonly nodeAddress?: boolean | 'further';
 	/** Slots of a Maglev table (and SVC_FLAG_MAGLEV): slot → index into `backends`. */
 	readonly table?: readonly number[];
 	/** The table before, during a transition. */
@@ -65,6 +79,8 @@ export interface WorldFixture {
 	readonly pods: readonly PodFixture[];
 	readonly nodes: readonly NodeFixture[];
 	readonly services: readonly ServiceFixture[];
+	/** Rows of `uplinks` from 1 on; without `uplink`. */
+	readonly moreUplinks?: readonly UplinkFixture[];
 	/** Of the uplink, and of the way to other nodes for XDP; default 1500. */
 	readonly uplinkMtu?: number;
 	/** .rodata constants by name (without cfg_), on top of those that follow from the world. Text is an address, or bytes as in a MAC. */
