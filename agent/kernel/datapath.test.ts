@@ -150,6 +150,21 @@ describe('start and restart', () => {
 		expect(links().filter((link) => !link.startsWith('uplink_'))).toEqual([]);
 	});
 
+	it('serves further uplinks by tc alone, and is none the worse when one is gone', async () => {
+		await open({ xdp: true, settings: { sockLb: 0 } });
+		const uplinks = [UPLINK, POD, 999];
+		const report = await activate({ uplinks, endpoints: [], xdp: 'generic' });
+		expect(report.failed.map((each) => each.name)).toEqual(['uplink_999_in', 'uplink_999_out']);
+		const further = [`uplink_${POD}_in`, `uplink_${POD}_out`];
+		const first = [`uplink_${UPLINK}_in`, `uplink_${UPLINK}_out`, `uplink_${UPLINK}_xdp`];
+		expect(links()).toEqual([...first, ...further].sort());
+		expect((await activate({ uplinks: [UPLINK], endpoints: [], xdp: 'generic' })).removed).toEqual(
+			expect.arrayContaining(further),
+		);
+		expect(links()).toEqual(first.sort());
+		await expect(activate({ uplinks: [999, UPLINK], endpoints: [] })).rejects.toThrow(/cannot attach/);
+	});
+
 	it('attaches and detaches single endpoints, whatever is attached already', async () => {
 		await open();
 		await activate({ uplinks: [UPLINK], endpoints: [] });

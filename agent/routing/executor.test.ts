@@ -252,6 +252,12 @@ describe('the node', () => {
 		expect(await node.call('forward', 'eth0')).toEqual([]);
 	});
 
+	it('forwards by further uplinks too, one of which may be gone', async () => {
+		await node.call('forward', 'eth0');
+		expect(await node.call('forward', 'eth0', 'far', 'gone0')).toEqual(['net/ipv6/conf/far/accept_ra']);
+		expect(await node.call('sysctl', 'net/ipv6/conf/far/accept_ra')).toBe('2');
+	});
+
 	it('knows its uplink and addresses', async () => {
 		expect(await node.call('uplink', 'auto', ['2001:db8::1'])).toMatchObject({
 			uplink: { name: 'eth0', ifindex: UPLINK },

@@ -3,7 +3,7 @@ import { loadConfig } from '../config/config.ts';
 import { addressOfBytes } from '../model/address.ts';
 import { mapSizesOf, podNet, shortened } from './dataplane.ts';
 import { cgroup2Mount } from './machine.ts';
-import { primaryAddresses } from './node-facts.ts';
+import { masqueradeAddresses, primaryAddresses } from './node-facts.ts';
 
 const mask = (podCidrs: string[], family: 4 | 6) => Buffer.from(podNet(podCidrs, family).mask).toString('hex');
 
@@ -100,6 +100,22 @@ describe('facts of the node', () => {
 			expect(choose([own], service([own.address], []))).toEqual([own.address]);
 			expect(choose([{ ...own, prefixLength: 32 }])).toEqual([own.address]);
 		});
+	});
+
+	it('give a further uplink one address of each family to masquerade with, and none that a service has', () => {
+		const addresses = [
+			{ address: '203.0.113.100', prefixLength: 24 },
+			{ address: '203.0.113.9', prefixLength: 32 },
+			{ address: '203.0.113.7', prefixLength: 24 },
+			{ address: '2001:db8::7', prefixLength: 64 },
+		];
+		const services = [
+			{ externalIps: ['203.0.113.100'], loadBalancerIps: [] },
+			{ externalIps: [], loadBalancerIps: ['2001:db8::7'] },
+		];
+		expect(masqueradeAddresses({ addresses }, [])).toEqual(['203.0.113.100', '2001:db8::7']);
+		expect(masqueradeAddresses({ addresses }, services)).toEqual(['203.0.113.7']);
+		expect(masqueradeAddresses({ addresses: [] }, services)).toEqual([]);
 	});
 
 	it('find cgroup v2 beside cgroup v1', () => {

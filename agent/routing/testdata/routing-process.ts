@@ -26,7 +26,7 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 		if (devices === undefined) throw new Error('no devices');
 		return executor.apply(plan, devices, uplink);
 	},
-	forward: (uplink: string) => executor.enableForwarding([uplink]).map((setting) => setting.path.join('/')),
+	forward: (...uplinks: string[]) => executor.enableForwarding(uplinks).map((setting) => setting.path.join('/')),
 	remove: () => executor.remove(),
 	uplink: (wanted: string, nodeAddresses: string[]) => detectUplink(netlink, { wanted, nodeAddresses }),
 	addresses: () => localAddresses(netlink),
