@@ -37,7 +37,7 @@ const NTF = { USE: 0x01, EXT_LEARNED: 0x10, ROUTER: 0x80 } as const;
 const NTF_EXT_MANAGED = 1;
 const NUD = { NONE: 0, PERMANENT: 0x80 } as const;
 const IFA = { ADDRESS: 1, LOCAL: 2, FLAGS: 8 };
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15, VIA: 18 };
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, MULTIPATH: 9, TABLE: 15, VIA: 18 };
 const RTAX_MTU = 2;
 const NDA = { DST: 1, LLADDR: 2, FLAGS_EXT: 15 };
 const IFA_F_NODAD = 2;
@@ -111,7 +111,10 @@ export interface RouteInfo {
 	readonly table: number;
 	readonly protocol: number;
 	readonly scope: number;
+	/** Absent with several next hops. */
 	readonly ifindex?: number;
+	/** Of several next hops. */
+	readonly ifindexes?: readonly number[];
 	readonly gateway?: Address;
 	readonly onlink: boolean;
 	readonly linkDown: boolean;
@@ -334,6 +337,7 @@ export function parseRouteInfo(record: Buffer): RouteInfo {
 	const gateway = gatewayOf(attributes);
 	const source = attributes.get(RTA.PREFSRC);
 	const ifindex = u32Of(attributes.get(RTA.OIF));
+	const hops = attributes.get(RTA.MULTIPATH);
 	const priority = u32Of(attributes.get(RTA.PRIORITY));
 	const metrics = attributes.get(RTA.METRICS);
 	const mtu = metrics === undefined ? undefined : u32Of(attributesOf(metrics).get(RTAX_MTU));
@@ -348,11 +352,21 @@ export function parseRouteInfo(record: Buffer): RouteInfo {
 		onlink: (flags & RTNH_F_ONLINK) !== 0,
 		linkDown: (flags & RTNH_F_LINKDOWN) !== 0,
 		...(ifindex !== undefined && { ifindex }),
+		...(hops !== undefined && { ifindexes: hopIndexes(hops) }),
 		...(gateway !== undefined && { gateway }),
 		...(source !== undefined && { source: unwire(source) }),
 		...(mtu !== undefined && { mtu }),
 		...(priority !== undefined && { priority }),
 	};
+}
+
+/** struct rtnexthop: {u16 length, u8 flags, u8 weight, s32 ifindex}, attributes, one after the other. */
+function hopIndexes(hops: Buffer): number[] {
+	const found: number[] = [];
+	for (let at = 0; at + 8 <= hops.length; at += Math.max(8, (hops.readUInt16LE(at) + 3) & ~3)) {
+		found.push(hops.readInt32LE(at + 4));
+	}
+	return found;
 }
 
 /** RTA_VIA is {u16 family, address}: an IPv4 route through an IPv6 next hop. */

@@ -122,6 +122,14 @@ describe('links', () => {
 		expect(ip('-n', names.a, '-d', 'link', 'show', 'dev', 'v0')).toMatch(/external.*nolearning|nolearning.*external/);
 	});
 
+	it('tell what they belong to', async () => {
+		const ifindex = await addPair();
+		expect((await netlink.link({ ifindex }))?.masterIfindex).toBeUndefined();
+		ip('-n', names.a, 'link', 'add', 'br0', 'type', 'bridge');
+		ip('-n', names.a, 'link', 'set', 'fl1', 'master', 'br0');
+		expect((await netlink.link({ ifindex }))?.masterIfindex).toBe((await netlink.link({ name: 'br0' }))?.ifindex);
+	});
+
 	it('remove a whole group at once and nothing else', async () => {
 		for (const name of ['fl1', 'fl2', 'fl3']) await addPair(name, name === 'fl3' ? 0 : 4711);
 		await netlink.apply([deleteLinkGroup(4711)]);
@@ -163,6 +171,30 @@ describe('addresses, routes and neighbours', () => {
 		]);
 		await netlink.apply([deleteAddress(four)]);
 		await expect(netlink.apply([deleteAddress(four)])).rejects.toThrow('EADDRNOTAVAIL');
+	});
+
+	it('tell those that others go before', async () => {
+		for (const address of ['10.9.0.1/24', '10.9.0.2/24', '10.8.0.1/24']) {
+			ip('-n', names.a, 'address', 'add', address, 'dev', 'fl1');
+		}
+		ip('-n', names.a, 'address', 'add', 'fd09::1/64', 'dev', 'fl1', 'nodad', 'preferred_lft', '0');
+		ip('-n', names.a, 'address', 'add', 'fd09::2/64', 'dev', 'fl1', 'nodad');
+		const found = (await netlink.addresses()).filter((each) => each.ifindex === ifindex && each.scope === 0);
+		expect(found.filter(({ secondary }) => secondary).map(({ address }) => address)).toEqual(['10.9.0.2', 'fd09::1']);
+		expect(found).toHaveLength(5);
+	});
+
+	it('name all interfaces of a route with several next hops', async () => {
+		const other = await addPair('fl2');
+		ip('-n', names.a, 'link', 'set', 'fl2', 'up');
+		const hops = (to: string[]) => ['fl1', 'fl2'].flatMap((dev) => ['nexthop', ...to, 'dev', dev]);
+		ip('-n', names.a, 'route', 'add', 'default', ...hops([]));
+		ip('-n', names.a, '-6', 'route', 'add', 'default', ...hops(['via', 'fe80::1']));
+		for (const family of [4, 6] as const) {
+			const routes = (await netlink.routes(family)).filter(({ dst }) => dst === (family === 4 ? '0.0.0.0/0' : '::/0'));
+			const named = routes.flatMap((route) => [...(route.ifindexes ?? []), route.ifindex ?? 0]);
+			expect(named).toEqual(expect.arrayContaining([ifindex, other]));
+		}
 	});
 
 	it('hold onlink gateways, sources, MTUs, metrics, tables and unreachable destinations', async () => {

@@ -61,6 +61,12 @@ const ETH1 = { links: [link(3, 'eth1')], addresses: [address(3, '198.51.100.1'),
 describe('further uplinks found by themselves', () => {
 	it.each([
 		['an IPv4 default route', { routes: [route(3, '0.0.0.0/0')] }, {}, 'it has the IPv4 default route'],
+		[
+			'a default route that they share',
+			{ routes: [{ ...route(0, '0.0.0.0/0'), ifindexes: [2, 3] }] },
+			{},
+			'it has the IPv4 default route',
+		],
 		['an IPv6 default route', { routes: [route(3, '::/0')] }, {}, 'it has the IPv6 default route'],
 		[
 			'an address of the Node object',

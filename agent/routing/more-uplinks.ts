@@ -120,13 +120,17 @@ function whyWanted(link: LinkInfo, machine: Machine, query: MoreUplinksQuery): s
 	if (!link.up || link.type === ARPHRD_LOOPBACK || link.kind === 'dummy') return undefined;
 	const own = factsOf(link, machine.addresses).addresses.map(({ address }) => address);
 	if (own.length === 0) return undefined;
-	const route = machine.routes.find((each) => each.ifindex === link.ifindex && isDefaultRoute(each));
+	const route = machine.routes.find((each) => leadsOver(each, link.ifindex) && isDefaultRoute(each));
 	if (route !== undefined) return `it has the IPv${route.family} default route`;
 	const known = own.find((address) => query.nodeAddresses.includes(address));
 	if (known !== undefined) return `it has the node address ${known}`;
 	const cidrs = query.nodePortAddresses.filter((each) => each !== 'primary');
 	const selected = own.find((address) => cidrs.some((cidr) => cidrContains(cidr, address)));
 	return selected === undefined ? undefined : `nodePortAddresses selects its address ${selected}`;
+}
+
+function leadsOver({ ifindex, ifindexes }: RouteInfo, link: number): boolean {
+	return ifindex === link || ifindexes?.includes(link) === true;
 }
 
 function whyUnfit(link: LinkInfo, links: readonly LinkInfo[]): string | undefined {
