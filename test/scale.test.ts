@@ -9,7 +9,7 @@ import { findKind } from './apiserver/kinds.ts';
 import { Storage } from './apiserver/storage.ts';
 
 const MIB = 1024 * 1024;
-/** As agents without IPv6 set it (agent/wiring/dataplane.ts). */
+/** As agents without IPv6 set it (agent/wiring/datapath-settings.ts). */
 const CT6_WITHOUT_IPV6 = 1024;
 const TEXT = readFileSync(join(import.meta.dirname, '../docs/scale.md'), 'utf8');
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/config.ts';
 import { addressOfBytes } from '../model/address.ts';
-import { mapSizesOf, podNet, shortened } from './dataplane.ts';
+import { mapSizesOf, podNet } from './datapath-settings.ts';
+import { shortened } from './dataplane.ts';
 import { cgroup2Mount } from './machine.ts';
 import { masqueradeAddresses, primaryAddresses } from './node-facts.ts';
 

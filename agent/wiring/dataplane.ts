@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { NorthSouth, XdpServiceLimits } from '../../native/abi/generated.ts';
 import { type KernelFeatures, netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import {
@@ -20,9 +19,8 @@ import { Netlink } from '../kernel/netlink.ts';
 import { pinnedReader } from '../kernel/pinned-maps.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
 import { rememberFound } from '../kernel/sysctl-record.ts';
-import { addressBytes, cidrParts, familyOf } from '../model/address.ts';
+import { addressBytes } from '../model/address.ts';
 import type { ClusterView } from '../model/cluster-view.ts';
-import { FairleadError } from '../model/errors.ts';
 import type { NodeFacts } from '../model/node-facts.ts';
 import { allServiceCidrs } from '../model/service-cidr.ts';
 import { planPeers } from '../plan/peers.ts';
@@ -34,9 +32,10 @@ import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { bytesKey } from '../reconcile/table.ts';
 import { expectedUplinkRows } from '../reconcile/uplinks.ts';
-import { type Devices, OVERLAY_MAC } from '../routing/devices.ts';
+import type { Devices } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import type { MoreUplinks } from '../routing/more-uplinks.ts';
+import { datapathSettings, mapSizesOf, sameSettings } from './datapath-settings.ts';
 import { bootId } from './machine.ts';
 import { FurtherUplinks, wantedRows } from './more-uplinks.ts';
 import { collectNodeFacts, type FoundFacts } from './node-facts.ts';
@@ -53,80 +52,8 @@ export interface DataplaneOptions {
 	readonly clock: JiffiesClock;
 }
 
-/** How packets from outside get to backends on other nodes. */
-function northSouthOf({ northSouth, dsr, routing, standalone }: Config, devices: Devices): number {
-	if (northSouth === 'snat') return NorthSouth.SNAT;
-	if (standalone) return dsr === 'l2' ? NorthSouth.SERVER_LINK : NorthSouth.SERVER_IPIP;
-	if (dsr === 'ipip') return NorthSouth.IPIP;
-	if (devices.overlay !== null) return NorthSouth.VXLAN;
-	throw new FairleadError(
-		'CONFIG_CONFLICT',
-		`cannot return directly through VXLAN: routing ${routing} has no overlay device; set dsr: ipip`,
-	);
-}
-
 /** In the state directory: what `fairlead cleanup` gives back. */
 export const SYSCTL_RECORD = 'sysctls.json';
-const NO_ADDRESS = new Uint8Array(16);
-const EVENTS_PER_SECOND = 100;
-
-/** Network and mask of the first pod CIDR of a family, 16 bytes each; zero = family not in use. */
-export function podNet(podCidrs: readonly string[], family: 4 | 6): { net: Uint8Array; mask: Uint8Array } {
-	const cidr = podCidrs.find((each) => familyOf(each) === family);
-	if (cidr === undefined) return { net: NO_ADDRESS, mask: NO_ADDRESS };
-	const { address, prefixLength } = cidrParts(cidr);
-	const bits = prefixLength + (family === 4 ? 96 : 0);
-	const mask = Uint8Array.from({ length: 16 }, (_, at) => (0xff00 >> Math.max(0, Math.min(8, bits - at * 8))) & 0xff);
-	return { net: addressBytes(address), mask };
-}
-
-/** Constants of the programs. */
-export function datapathSettings(
-	config: Config,
-	facts: NodeFacts,
-	routing: RoutingResult,
-	devices: Devices,
-	uplinkRows: number,
-): DatapathSettings {
-	const address = (family: 4 | 6): Uint8Array => {
-		const found = facts.addresses.find((each) => familyOf(each) === family);
-		return found === undefined ? NO_ADDRESS : addressBytes(found);
-	};
-	const [net4, net6] = [podNet(facts.podCidrs, 4), podNet(facts.podCidrs, 6)];
-	if (config.snatPorts === 'auto')
-		throw new FairleadError('CONFIG_CONFLICT', 'cannot load programs: snatPorts is not resolved');
-	return {
-		uplinkIfindex: facts.uplink.ifindex,
-		overlayIfindex: devices.overlay?.ifindex ?? 0,
-		hostIfindex: devices.host.ifindex,
-		vni: config.vni,
-		vxlanPort: config.vxlanPort,
-		snatPortMin: config.snatPorts.min,
-		snatPortMax: config.snatPorts.max,
-		podMtu: routing.plan.podMtu,
-		uplinkMtu: facts.uplink.mtu,
-		uplinkRows,
-		nodeAddr4: address(4),
-		nodeAddr6: address(6),
-		podNet4: net4.net,
-		podMask4: net4.mask,
-		podNet6: net6.net,
-		podMask6: net6.mask,
-		hostMac: devices.host.mac,
-		overlayMac: OVERLAY_MAC,
-		events: 1,
-		masquerade4: config.masquerade ? 1 : 0,
-		masquerade6: config.masquerade ? 1 : 0,
-		sockLb: config.socketLb ? 1 : 0,
-		northSouth: northSouthOf(config, devices),
-		eventRate: EVENTS_PER_SECOND,
-	};
-}
-
-function sameSettings(a: DatapathSettings, b: DatapathSettings): boolean {
-	const text = (value: unknown) => (value instanceof Uint8Array ? value.join() : String(value));
-	return (Object.keys(a) as (keyof DatapathSettings)[]).every((key) => text(a[key]) === text(b[key]));
-}
 
 export class Dataplane {
 	readonly datapath: Datapath;
@@ -207,7 +134,7 @@ export class Dataplane {
 		// not all services may be known yet, so that the rows themselves have to wait for replan()
 		const rows = wantedRows(found.moreUplinks, view.services.values());
 		const uplinkRows = expectedUplinkRows(rows, pinnedReader(join(config.bpffsDir, 'maps')));
-		const settings = datapathSettings(config, facts, routing, devices, uplinkRows);
+		const settings = datapathSettings(config, { facts, routing, devices, uplinkRows });
 		const datapath = await openDatapath({
 			objectDir: options.objectDir,
 			bpffsDir: config.bpffsDir,
@@ -341,7 +268,12 @@ export class Dataplane {
 		this.#routing = planRouting(view.nodes.values(), this.#facts, routingSettings(config, view));
 		const { overlay, podMtu } = this.#routing.plan;
 		this.#devices = await this.#executor.ensureDevices({ overlay, hostMtu: podMtu });
-		const settings = datapathSettings(config, this.#facts, this.#routing, this.#devices, this.#more.addRows());
+		const settings = datapathSettings(config, {
+			facts: this.#facts,
+			routing: this.#routing,
+			devices: this.#devices,
+			uplinkRows: this.#more.addRows(),
+		});
 		const isSame = sameSettings(settings, this.#settings);
 		if (!isSame) await this.datapath.reload(settings);
 		this.#settings = settings;
@@ -426,22 +358,4 @@ function routingSettings(config: Config, view: ClusterView) {
 	const { routing, vni, vxlanPort, mtu } = config;
 	const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 	return { mode: routing, vni, vxlanPort, mtu, serviceCidrs };
-}
-
-/** Slots for 1,000 services of up to 10 backends with a Maglev table each, during transitions too: 16 MiB. */
-const DSR_SLOTS = 262_144;
-
-/** Sizes of maps that differ from the compiled ones; what is configured by name wins. */
-export function mapSizesOf(config: Config, podCidrs: readonly string[]): Record<string, number> {
-	const usesIpv6 = config.standalone || podCidrs.some((cidr) => familyOf(cidr) === 6);
-	const { backends } = config.maps;
-	const defined = Object.entries(config.maps).filter((entry): entry is [string, number] => entry[1] !== undefined);
-	return {
-		ct4: config.ctMaxEntries,
-		ct6: usesIpv6 ? config.ctMaxEntries : 1024,
-		...(config.northSouth === 'dsr' && { slots: DSR_SLOTS, xdp_svc: XdpServiceLimits.HOMES }),
-		// Connections are counted by backend index: a backend beyond the end would look idle for ever.
-		...(backends !== undefined && { conns: backends }),
-		...Object.fromEntries(defined),
-	};
 }

@@ -4,7 +4,8 @@
 import type { KernelFeatures } from '../../native/index.ts';
 import type { EffectiveConfig } from '../config/config.ts';
 import { plannedMemory } from '../kernel/datapath.ts';
-import { type Dataplane, mapSizesOf } from './dataplane.ts';
+import { mapSizesOf } from './datapath-settings.ts';
+import type { Dataplane } from './dataplane.ts';
 import type { SocketEnder } from './socket-ender.ts';
 
 export interface StatusFactsParts {

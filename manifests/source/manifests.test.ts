@@ -9,7 +9,7 @@ import { plannedMemory } from '../../agent/kernel/datapath.ts';
 import { mapBytes } from '../../agent/kernel/map-memory.ts';
 import { FairleadError } from '../../agent/model/errors.ts';
 import { watchedResources } from '../../agent/sources/kubernetes/resources.ts';
-import { mapSizesOf } from '../../agent/wiring/dataplane.ts';
+import { mapSizesOf } from '../../agent/wiring/datapath-settings.ts';
 import { Maps } from '../../native/abi/generated.ts';
 import { schemaProblems } from '../../test/lib/kubernetes-schema.ts';
 import { VALUE_CASES } from '../../test/lib/value-cases.ts';

@@ -13,7 +13,7 @@ const MI = 1024 * 1024;
 /** The limit changes in steps, so that it is easy to read and small changes of maps do not roll all agents. */
 export const STEP_MI = 64;
 
-/** Entries with direct server return, as mapSizesOf() of agent/wiring/dataplane.ts gives them. */
+/** Entries with direct server return, as mapSizesOf() of agent/wiring/datapath-settings.ts gives them. */
 export const DSR_ENTRIES = { slots: 262_144, xdp_svc: XdpServiceLimits.HOMES } as const;
 
 type ConfigValues = Values['config'];
