@@ -144,6 +144,16 @@ describe('further uplinks found by themselves', () => {
 		expect(describeMoreUplinks(choice)).toBe(`not ${unfit.name}: ${why}`);
 	});
 
+	it('stay as they were while they are down, but not when another interface has come in their place', () => {
+		const { chosen: before } = choose({ ...ETH1, routes: [route(3, '::/0')] });
+		const left = { addresses: [address(3, '198.51.100.1')] };
+		const down = link(3, 'eth1', { up: false });
+		expect(choose({ ...left, links: [down] }, { before }).chosen).toEqual(before);
+		expect(choose({ ...left, links: [down] }, { before, wanted: ['eth1'] }).chosen).toEqual(before);
+		expect(choose({ ...left, links: [link(3, 'eth1')] }, { before }).chosen).toEqual([]);
+		expect(choose({ ...left, links: [link(4, 'eth1', { up: false })] }, { before }).chosen).toEqual([]);
+	});
+
 	it('are at most seven by name; the others are named', () => {
 		const numbers = Array.from({ length: 9 }, (_, n) => 9 - n);
 		const choice = choose({

@@ -15,6 +15,8 @@ export interface MoreUplinksQuery {
 	readonly nodeAddresses: readonly Address[];
 	/** Prefixes, or 'primary' alone. */
 	readonly nodePortAddresses: readonly string[];
+	/** What was chosen the last time: it stays while its interface is down, which takes routes and IPv6 addresses away. */
+	readonly before?: readonly UplinkChoice[];
 }
 
 /** An interface that was asked for, or would have been chosen, and is not used. */
@@ -86,27 +88,35 @@ function findAll(machine: Machine, query: MoreUplinksQuery): MoreUplinks {
 	const chosen: UplinkChoice[] = [];
 	const leftOut: LeftOut[] = [];
 	for (const link of [...machine.links].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-		const reason = link.name === query.uplink ? undefined : whyWanted(link, machine, query);
+		if (link.name === query.uplink) continue;
+		const former = formerChoice(link, query);
+		const reason = former?.reason ?? whyWanted(link, machine, query);
 		if (reason === undefined) continue;
 		const why = whyUnfit(link, machine.links);
-		if (why === undefined) chosen.push(choice(link, machine, reason));
+		if (why === undefined) chosen.push(former ?? choice(link, machine, reason));
 		else if (!OWN_DEVICES.includes(link.name)) leftOut.push({ name: link.name, why, isProblem: false });
 	}
 	return { chosen, leftOut };
 }
 
-function takeNamed(machine: Machine, { wanted, uplink }: MoreUplinksQuery): MoreUplinks {
+function takeNamed(machine: Machine, query: MoreUplinksQuery): MoreUplinks {
 	const chosen: UplinkChoice[] = [];
 	const leftOut: LeftOut[] = [];
-	for (const name of [...new Set(wanted)].sort()) {
+	for (const name of [...new Set(query.wanted)].sort()) {
 		const link = machine.links.find((each) => each.name === name);
 		const why = link === undefined ? 'there is no such interface' : whyUnfit(link, machine.links);
 		// one configuration is for nodes of different uplinks
-		if (name === uplink) leftOut.push({ name, why: 'it is the uplink', isProblem: false });
-		else if (link !== undefined && why === undefined) chosen.push(choice(link, machine, 'configured'));
+		if (name === query.uplink) leftOut.push({ name, why: 'it is the uplink', isProblem: false });
+		else if (link !== undefined && why === undefined)
+			chosen.push(formerChoice(link, query) ?? choice(link, machine, 'configured'));
 		else leftOut.push({ name, why: why ?? '', isProblem: true });
 	}
 	return { chosen, leftOut };
+}
+
+function formerChoice(link: LinkInfo, { before = [] }: MoreUplinksQuery): UplinkChoice | undefined {
+	if (link.up) return undefined;
+	return before.find(({ uplink }) => uplink.ifindex === link.ifindex && uplink.name === link.name);
 }
 
 /** Stable addresses first: rows of the map uplinks are known by them. */

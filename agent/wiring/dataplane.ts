@@ -244,6 +244,7 @@ export class Dataplane {
 			netlink: this.netlink,
 			node,
 			services: view.services.values(),
+			before: { moreUplinks: this.#more.found },
 		});
 		let { facts } = found;
 		// a Node that has lost its CIDRs for a moment (deleted and registered again) keeps those it had

@@ -23,6 +23,8 @@ export interface FactsOptions {
 	readonly podCidrs: readonly string[];
 	/** Those known by now: their addresses may be on the uplink and are not the node's. */
 	readonly services?: Iterable<ServiceAddresses>;
+	/** What was found the last time. */
+	readonly before?: Pick<FoundFacts, 'moreUplinks'>;
 }
 
 type ServiceAddresses = Pick<Service, 'externalIps' | 'loadBalancerIps'>;
@@ -82,6 +84,7 @@ export async function collectNodeFacts({ netlink, node, services, ...options }: 
 		uplink: uplink.name,
 		nodeAddresses: [...node.internalIps, ...node.externalIps],
 		nodePortAddresses: options.nodePortAddresses,
+		before: options.before?.moreUplinks.chosen ?? [],
 	});
 	return {
 		uplinkReason: reason,
