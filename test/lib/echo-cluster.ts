@@ -38,11 +38,11 @@ export interface EchoPods {
 	b2: Pod;
 }
 
-/** Starts an echo server (TCP and UDP) in any place; returns when it answers there. */
-export async function startHostEcho(place: Place, port = HOST_ECHO_PORT): Promise<void> {
-	place.start(`echo-${port}`, [NODE, SERVER, place.name, String(port)]);
+/** Starts an echo server (TCP and UDP) in any place, at one address of it or at all; returns when it answers there. */
+export async function startHostEcho(place: Place, port = HOST_ECHO_PORT, address?: string): Promise<void> {
+	place.start(`echo-${port}`, [NODE, SERVER, place.name, String(port), ...(address === undefined ? [] : [address])]);
 	await eventually(`echo server on ${place.name}`, async () => {
-		const { ok, errors } = await ask(place, { mode: 'tcp', host: '127.0.0.1', port });
+		const { ok, errors } = await ask(place, { mode: 'tcp', host: address ?? '127.0.0.1', port });
 		if (ok !== 1) throw new Error(JSON.stringify(errors));
 	});
 }

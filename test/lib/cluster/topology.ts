@@ -32,10 +32,10 @@ export const nodeAddresses = (index: number, subnet: number): NodeAddresses => (
 
 const NO_DAD = 'nodad';
 /** Addresses are usable at once: nobody else is on these networks. */
-const WITHOUT_DAD = { 'net/ipv6/conf/default/accept_dad': 0, 'net/ipv6/conf/all/accept_dad': 0 };
+export const WITHOUT_DAD = { 'net/ipv6/conf/default/accept_dad': 0, 'net/ipv6/conf/all/accept_dad': 0 };
 
 /** Runs `ip` commands of one namespace in one process. */
-async function ipBatch(netns: string, dir: string, lines: readonly string[]): Promise<void> {
+export async function ipBatch(netns: string, dir: string, lines: readonly string[]): Promise<void> {
 	const file = join(dir, `${netns}.ip`);
 	writeFileSync(file, `${lines.join('\n')}\n`);
 	await run(['ip', '-n', netns, '-batch', file]);

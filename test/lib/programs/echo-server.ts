@@ -1,12 +1,12 @@
 /**
  * Echo server for tests and the demo: answers every line (TCP) and every datagram (UDP) with
  * `NAME PEER_ADDRESS PEER_PORT TEXT`, so a client sees who answered and which source address arrived.
- * Usage: node echo-server.ts NAME PORT
+ * Usage: node echo-server.ts NAME PORT [ADDRESS]; without one, datagrams are answered from the address that leads to their sender.
  */
 import { createSocket } from 'node:dgram';
-import { createServer } from 'node:net';
+import { createServer, isIPv6 } from 'node:net';
 
-const [name = 'echo', portText = '7000'] = process.argv.slice(2);
+const [name = 'echo', portText = '7000', address = '::'] = process.argv.slice(2);
 const port = Number(portText);
 const plain = (address: string | undefined): string => (address ?? '?').replace(/^::ffff:/, '');
 
@@ -21,9 +21,9 @@ const tcp = createServer({ noDelay: true }, (socket) => {
 	socket.on('error', () => socket.destroy());
 });
 
-const udp = createSocket({ type: 'udp6', ipv6Only: false });
+const udp = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', ipv6Only: false });
 udp.on('message', (message, from) => {
 	udp.send(`${name} ${plain(from.address)} ${from.port} ${message.toString().trimEnd()}\n`, from.port, from.address);
 });
 
-tcp.listen(port, '::', () => udp.bind(port, '::', () => console.log(`listening on ${port}`)));
+tcp.listen(port, address, () => udp.bind(port, address, () => console.log(`listening on ${port}`)));
