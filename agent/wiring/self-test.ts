@@ -8,6 +8,7 @@ import { IpcacheKey } from '../../native/abi/generated.ts';
 import { createNetns } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { forgetAddresses } from '../kernel/ct-forget.ts';
+import { isLinkOf } from '../kernel/datapath.ts';
 import { hookQueries, inspectHooks } from '../kernel/hook-state.ts';
 import { type Address, addressBytes } from '../model/address.ts';
 import { errorCode, errorMessage } from '../model/errors.ts';
@@ -63,8 +64,13 @@ export async function awaitSelfTest(options: AwaitOptions): Promise<SelfTestResu
 export function testNode(options: SelfTestOptions): Promise<SelfTestResult> {
 	const { config, dataplane, services, useTcx } = options;
 	const { datapath, netlink, facts, routing } = dataplane;
+	const further = facts.moreUplinks.map(({ ifindex }) => ifindex);
 	const parts: SelfTestParts = {
-		inspect: () => inspectHooks(datapath.hooks(), hookQueries(netlink), useTcx),
+		inspect: () => {
+			// without one of those the node is still good for pods
+			const hooks = datapath.hooks().filter(({ name }) => !isLinkOf(name, further));
+			return inspectHooks(hooks, hookQueries(netlink), useTcx);
+		},
 		roles: [
 			...['uplink', 'host_device'],
 			...(routing.plan.overlay === null ? [] : ['overlay']),
