@@ -54,9 +54,9 @@ const EDITS: Record<VersionKind, Edits> = {
 	},
 	layout: {
 		'bpf/abi/ct.h': [
-			['__u16 flags; \\\n\t__u16 pad; \\\n', '__u32 flags; \\\n'],
+			['__u16 flags; \\\n\t__u16 source; \\\n', '__u16 source; \\\n\t__u16 pad; \\\n\t__u32 flags; \\\n'],
 			['__u32 last_seen; \\\n\t__u32 backend; \\\n', '__u32 backend; \\\n\t__u32 last_seen; \\\n'],
-			['__u64 bytes[2]; \\\n', '__u64 only_here; \\\n\t__u64 bytes[2]; \\\n'],
+			['__u64 bytes[2]; \\\n', '__u32 only_here; \\\n\t__u64 bytes[2]; \\\n'],
 			['__u32 created; \\\n\t__u16 policy_gen[2]; \\\n', '__u16 policy_gen[2]; \\\n\t__u32 created; \\\n'],
 			['sizeof(struct ct4_entry) == 64', 'sizeof(struct ct4_entry) == 72'],
 			['sizeof(struct ct_entry) == 104', 'sizeof(struct ct_entry) == 112'],
