@@ -11,6 +11,7 @@ import type { Kernel } from './kernel.ts';
 import { SHARED_STRIDE } from './kernel.ts';
 import type { BackendWord, OwnerWord, ServiceOp, ServiceOps } from './services-ops.ts';
 import { sourceKey } from './services-sources.ts';
+import type { Withdrawn } from './withdrawn.ts';
 import { clearXdpRow, writeXdpRow, type XdpRowMemory, xdpRowMemory } from './xdp-rows.ts';
 
 export interface ApplyReport {
@@ -51,11 +52,17 @@ export function serviceMemory(kernel: Kernel): ServiceMemory {
 	};
 }
 
-/** Does everything in order; never throws. */
-export async function applyServiceOps(ops: ServiceOps, kernel: Kernel, memory: ServiceMemory): Promise<ApplyReport> {
+/** Does everything in order, but for what `withdrawn` puts off; never throws. */
+export async function applyServiceOps(
+	ops: ServiceOps,
+	kernel: Kernel,
+	memory: ServiceMemory,
+	withdrawn?: Withdrawn,
+): Promise<ApplyReport> {
 	const failed: { op: ServiceOp; error: FairleadError }[] = [];
 	let done = 0;
 	const run = (op: ServiceOp): void => {
+		if (withdrawn?.putsOff(op)) return;
 		try {
 			applyServiceOp(op, kernel, memory);
 			done++;

@@ -7,7 +7,7 @@ import { type Jiffies, NO_FLOWS, type RememberedFlows, rememberedFlows } from '.
 import type { ServiceMemory } from './services-apply.ts';
 import { applyServiceOps, serviceMemory, storeOwner } from './services-apply.ts';
 import { diffServices, type TakenFrontend } from './services-diff.ts';
-import type { ServiceOps } from './services-ops.ts';
+import { inOrder, type ServiceOps } from './services-ops.ts';
 import type { PackedPeer, PeerChange } from './services-peers.ts';
 import { UNKNOWN_PEER } from './services-peers.ts';
 import type { GoneBackend } from './services-port.ts';
@@ -16,6 +16,7 @@ import type { ServicesState } from './services-state.ts';
 import { movingTables, readServicesState } from './services-state.ts';
 import type { Tables } from './services-tables.ts';
 import { moveXdpRows } from './services-xdp.ts';
+import { Withdrawn } from './withdrawn.ts';
 
 export interface ReconcileReport {
 	/** Operations that were done. */
@@ -54,6 +55,8 @@ export interface ServicesReconcilerOptions {
 	readonly peerOf?: (address: string) => PackedPeer;
 	/** How long additions wait after a change of a Maglev table of untracked flows. */
 	readonly transitionMs?: number;
+	/** How long connections from outside may go on that came by an address which is no service's any more. Default 0: they end at once. */
+	readonly withdrawnMs?: number;
 	/** Milliseconds, monotonic. */
 	readonly now?: () => number;
 	/** Of the flows that programs remember. Without it nothing is asked of them, and a previous table goes when it has had its time. */
@@ -68,6 +71,7 @@ export class ServicesReconciler {
 	readonly #options: ServicesReconcilerOptions;
 	readonly #peerOf: (address: string) => PackedPeer;
 	readonly #now: () => number;
+	readonly #withdrawn: Withdrawn;
 	readonly #desired = new Map<string, OwnerPlan>();
 	/** undefined = to be read from the kernel: at start and after a failure. */
 	#state: ServicesState | undefined;
@@ -82,6 +86,7 @@ export class ServicesReconciler {
 		this.#options = options;
 		this.#peerOf = options.peerOf ?? (() => UNKNOWN_PEER);
 		this.#now = options.now ?? (() => performance.now());
+		this.#withdrawn = new Withdrawn({ keepMs: options.withdrawnMs ?? 0, now: this.#now });
 	}
 
 	/** Makes the maps hold exactly these plans, compared with a fresh read of the kernel. */
@@ -142,7 +147,8 @@ export class ServicesReconciler {
 				remembered,
 			});
 			this.#options.onOps?.(diff);
-			const report = await applyServiceOps(diff, this.#kernel, this.#memory);
+			if (full && pass === 0) this.#withdrawn.seeAll(inOrder(diff));
+			const report = await applyServiceOps(diff, this.#kernel, this.#memory, this.#withdrawn);
 			ops += report.done;
 			failures.push(...report.failed.map(({ error }) => error.message));
 			if (report.failed.length > 0) this.#forget();

@@ -2,6 +2,7 @@
  * Keeps the service maps following the cluster and the pods' host ports: plans what changed, hands it to the reconciler.
  */
 import type { Config } from '../config/schema.ts';
+import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import type { ClusterChange, ClusterView } from '../model/cluster-view.ts';
 import { PROTOCOL_NUMBER } from '../model/fields.ts';
 import type { HostPort } from '../model/host-port.ts';
@@ -89,6 +90,7 @@ export class ServicePlanner {
 		this.reconciler = new ServicesReconciler({
 			kernel: options.kernel,
 			transitionMs: config.lbTransitionMs,
+			withdrawnMs: 1000 * ctTimeoutsOf(config.ctTimeouts).tcpEstablished,
 			...(jiffies !== undefined && { jiffies }),
 			...(peers !== undefined && { peerOf: (address: string) => peers.of(address) }),
 			...(onBackendsGone !== undefined && {

@@ -226,4 +226,54 @@ describe('a service that changes under traffic', () => {
 		await awaitBackends(plain, VIP.IPv4, 80, [b2.name]);
 		await expectNoErrors(traffic, [b1.name]);
 	});
+
+	it('lets connections from outside go on when it is gone, also over a restart of the agent', async () => {
+		const made = cluster();
+		const node = made.node(1);
+		const { v4, v6 } = node.addresses;
+		const external = { IPv4: '172.29.77.1', IPv6: 'fd00:29:77::1' };
+		for (const [address, via] of [
+			[external.IPv4, v4],
+			[external.IPv6, v6],
+		] as const)
+			await made.client.run(['ip', '-n', `${made.name}-router`, 'route', 'add', address, 'via', via]);
+		const service = {
+			name: 'leaving',
+			type: 'LoadBalancer' as const,
+			clusterIPs: ['10.96.2.3', 'fd00:96::203'],
+			ports: [{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' as const }],
+			ingress: Object.values(external).map((ip) => ({ ip })),
+		};
+		const leaving = new ServiceWatch(made.nodes, '10.96.2.3', 80, 'TCP');
+		try {
+			const { b1, b2 } = pods;
+			const o = { mode: 'stream', port: 80, intervalMs: 10 } as const;
+			const streams: Record<string, Traffic> = {};
+			for (const pod of [b1, b2]) {
+				await leaving.after(() => made.publish(service, [pod]));
+				for (const host of Object.values(external)) {
+					await awaitBackends(made.client, host, 80, [pod.name]);
+					const stream = startTraffic(made.client, `leaving-${Object.keys(streams).length}`, { ...o, host });
+					await stream.flowing();
+					streams[`${host} to ${pod.name}`] = stream;
+				}
+			}
+			await leaving.after(() => made.objects.remove('Service', service.name));
+			await eventually('a new connection finds nobody', async () => {
+				const { ok } = await ask(made.client, { mode: 'tcp', host: external.IPv4, port: 80, count: 1, timeoutMs: 500 });
+				expect(ok).toBe(0);
+			});
+			await node.killAgent();
+			node.startAgent();
+			await node.waitReady();
+			await sleep(500); // some dozens of requests on each connection
+			for (const [name, stream] of Object.entries(streams)) {
+				const report = await stream.stop();
+				expect(report.errors, name).toEqual({});
+				expect(Object.keys(report.servers), name).toHaveLength(1);
+			}
+		} finally {
+			leaving.close();
+		}
+	});
 });
