@@ -4,7 +4,17 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Ct4Entry, Ct4Key, CtFlags, CtKey, Maps, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
+import {
+	Ct4Entry,
+	Ct4Key,
+	CtFlags,
+	CtKey,
+	Maps,
+	RuntimeState,
+	SvcEntry,
+	SvcKey,
+	Uplink,
+} from '../../native/abi/generated.ts';
 import { BpfMap } from '../../native/index.ts';
 import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
@@ -99,6 +109,16 @@ describe('start and restart', () => {
 		expect(again.id).toBe(link.id);
 		expect(again.programId).not.toBe(link.programId);
 		expect(await mapId('fl_ct4_1')).toBe(map);
+	});
+
+	it('leaves rows where the next agent reads them before it opens anything', async () => {
+		const key = new Uint8Array(4).with(0, 1);
+		const row = Uplink.encode({ ifindex: 3, mtu: 1500, addr4: new Uint8Array(16), addr6: new Uint8Array(16).fill(7) });
+		expect(await agent.call('readPinned', mapsDir, 'uplinks', key)).toBeUndefined();
+		await open();
+		await agent.call('set', 'uplinks', key, row);
+		await agent.call('close');
+		expect(await agent.call('readPinned', mapsDir, 'uplinks', key)).toEqual(row);
 	});
 
 	it('takes accepted programs from their pins while objects, constants and maps are the same', async () => {

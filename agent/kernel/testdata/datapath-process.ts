@@ -14,7 +14,7 @@ import { type GracePeriodOptions, GracePeriods } from '../grace-periods.ts';
 import { hookQueries, inspectHooks } from '../hook-state.ts';
 import { CLSACT_SLOT } from '../links.ts';
 import { Netlink } from '../netlink.ts';
-import type { MapSizes } from '../pinned-maps.ts';
+import { type MapSizes, pinnedReader } from '../pinned-maps.ts';
 
 export interface OpenRequest {
 	readonly objectDir: string;
@@ -101,6 +101,7 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 	dieAt: (point: KillPoint) => KILL_POINTS[point](),
 	setPinned: (path: string, key: Uint8Array, value: Uint8Array) =>
 		withClosed(BpfMap.openPinned(path), (map) => map.set(key, value)),
+	readPinned: (directory: string, map: keyof typeof Maps, key: Uint8Array) => pinnedReader(directory).mapGet(map, key),
 	mapId: (path: string) => withClosed(BpfMap.openPinned(path), (map) => map.info.id),
 	link: (path: string) => withClosed(BpfLink.openPinned(path), (link) => link.info),
 	/** What is at the hooks, as the agent sees it. */
