@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
+import { addressOfBytes } from '../model/address.ts';
 import type { WantedUplink } from '../plan/uplinks.ts';
-import { addUplinks, clearUplinks, expectedUplinkRows } from './uplinks.ts';
+import { addUplinks, clearUplinks, expectedUplinkRows, uplinkAddresses } from './uplinks.ts';
 
 const ETH1: WantedUplink = { ifindex: 3, mtu: 1500, addresses: ['192.0.2.1'] };
 const ETH2: WantedUplink = { ifindex: 4, mtu: 9000, addresses: ['198.51.100.1'] };
@@ -30,6 +31,10 @@ describe('the map of further uplinks', () => {
 		expect(indexes(kernel).slice(0, 3)).toEqual([0, 3, 3]);
 		clearUplinks([MOVED], kernel);
 		expect(indexes(kernel).slice(0, 3)).toEqual([0, 0, 3]);
+		expect(uplinkAddresses(kernel).map((each) => addressOfBytes(each))).toEqual([
+			...ETH1.addresses,
+			...MOVED.addresses,
+		]);
 	});
 
 	it('says which row the kernel has refused and writes the others', () => {

@@ -26,6 +26,13 @@ export function expectedUplinkRows(wanted: readonly WantedUplink[], kernel: Pick
 	return planUplinkRows(readUplinks(kernel), wanted).uplinkRows;
 }
 
+/** Addresses that flows may have as source besides those the node is known by, in 16 bytes, whether their interface is there or not. */
+export function uplinkAddresses(kernel: Pick<Kernel, 'mapGet'>): readonly Uint8Array[] {
+	return readUplinks(kernel)
+		.flatMap(({ addr4, addr6 }) => [addr4, addr6])
+		.filter((address) => address.some((byte) => byte !== 0));
+}
+
 function readUplinks(kernel: Pick<Kernel, 'mapGet'>): Uplink[] {
 	return Array.from({ length: Limits.UPLINKS }, (_, index) =>
 		Uplink.decode(kernel.mapGet('uplinks', keyOf(index)) ?? new Uint8Array(Uplink.size)),

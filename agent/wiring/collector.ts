@@ -8,7 +8,6 @@ import type { CtTimeouts } from '../kernel/ct-timeouts.ts';
 import type { Datapath } from '../kernel/datapath.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { countClosed } from '../kernel/open-connections.ts';
-import { addressBytes } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { Dataplane } from './dataplane.ts';
 
@@ -84,11 +83,11 @@ export class FlowCollector {
 
 	async #collect(): Promise<void> {
 		const { dataplane, clock, timeouts, onFamily, onReport } = this.#options;
-		const { datapath, facts } = dataplane;
+		const { datapath } = dataplane;
 		const report = await collectConntrack({
 			...flowTables(datapath),
 			clock,
-			nodeAddresses: facts.addresses.map(addressBytes),
+			nodeAddresses: dataplane.ownAddresses,
 			timeouts,
 			overflowInUse: overflowInUse(datapath),
 		});

@@ -31,7 +31,7 @@ import { PeerMemory, type PeerPolicy, reconcilePeers } from '../reconcile/nodes.
 import { PortBitmap } from '../reconcile/port-bitmap.ts';
 import { type PeerChange, PeerIndex } from '../reconcile/services-peers.ts';
 import { bytesKey } from '../reconcile/table.ts';
-import { expectedUplinkRows } from '../reconcile/uplinks.ts';
+import { expectedUplinkRows, uplinkAddresses } from '../reconcile/uplinks.ts';
 import type { Devices } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import type { MoreUplinks } from '../routing/more-uplinks.ts';
@@ -151,6 +151,11 @@ export class Dataplane {
 
 	get facts(): NodeFacts {
 		return this.#facts;
+	}
+
+	/** 16-byte addresses that masqueraded packets get. */
+	get ownAddresses(): readonly Uint8Array[] {
+		return [...this.#facts.addresses.map(addressBytes), ...uplinkAddresses(this.datapath.kernel)];
 	}
 
 	get routing(): RoutingResult {

@@ -13,7 +13,7 @@ function enderWith(forget: (ports: number[], now: number | undefined) => ForgetR
 	const ender = new FlowEnder({
 		maps: {} as CtMaps,
 		clock: { now: () => ++now, hz: 250 },
-		nodeAddresses: () => ['192.168.0.1'],
+		nodeAddresses: () => [],
 		onEnded: (report) => reports.push(report),
 		log: QUIET,
 		delayMs: 1,

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { type ForgetReport, forgetDestinations } from '../kernel/ct-forget.ts';
 import type { CtMaps } from '../kernel/ct-gc.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
-import { type Address, addressBytes } from '../model/address.ts';
+import { addressBytes } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { TakenFrontend } from '../reconcile/services-diff.ts';
 import { delayOf, type LastLook } from './socket-ender.ts';
@@ -14,8 +14,8 @@ import { delayOf, type LastLook } from './socket-ender.ts';
 export interface FlowEnderOptions {
 	readonly maps: CtMaps;
 	readonly clock: JiffiesClock;
-	/** Addresses of this node that masquerading uses; asked at every look. */
-	readonly nodeAddresses: () => readonly Address[];
+	/** 16-byte addresses of this node that masquerading uses; asked at every look. */
+	readonly nodeAddresses: () => readonly Uint8Array[];
 	readonly onEnded: (report: ForgetReport) => void;
 	readonly log: Logger;
 	/** How long the first of them waits for others: all share one look at the tables. */
@@ -65,7 +65,7 @@ export class FlowEnder {
 		const beganMs = performance.now();
 		try {
 			const ends = batch.map(({ address, port, proto }) => ({ address: addressBytes(address), port, proto }));
-			const report = await forget({ ...maps, clock, nodeAddresses: nodeAddresses().map(addressBytes) }, ends, now);
+			const report = await forget({ ...maps, clock, nodeAddresses: nodeAddresses() }, ends, now);
 			onEnded(report);
 			if (report.deleted > 0)
 				log.info({ entries: report.deleted, frontends: batch.length }, 'flows of before a service ended');

@@ -36,7 +36,7 @@ export function makePlanner(
 ): ServicePlanner {
 	const flows = new FlowEnder({
 		...{ maps: flowTables(dataplane.datapath), clock, log },
-		nodeAddresses: () => dataplane.facts.addresses,
+		nodeAddresses: () => dataplane.ownAddresses,
 		onEnded: ({ byRule, closedAtBackends }) => {
 			countClosed(dataplane.datapath.kernel, closedAtBackends);
 			told.onFlowsEnded(byRule);
