@@ -135,12 +135,14 @@ export class Dataplane {
 		const rows = wantedRows(found.moreUplinks, view.services.values());
 		const uplinkRows = expectedUplinkRows(rows, pinnedReader(join(config.bpffsDir, 'maps')));
 		const settings = datapathSettings(config, { facts, routing, devices, uplinkRows });
+		// Generic XDP makes copies of packets for programs that take several buffers, in which tc programs find no IP header (seen on 6.18). Others
+		// get such packets in one piece.
 		const datapath = await openDatapath({
 			objectDir: options.objectDir,
 			bpffsDir: config.bpffsDir,
 			cgroupRoot: config.cgroupRoot,
 			settings,
-			features,
+			features: { ...features, xdpFrags: features.xdpFrags && config.xdp !== 'generic' },
 			xdp:
 				config.xdp !== 'off' && ((await whyNoXdp(netlink, facts.uplink.ifindex, config.xdp)) === undefined || 'later'),
 			...gracePeriods(config, options.log),

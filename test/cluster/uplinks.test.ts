@@ -61,6 +61,8 @@ describe('nodes with two networks', () => {
 		{ routing: 'vxlan', withoutAgents: true, config: { nodePortAddresses: [...FIRST_CIDRS, ...SECOND_CIDRS] } },
 		async (made) => {
 			second = await SecondNetwork.create(made);
+			// the first network of this node by XDP and tc, the second one by tc alone
+			made.node(2).configure({ xdp: 'generic' });
 			await made.startAgents();
 			({ p1, p2 } = await populateUplinks(made, second));
 		},
