@@ -8,6 +8,7 @@ import {
 	FAR_KNOWN,
 	NEAR,
 	SECOND_CIDRS,
+	SECOND_DEVICE,
 	SECOND_MTU,
 	SecondNetwork,
 	secondAddresses,
@@ -16,6 +17,7 @@ import { useCluster } from '../lib/cluster/use.ts';
 import {
 	ask,
 	CLIENT,
+	type ClusterNode,
 	curl,
 	eventually,
 	PATIENCE,
@@ -32,6 +34,7 @@ import {
 	casesOf,
 	clusterIp,
 	FAMILIES,
+	HOST_PORT,
 	nodePort,
 	OF_NODES,
 	OF_PODS,
@@ -57,10 +60,12 @@ describe('nodes with two networks', () => {
 	let second: SecondNetwork;
 	let p1: Pod;
 	let p2: Pod;
+	let before: string[];
 	const cluster = useCluster(
 		{ routing: 'vxlan', withoutAgents: true, config: { nodePortAddresses: [...FIRST_CIDRS, ...SECOND_CIDRS] } },
 		async (made) => {
 			second = await SecondNetwork.create(made);
+			before = await settingsOf(made.node(2));
 			// the first network of this node by XDP and tc, the second one by tc alone
 			made.node(2).configure({ xdp: 'generic' });
 			await made.startAgents();
@@ -122,6 +127,16 @@ describe('nodes with two networks', () => {
 					const [own, other] = node.index === 1 ? ['p1', 'p2'] : ['p2', 'p1'];
 					const seen = [`${own} ${of(NEAR, f)}`, `${other} ${of(node.addresses, f)}`].toSorted();
 					expect({ count: pages.length, seen: [...new Set(pages)] }).toEqual({ count: PAGES, seen });
+				}
+			}
+		});
+
+		it('at a hostPort', async () => {
+			for (const f of FAMILIES) {
+				for (const mode of ['tcp', 'udp'] as const) {
+					const host = of(secondAddresses(cluster().node(1)), f);
+					const report = await ask(second.near, { mode, host, port: HOST_PORT, count: 20 });
+					expect(report).toMatchObject({ ok: 20, errors: {}, servers: { p1: 20 }, seenAs: [of(NEAR, f)] });
 				}
 			}
 		});
@@ -332,6 +347,25 @@ describe('nodes with two networks', () => {
 		});
 	});
 
+	it('do not serve by other interfaces when told so, and by those that are named', async () => {
+		const node = cluster().node(2);
+		for (const [moreUplinks, errors] of [
+			[[], { ECONNREFUSED: 3 }],
+			[[SECOND_DEVICE], {}],
+		] as const) {
+			await node.stopAgent();
+			node.configure({ moreUplinks });
+			node.startAgent();
+			await node.waitReady();
+			for (const f of FAMILIES) {
+				const target = { host: of(secondAddresses(node), f), port: nodePort('both') };
+				await eventually(`what further uplinks ${moreUplinks.join()} mean`, async () => {
+					expect((await ask(second.near, { mode: 'tcp', ...target, count: 3 })).errors).toEqual(errors);
+				});
+			}
+		}
+	});
+
 	it('serve clients of the first network and pods as ever', async () => {
 		const outside = casesOf(cluster().nodes, CLIENT, [...OF_PODS, ...OF_NODES], ['first address']);
 		expect(await failures(cluster().client, outside)).toEqual([]);
@@ -343,4 +377,23 @@ describe('nodes with two networks', () => {
 			}
 		}
 	});
+
+	it('are as before after a clean-up', async () => {
+		const node = cluster().node(2);
+		await node.stopAgent();
+		await node.run(node.cliCommand('cleanup', '--config', node.configFile, '--yes'));
+		expect(await settingsOf(node)).toEqual(before);
+		for (const f of FAMILIES) {
+			const target = { host: of(secondAddresses(node), f), port: nodePort('both') };
+			const { errors } = await ask(second.near, { mode: 'tcp', ...target, count: 3 });
+			expect(errors).toEqual({ ECONNREFUSED: 3 });
+		}
+	});
 });
+
+/** What agents change of the interfaces to other machines. */
+async function settingsOf(node: ClusterNode): Promise<string[]> {
+	const pattern = '^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0|eth1))';
+	const { stdout } = await node.run(['sh', '-c', `sysctl -a --pattern '${pattern}' 2>/dev/null`]);
+	return stdout.split('\n').toSorted();
+}

@@ -40,6 +40,8 @@ export const OF_PODS = NAMES.filter((name) => !name.startsWith('host'));
 export const OF_NODES = NAMES.filter((name) => name.startsWith('host'));
 const rowOf = (name: ServiceName): UplinkService => SERVICES[name];
 
+/** Of p1. */
+export const HOST_PORT = 8088;
 /** Backends are nginx in both pods. */
 export const WEB = { name: 'web', nodePort: 31_950, clusterIPs: ['10.96.4.50', 'fd00:96::450'] } as const;
 
@@ -128,7 +130,14 @@ function publish(cluster: Cluster, name: ServiceName): void {
 /** A pod with servers on each of two nodes, servers on the nodes and on all clients, and the services, known to both nodes. */
 export async function populateUplinks(cluster: Cluster, second: SecondNetwork): Promise<{ p1: Pod; p2: Pod }> {
 	const [p1, p2] = await Promise.all([
-		cluster.createPod({ node: cluster.node(1), name: 'p1' }),
+		cluster.createPod({
+			node: cluster.node(1),
+			name: 'p1',
+			portMappings: [
+				{ hostPort: HOST_PORT, containerPort: ECHO_PORT, protocol: 'tcp' },
+				{ hostPort: HOST_PORT, containerPort: ECHO_PORT, protocol: 'udp' },
+			],
+		}),
 		cluster.createPod({ node: cluster.node(2), name: 'p2' }),
 	]);
 	await Promise.all([
