@@ -24,8 +24,10 @@ import {
 	TestNode,
 	UPLINK_MAC,
 	uplinkFrame,
+	V4,
 	WORLD,
 } from './world.ts';
+import { AT, addressesOf, datagram, MODE, PORT, sportOf, xdpWorld } from './xdp-world.ts';
 
 const SECOND = {
 	device: 'second',
@@ -237,5 +239,32 @@ describe.each(FAMILIES)('an interface besides the uplink, IPv$family', (x) => {
 		const got = await node.fromPod(POD_A, sent);
 		expectVerdict(sent, got, VERDICT.REDIRECT);
 		expect(ipOf(got.packet)).toMatchObject({ src: x.a, dst: x.b });
+	});
+});
+
+describe.each(FAMILIES)('direct server return for clients of an interface besides the uplink, IPv$family', (x) => {
+	let balancer: TestNode;
+	beforeAll(async () => {
+		balancer = await TestNode.start(xdpWorld(MODE.ipip, { moreUplinks: [SECOND] }), ['pod', 'node']);
+	});
+	afterAll(() => balancer?.close());
+
+	const web = { proto: 'tcp', dport: PORT.web, src: far(x) } as const;
+	const on = { device: 'second', ingressDevice: 'second' };
+
+	it('sends what is for other nodes to them as the client sent it, and remembers nothing', async () => {
+		const sent = frame(...datagram(x, { ...web, sport: sportOf(x, web, AT.node3), flags: 'S' }));
+		const got = await balancer.fromUplink(sent, on);
+		const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(addressesOf(parsed, 0)).toMatchObject({ src: V4.node, dst: V4.node3 });
+		expect(addressesOf(parsed, 1)).toMatchObject({ src: far(x), dst: x.external });
+		expect(await balancer.flows()).toEqual([]);
+	});
+
+	it('serves pods of this node', async () => {
+		const sent = frame(...datagram(x, { ...web, sport: sportOf(x, web, AT.local), flags: 'S' }));
+		const got = await balancer.fromUplink(sent, on);
+		expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(ipOf(got.packet)).toMatchObject({ src: far(x), dst: x.b });
 	});
 });
