@@ -53,8 +53,8 @@ NOINLINE int answer_send(struct __sk_buff *skb, enum answer_route route)
 	}
 	if (route == ANSWER_PEER)
 		return bpf_redirect_peer(skb->ifindex, 0);
-	if (cfg_north_south !=
-	    NORTH_SOUTH_SNAT) /* the frame may have come from a node that is not the sender's way back */
+	/* The frame may have come from a node that is not the sender's way back. A route to look up would take the tunnel key's place. */
+	if (cfg_north_south != NORTH_SOUTH_SNAT && route != ANSWER_TUNNEL)
 		return bpf_redirect_neigh(skb->ifindex, 0, 0, 0);
 	return bpf_redirect(skb->ifindex, 0);
 }

@@ -110,6 +110,23 @@ describe.each([
 		}
 	});
 
+	it('leaves pods the answers of other nodes that forward for them, here that the hop limit was used up', async () => {
+		const pod = await cluster().createPod({ node: cluster().node(1), name: 'here' });
+		const told = async (): Promise<number[]> => {
+			const { stdout } = await pod.run(['cat', '/proc/net/snmp', '/proc/net/snmp6']);
+			const [names = '', values = ''] = stdout.split('\n').filter((line) => line.startsWith('Icmp:'));
+			const at = names.split(' ').indexOf('InTimeExcds');
+			return [Number(values.split(' ')[at]), Number(/Icmp6InTimeExcds\s+(\d+)/.exec(stdout)?.[1])];
+		};
+		await pod.run(['sysctl', '-w', 'net.ipv4.ip_default_ttl=2', 'net.ipv6.conf.eth0.hop_limit=2']);
+		expect(await told()).toEqual([0, 0]);
+		for (const f of ['IPv4', 'IPv6'] as const) {
+			const target = { host: backend.addresses[f] ?? '', port: ECHO_PORT };
+			await ask(pod, { mode: 'udp', ...target, count: 1, timeoutMs: 100 });
+		}
+		await eventually('node 2 has answered', async () => expect(Math.min(...(await told()))).toBeGreaterThan(0));
+	});
+
 	it('says in its status how it does that', async () => {
 		const { stdout } = await cluster().node(1).cli('status');
 		expect(stdout).toMatch(/XDP:\s+native/);
