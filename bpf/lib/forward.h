@@ -131,12 +131,15 @@ INLINE int forward_fits(struct __sk_buff *skb, const struct pkt *p, __u32 mtu)
 }
 
 /*
- * May the stack fragment a packet that is too large? Not if the sender forbids it, nor if the packet will have the node's own address as
- * source: on its way in the stack takes such a packet for a forgery. The sender is told the size instead, and fragments itself.
+ * May the stack fragment a packet that is too large? Not if the sender forbids it, nor if the packet will have an address of the node as
+ * source, as masqueraded ones and answers of node ports: on its way in the stack takes such a packet for a forgery. The sender is told the size
+ * instead, and fragments itself.
  */
 INLINE int forward_may_fragment(const struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
-	return !(p->flags & PKT_DONT_FRAGMENT) && !(dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_MASQUERADE));
+	__u32 own = dir == CT_DIR_FORWARD ? CT_FLAG_MASQUERADE : CT_FLAG_SVC_REPLY;
+
+	return !(p->flags & PKT_DONT_FRAGMENT) && !(entry->flags & own);
 }
 
 /* Into a pod of this node, without passing the host's stack. `to`: NULL = not looked up yet. */

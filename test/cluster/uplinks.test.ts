@@ -51,6 +51,8 @@ const PAGES = 30;
 /** Source ports of clients that choose none by themselves. On nodes these are the ones of processes: the others are for masqueraded flows. */
 const FIRST_PORT = 12_000;
 const FIRST_PORT_OF_NODES = 40_000;
+/** Longer than tcpOpening below. */
+const SILENT_MS = 4000;
 /** Long enough for timeouts of TCP to grow. */
 const LINK_AWAY_MS = 2000;
 /** Long enough for the agent to look for interfaces twice. */
@@ -62,7 +64,11 @@ describe('nodes with two networks', () => {
 	let p2: Pod;
 	let before: string[];
 	const cluster = useCluster(
-		{ routing: 'vxlan', withoutAgents: true, config: { nodePortAddresses: [...FIRST_CIDRS, ...SECOND_CIDRS] } },
+		{
+			routing: 'vxlan',
+			withoutAgents: true,
+			config: { nodePortAddresses: [...FIRST_CIDRS, ...SECOND_CIDRS], ctTimeouts: { tcpOpening: 2 } },
+		},
 		async (made) => {
 			second = await SecondNetwork.create(made);
 			before = await settingsOf(made.node(2));
@@ -86,8 +92,8 @@ describe('nodes with two networks', () => {
 	async function undisturbed(traffic: Record<string, Traffic>, meanwhile: () => Promise<void>): Promise<void> {
 		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
 		await meanwhile();
-		for (const [name, one] of Object.entries(traffic)) {
-			const { errors, ok } = await one.stop();
+		const ended = Object.entries(traffic).map(async ([name, one]) => ({ name, ...(await one.stop()) }));
+		for (const { name, errors, ok } of await Promise.all(ended)) {
 			expect({ name, errors }).toEqual({ name, errors: {} });
 			expect(ok, name).toBeGreaterThan(1);
 		}
@@ -137,6 +143,19 @@ describe('nodes with two networks', () => {
 					const host = of(secondAddresses(cluster().node(1)), f);
 					const report = await ask(second.near, { mode, host, port: HOST_PORT, count: 20 });
 					expect(report).toMatchObject({ ok: 20, errors: {}, servers: { p1: 20 }, seenAs: [of(NEAR, f)] });
+				}
+			}
+		});
+
+		it('that sends and gets fragments', async () => {
+			for (const f of FAMILIES) {
+				for (const service of ['on-1', 'on-2'] as const) {
+					await eventually(`datagrams of any size to ${service}, once path MTUs are known`, async () => {
+						const host = of(secondAddresses(cluster().node(1)), f);
+						const request = { mode: 'udp', host, port: nodePort(service), size: 6000 } as const;
+						const { errors } = await ask(second.near, { ...request, count: 5, timeoutMs: 500, maxFailures: 1 });
+						expect(errors).toEqual({});
+					});
 				}
 			}
 		});
@@ -278,6 +297,24 @@ describe('nodes with two networks', () => {
 			await Promise.all(cluster().nodes.map((node) => node.waitReady()));
 		});
 		expect(await failures(second.near, casesOf(cluster().nodes, NEAR, ['both'], ['second address']))).toEqual([]);
+	});
+
+	it('keep connections by the second network that are silent while flows are collected', async () => {
+		const node = cluster().node(1);
+		const traffic: Record<string, Traffic> = {};
+		for (let i = 0; i < 4; i++) {
+			for (const f of FAMILIES) {
+				const o = { mode: 'stream', host: of(NEAR, f), port: HOST_ECHO_PORT, intervalMs: SILENT_MS } as const;
+				traffic[`${f} ${i}`] = startTraffic(p1, `silent-${f}-${i}`, o);
+			}
+			await sleep(SILENT_MS / 4); // whenever flows are collected, some have been silent for long
+		}
+		await undisturbed(traffic, async () => {
+			await node.killAgent(); // the next one collects 5 s after its start
+			node.startAgent();
+			await node.waitReady();
+			await sleep(2 * SILENT_MS);
+		});
 	});
 
 	it('keep connections by the second network over a loss of its link', async () => {
