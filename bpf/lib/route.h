@@ -5,12 +5,8 @@
 #pragma once
 #include "ct.h"
 
-/* bpf_fib_lookup of a packet that the node forwards. The result is the helper's. */
-INLINE long route_ask(struct __sk_buff *skb, __u8 family, const addr_t *src, const addr_t *dst,
-		      struct bpf_fib_lookup *fib)
+INLINE void route_fill(struct bpf_fib_lookup *fib, __u8 family, const addr_t *src, const addr_t *dst)
 {
-	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->ifindex = cfg_uplink_ifindex;
 	if (family == 4) {
 		fib->family = 2; /* AF_INET */
 		fib->ipv4_src = addr_ipv4(src);
@@ -20,6 +16,15 @@ INLINE long route_ask(struct __sk_buff *skb, __u8 family, const addr_t *src, con
 		__builtin_memcpy(fib->ipv6_src, src, 16);
 		__builtin_memcpy(fib->ipv6_dst, dst, 16);
 	}
+}
+
+/* bpf_fib_lookup of a packet that the node forwards. The result is the helper's. */
+INLINE long route_ask(struct __sk_buff *skb, __u8 family, const addr_t *src, const addr_t *dst,
+		      struct bpf_fib_lookup *fib)
+{
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->ifindex = cfg_uplink_ifindex;
+	route_fill(fib, family, src, dst);
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), 0);
 }
 

@@ -207,15 +207,7 @@ INLINE int snat_route(struct xdp_md *ctx, const struct xdp_pkt *x, const addr_t 
 {
 	fib->ifindex = ctx->ingress_ifindex;
 	fib->tot_len = x->ip_len;
-	if (x->family == 4) {
-		fib->family = 2; /* AF_INET */
-		fib->ipv4_src = addr_ipv4(src);
-		fib->ipv4_dst = addr_ipv4(dst);
-	} else {
-		fib->family = 10; /* AF_INET6 */
-		__builtin_memcpy(fib->ipv6_src, src, 16);
-		__builtin_memcpy(fib->ipv6_dst, dst, 16);
-	}
+	route_fill(fib, x->family, src, dst);
 	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS ||
 	       fib->ifindex != ctx->ingress_ifindex;
 }
