@@ -81,6 +81,19 @@ describe('standalone mode', () => {
 		);
 	});
 
+	it('leaves nodes the envelopes that their routing has', () => {
+		expect(() => load('northSouth: dsr\ndsr: vxlan\nrouting: direct')).toThrow(
+			expect.objectContaining({
+				code: 'CONFIG_CONFLICT',
+				message: 'file /agent.yaml: dsr: vxlan: expected ipip: routing: direct (file /agent.yaml) has no VXLAN',
+			}),
+		);
+		for (const routing of ['vxlan', 'auto']) {
+			expect(load(`northSouth: dsr\ndsr: vxlan\nrouting: ${routing}`).values).toMatchObject({ dsr: 'vxlan', routing });
+		}
+		expect(load('northSouth: snat\ndsr: vxlan\nrouting: direct').values.dsr).toBe('vxlan');
+	});
+
 	it('accepts the configuration that --check-config prints of it', () => {
 		const config = load('standalone: true\nlbAlgorithm: least-conn');
 		expect(load(formatConfig(config)).values).toEqual(config.values);

@@ -45,11 +45,8 @@ const UNUSED: readonly ConfigName[] = [
  */
 export function withStandalone(config: EffectiveConfig): EffectiveConfig {
 	if (!config.values.standalone) {
-		if (config.values.dsr !== 'l2') return config;
-		throw new FairleadError(
-			'CONFIG_CONFLICT',
-			`${config.origins.dsr.source}: dsr: l2: expected ipip or vxlan without standalone: true`,
-		);
+		requireEnvelope(config);
+		return config;
 	}
 	const problems = [...neededProblems(config), ...dsrProblems(config), ...unusedProblems(config)];
 	if (problems.length > 0) {
@@ -67,6 +64,18 @@ export function withStandalone(config: EffectiveConfig): EffectiveConfig {
 		origins[name] = { source: 'automatic', reason: 'standalone' };
 	}
 	return { ...config, values, origins };
+}
+
+/** Nodes open IP in IP, or what comes by their overlay device. @throws CONFIG_CONFLICT */
+function requireEnvelope({ values: { northSouth, dsr, routing }, origins }: EffectiveConfig): void {
+	const told = `${origins.dsr.source}: dsr: ${dsr}`;
+	if (dsr === 'l2') {
+		throw new FairleadError('CONFIG_CONFLICT', `${told}: expected ipip or vxlan without standalone: true`);
+	}
+	if (northSouth === 'dsr' && dsr === 'vxlan' && routing === 'direct') {
+		const why = `routing: direct (${origins.routing.source}) has no VXLAN`;
+		throw new FairleadError('CONFIG_CONFLICT', `${told}: expected ipip: ${why}`);
+	}
 }
 
 function neededProblems({ values, origins }: EffectiveConfig): string[] {
