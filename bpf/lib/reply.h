@@ -19,6 +19,7 @@ enum answer_route {
 	ANSWER_PEER = 0,   /* into the pod the packet came from */
 	ANSWER_DEVICE = 1, /* out of the device it came in by */
 	ANSWER_TUNNEL = 2, /* back through the tunnel, whose key is still the received one */
+	ANSWER_HOST = 3,   /* to the node itself, out of its host device */
 };
 
 struct icmp_error {
@@ -53,8 +54,11 @@ NOINLINE int answer_send(struct __sk_buff *skb, enum answer_route route)
 	}
 	if (route == ANSWER_PEER)
 		return bpf_redirect_peer(skb->ifindex, 0);
-	/* The frame may have come from a node that is not the sender's way back. A route to look up would take the tunnel key's place. */
-	if (cfg_north_south != NORTH_SOUTH_SNAT && route != ANSWER_TUNNEL)
+	/*
+	 * The frame may have come from a node that is not the sender's way back. On a link only: a route to look up would take the tunnel key's
+	 * place, and routes to the node's own addresses lead to no neighbour.
+	 */
+	if (cfg_north_south != NORTH_SOUTH_SNAT && route == ANSWER_DEVICE)
 		return bpf_redirect_neigh(skb->ifindex, 0, 0, 0);
 	return bpf_redirect(skb->ifindex, 0);
 }
@@ -294,9 +298,10 @@ INLINE int answer_too_big(struct __sk_buff *skb, const struct pkt *p, __u32 mtu,
 /* Hook and route in one word, because a function of a BPF program takes five arguments. */
 INLINE __u32 hook_route(enum hook hook)
 {
-	enum answer_route route = hook == HOOK_FROM_POD       ? ANSWER_PEER
-				  : hook == HOOK_FROM_OVERLAY ? ANSWER_TUNNEL
-							      : ANSWER_DEVICE;
+	enum answer_route route = hook == HOOK_FROM_POD           ? ANSWER_PEER
+				  : hook == HOOK_FROM_OVERLAY     ? ANSWER_TUNNEL
+				  : hook == HOOK_FROM_HOST_DEVICE ? ANSWER_HOST
+								  : ANSWER_DEVICE;
 
 	return (__u32)route << 8 | hook;
 }

@@ -127,6 +127,22 @@ describe.each([
 		await eventually('node 2 has answered', async () => expect(Math.min(...(await told()))).toBeGreaterThan(0));
 	});
 
+	it('leaves processes of the node the answers that a service has no endpoint, past the socket hook as well', async () => {
+		const made = cluster();
+		const [v4, v6] = ['10.96.0.71', 'fd00:96::71'];
+		const ports = (['TCP', 'UDP'] as const).map((protocol) => ({ name: protocol.toLowerCase(), port: 80, protocol }));
+		made.publish({ name: 'empty', clusterIPs: [v4, v6], ports }, []);
+		const cgroup = join(made.node(1).nodeCgroup, '..', 'client');
+		for (const host of [v4, v6]) {
+			for (const mode of ['tcp', 'udp'] as const) {
+				await eventually(`${mode} to ${host} is refused`, async () => {
+					const { errors } = await ask(made.node(1), { mode, host, port: 80, timeoutMs: 1000 }, { cgroup });
+					expect(errors).toEqual({ ECONNREFUSED: 1 });
+				});
+			}
+		}
+	});
+
 	it('says in its status how it does that', async () => {
 		const { stdout } = await cluster().node(1).cli('status');
 		expect(stdout).toMatch(/XDP:\s+native/);
