@@ -201,7 +201,12 @@ export const CONFIG_KEYS = {
 		"northSouth dsr: NodePorts are answered by the backend's node too, if nodePortAddresses is primary; else the node's address as source",
 	),
 	masquerade: key('value', z.boolean(), true, "pods reach the outside with the node's address"),
-	socketLb: key('value', z.boolean(), true, 'translate services at connect() of every process of the node'),
+	socketLb: key(
+		'value',
+		z.boolean(),
+		true,
+		"translate services at connect() of every process of the node; false: the node's own processes reach ClusterIPs of known service CIDRs alone, no NodePort of their node, external IP or load balancer address",
+	),
 	nodePortAddresses: key(
 		'list',
 		z.union([z.tuple([z.literal('primary')]), z.array(cidr)]),
