@@ -25,7 +25,11 @@ const portRange = z
 	.strictObject({ min: z.int().min(1024).max(65535), max: z.int().min(1024).max(65535) })
 	.refine((range) => range.max - range.min >= 255, 'expected at least 256 ports between min and max');
 
-const interfaceName = z.string().regex(/^(?!auto$)[^\s/:]{1,15}$/, 'expected auto alone or names of interfaces');
+const AUTO_OR_NAMES = 'expected auto alone or names of interfaces';
+const interfaceName = z
+	.string()
+	.regex(/^[^\s/:]{1,15}$/, AUTO_OR_NAMES)
+	.refine((name) => name !== 'auto', AUTO_OR_NAMES);
 
 const isResolver = (text: string): boolean => parseResolver(text) !== undefined;
 
