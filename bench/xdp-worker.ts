@@ -20,6 +20,8 @@ export interface Scenario {
 	/** TCP flags. */
 	readonly flags: 'A' | 'S';
 	readonly services: number;
+	/** Of each service; see BenchOptions. */
+	readonly backends?: 10 | 100;
 	/** A power of two. */
 	readonly flows: number;
 	/** Each service has just got a backend. */
@@ -79,8 +81,8 @@ class Worker {
 		this.#ring = new RingBuffer(objects.map('events'), () => undefined, { pollMs: 5, maxQueued: 1024 });
 	}
 
-	static async start(driver: string, { mode, services, changing = false }: Scenario): Promise<Worker> {
-		const world = benchWorld(services, { dsr: mode === 'dsr', changing });
+	static async start(driver: string, { mode, services, backends, changing = false }: Scenario): Promise<Worker> {
+		const world = benchWorld(services, { dsr: mode === 'dsr', changing, backends });
 		const devices = makeDevices(world);
 		const config = { ...worldConfig(world, devices), ...CONFIG[mode] };
 		const objects = await Objects.load({

@@ -52,11 +52,12 @@ export interface BenchOptions {
 	readonly dsr: boolean;
 	/** All sets change: there are two tables of each. */
 	readonly changing: boolean;
+	/** Of each service. Default: one service has 100, many have 10 each. */
+	readonly backends?: 10 | 100 | undefined;
 }
 
-/** One service has 100 backends, many have 10 each. */
 export function benchWorld(services: number, options: BenchOptions): WorldFixture {
-	const { dsr, changing } = options;
+	const { dsr, changing, backends = services === 1 ? 100 : 10 } = options;
 	const chunks = Math.max(CHUNKS.one, CHUNKS.many * services) * (changing ? 2 : 1);
 	return {
 		...NODE,
@@ -67,7 +68,7 @@ export function benchWorld(services: number, options: BenchOptions): WorldFixtur
 		nonMasqueradeCidrs: [],
 		pods: [],
 		nodes: Array.from({ length: NODES }, (_, i) => node(2 + i)),
-		services: Array.from({ length: services }, (_, n) => service(n, services === 1 ? 100 : 10, options)),
+		services: Array.from({ length: services }, (_, n) => service(n, backends, options)),
 		mapSizes: {
 			backends: 262_144,
 			slots: dsr ? chunks : 32_768,
