@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Ct4Entry, Ct4Key, CtFlags, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { type BpfMap, BpfMap as BpfMaps, BpfObject } from '../../native/index.ts';
 import { BPF_OUTPUT, buildPrograms, compileBpf } from '../../scripts/build-bpf.ts';
@@ -28,6 +28,7 @@ beforeEach(async () => {
 	expect(other.program('fill').testRun({ data: PACKET }).retval).toBe(FLOWS);
 	ours = BpfObject.open(join(BPF_OUTPUT, 'sock_lb.bpf.o'));
 	ours.setMaxEntries('fl_ct4_1', 4096);
+	ours.setMaxEntries('fl_slots_1', 1024);
 	await ours.load();
 });
 afterEach(() => {
@@ -133,6 +134,37 @@ describe('carrying live flows into another layout', () => {
 		expect(entry(3)).toMatchObject({ created: 1003 });
 		expect(entry(4)).toEqual(changed);
 		expect(again.report()).toMatchObject({ copied: 1, merged: 0, lost: 0 });
+	});
+
+	it('fills an array of fewer entries to its end, and asks no more', async () => {
+		const larger = BpfObject.open(join(BPF_OUTPUT, 'sock_lb.bpf.o'));
+		try {
+			larger.setMaxEntries('fl_slots_1', 3 * ours.map('fl_slots_1').info.maxEntries);
+			await larger.load();
+			const slots = ours.map('fl_slots_1');
+			const batches = vi.spyOn(slots, 'updateBatch');
+			const report = await copyTable('slots', { map: larger.map('fl_slots_1'), pin: 'old' }, slots);
+			expect(report).toMatchObject({ copied: slots.info.maxEntries, lost: 0 });
+			expect(batches).toHaveBeenCalledTimes(1);
+		} finally {
+			larger.close();
+		}
+	});
+
+	it('asks a full map for one entry at a time', async () => {
+		const small = BpfObject.open(join(BPF_OUTPUT, 'sock_lb.bpf.o'));
+		try {
+			small.setMaxEntries('fl_ct4_1', 64);
+			await small.load();
+			const full = small.map('fl_ct4_1');
+			const batches = vi.spyOn(full, 'updateBatch');
+			const run = new CarryOver('ct4', { map: other.map('old_ct4'), pin: 'old' }, full);
+			await run.firstPass(true);
+			expect(run.report()).toMatchObject({ copied: 64, lost: FLOWS - 64 });
+			expect(batches).toHaveBeenCalledTimes(1);
+		} finally {
+			small.close();
+		}
 	});
 
 	it('refuses a map the kernel has no types of, naming it and the way out', () => {

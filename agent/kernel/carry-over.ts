@@ -38,6 +38,8 @@ export interface CarrySource {
 	readonly pin: string;
 }
 
+const BPF_MAP_TYPE_ARRAY = 2;
+
 /**
  * One old map on its way into a new one.
  * @throws FairleadError MAP_LAYOUT from the constructor when the layouts have no common ground
@@ -100,18 +102,26 @@ export class CarryOver {
 		return converted;
 	}
 
+	/** One batch up to an entry that is refused; those after it one by one until one is taken, because a full map refuses them all. */
 	async #write(entries: FlatEntries): Promise<void> {
-		const { keySize, valueSize } = this.#target.info;
+		const { type, keySize, valueSize, maxEntries } = this.#target.info;
+		// An array of fewer entries has no place for the last ones, used or not; its reconciler sees to those that were.
+		const count = type === BPF_MAP_TYPE_ARRAY ? Math.min(entries.count, maxEntries) : entries.count;
 		let done = 0;
-		while (done < entries.count) {
+		while (done < count) {
 			const written = await writtenBy(
-				this.#target.updateBatch(entries.keys.subarray(done * keySize), entries.values.subarray(done * valueSize)),
+				this.#target.updateBatch(
+					entries.keys.subarray(done * keySize, count * keySize),
+					entries.values.subarray(done * valueSize, count * valueSize),
+				),
 			);
 			done += written;
 			this.#copied += written;
-			if (done >= entries.count) return;
-			this.#setOne(entries, done);
-			done++;
+			for (let refused = true; refused && done < count; done++) {
+				const before = this.#lost;
+				this.#setOne(entries, done);
+				refused = this.#lost > before;
+			}
 		}
 	}
 
