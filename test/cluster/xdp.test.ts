@@ -178,6 +178,26 @@ describe.each([
 
 	// the same tables and programs whatever the envelope
 	if (routing === 'vxlan' && dsr === 'ipip') {
+		it('can be told to take the address of the node instead, and back again', async () => {
+			const { client, nodes } = cluster();
+			const { v4, v6 } = cluster().node(1).addresses;
+			for (const [northSouth, seen] of [
+				['snat', [v4, v6]],
+				['dsr', [CLIENT.v4, CLIENT.v6]],
+			] as const) {
+				for (const node of nodes) {
+					await node.stopAgent();
+					node.configure({ northSouth });
+				}
+				await cluster().startAgents();
+				for (const [at, vip] of VIPS.entries()) {
+					const page = async (): Promise<void> =>
+						expect((await curl(client, urlOf(vip))).trim()).toBe(`far ${seen[at]}`);
+					await eventually(`${vip} is served with ${northSouth}`, page);
+				}
+			}
+		});
+
 		it('keeps its connections while the set shrinks to one pod, grows again, and a pod drains', async () => {
 			const made = cluster();
 			const { client } = made;
