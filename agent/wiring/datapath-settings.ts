@@ -105,3 +105,11 @@ export function mapSizesOf(config: Config, podCidrs: readonly string[]): Record<
 		...Object.fromEntries(defined),
 	};
 }
+
+/** Of services that the node's own processes cannot reach: without the socket hook their packets come by routes of the service CIDRs. */
+export function hookWarnings({ socketLb, standalone }: Config, serviceCidrs: readonly string[]): readonly string[] {
+	if (socketLb || standalone || serviceCidrs.length > 0) return [];
+	return [
+		"socketLb is off and no service CIDR is known, so that the node's own processes reach no ClusterIP: set serviceCidrs",
+	];
+}

@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/config.ts';
+import type { Config } from '../config/schema.ts';
 import { addressOfBytes } from '../model/address.ts';
-import { mapSizesOf, podNet } from './datapath-settings.ts';
+import { hookWarnings, mapSizesOf, podNet } from './datapath-settings.ts';
 import { shortened } from './dataplane.ts';
 import { cgroup2Mount } from './machine.ts';
 import { masqueradeAddresses, primaryAddresses } from './node-facts.ts';
 
 const mask = (podCidrs: string[], family: 4 | 6) => Buffer.from(podNet(podCidrs, family).mask).toString('hex');
+
+function configOf(file: string): Config {
+	const environment = { FAIRLEAD_CONFIG: '/config' };
+	const loaded = loadConfig({ args: [], environment, readFile: () => file, hostName: () => 'node-a' });
+	if ('exit' in loaded) throw new Error(loaded.text);
+	return loaded.values;
+}
 
 describe('constants of the programs', () => {
 	it.each([
@@ -24,13 +32,20 @@ describe('constants of the programs', () => {
 	});
 });
 
+describe('without the socket hook', () => {
+	const warned = (file: string, serviceCidrs: readonly string[]): number =>
+		hookWarnings(configOf(file), serviceCidrs).length;
+
+	it('a service CIDR must be known for the processes of the node', () => {
+		const off = 'nodeName: a\nsource: files\nsocketLb: false\n';
+		expect(warned(off, [])).toBe(1);
+		expect(warned(off, ['10.96.0.0/16'])).toBe(0);
+		expect(warned('nodeName: a\nsource: files\n', [])).toBe(0);
+	});
+});
+
 describe('sizes of maps', () => {
-	const sizes = (file: string, podCidrs = ['10.244.1.0/24']) => {
-		const environment = { FAIRLEAD_CONFIG: '/config' };
-		const loaded = loadConfig({ args: [], environment, readFile: () => file, hostName: () => 'node-a' });
-		if ('exit' in loaded) throw new Error(loaded.text);
-		return mapSizesOf(loaded.values, podCidrs);
-	};
+	const sizes = (file: string, podCidrs = ['10.244.1.0/24']) => mapSizesOf(configOf(file), podCidrs);
 
 	it.each([
 		['{}', { ct4: 262_144, ct6: 1024 }],

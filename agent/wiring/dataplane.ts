@@ -35,7 +35,7 @@ import { expectedUplinkRows, uplinkAddresses } from '../reconcile/uplinks.ts';
 import type { Devices } from '../routing/devices.ts';
 import { RoutingExecutor } from '../routing/executor.ts';
 import type { MoreUplinks } from '../routing/more-uplinks.ts';
-import { datapathSettings, mapSizesOf, sameSettings } from './datapath-settings.ts';
+import { datapathSettings, hookWarnings, mapSizesOf, sameSettings } from './datapath-settings.ts';
 import { bootId } from './machine.ts';
 import { FurtherUplinks, wantedRows } from './more-uplinks.ts';
 import { collectNodeFacts, type FoundFacts } from './node-facts.ts';
@@ -174,7 +174,12 @@ export class Dataplane {
 	 * as good as ever.
 	 */
 	get warnings(): readonly string[] {
-		return [...this.#unreached, ...this.#more.warnings];
+		return [...this.#unreached, ...this.#more.warnings, ...hookWarnings(this.#options.config, this.#serviceCidrs)];
+	}
+
+	get #serviceCidrs(): string[] {
+		const { config, view } = this.#options;
+		return allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
 	}
 
 	get #unreached(): readonly string[] {
@@ -213,9 +218,8 @@ export class Dataplane {
 
 	/** Writes the peer tables. @returns problems */
 	reconcilePeers(): readonly string[] {
-		const { config, view } = this.#options;
-		const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
-		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs });
+		const { config } = this.#options;
+		const plan = planPeers(this.#routing.peers, this.#facts, { ...config, serviceCidrs: this.#serviceCidrs });
 		if (config.northSouth === 'dsr') writeInside(plan, this.datapath.kernel);
 		const devices = { uplinkIfindex: this.#facts.uplink.ifindex, overlayIfindex: this.#devices.overlay?.ifindex ?? 0 };
 		const { problems, assignments } = reconcilePeers(
