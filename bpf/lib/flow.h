@@ -381,10 +381,10 @@ GLOBAL int flow_make(struct __sk_buff *skb)
 		flow_to_host_backend(p, inner, entry, origin);
 	if (!(entry->flags & CT_FLAG_HOST_LOOP) && flow_needs_nat(inner, origin, to.peer.kind, service))
 		entry->flags |= CT_FLAG_MASQUERADE;
-	if (p->flags & PKT_ICMP_ERROR)
-		return FLOW_MADE;
 	if (cfg_uplink_rows && (entry->flags & CT_FLAG_MASQUERADE) && is_outside(to.peer.kind))
 		entry->source = route_source(skb);
+	if (p->flags & PKT_ICMP_ERROR)
+		return FLOW_MADE;
 	if (entry->flags & CT_FLAG_MASQUERADE)
 		err = nat_open(service == LB_CHOSEN);
 	else if (service == LB_CHOSEN)

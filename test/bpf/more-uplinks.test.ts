@@ -220,6 +220,15 @@ describe.each(FAMILIES)('an interface besides the uplink, IPv$family', (x) => {
 		expect(parsed.quoted?.layers[0]).toMatchObject({ src: x.a, dst: far(x) });
 	});
 
+	it('gives its address to ICMP errors of pods, too', async () => {
+		const refused = frame(ip(far(x), x.b), udp({ sport: 1, dport: 2 }), PAYLOAD);
+		const error = x.family === 4 ? icmp({ type: 3, code: 3, rest: 0 }) : icmpv6({ type: 1, code: 4, rest: 0 });
+		const sent = podFrame(POD_B, ip(x.b, far(x)), error, raw(quoted(refused)));
+		const got = await node.fromPod(POD_B, sent);
+		expectVerdict(sent, got, VERDICT.REDIRECT);
+		expect(layerOf(parse(got.packet), x.family === 4 ? 'ipv4' : 'ipv6').src).toBe(second(x));
+	});
+
 	it('lets nobody outside pass for it', async () => {
 		const sent = uplinkFrame(ip(second(x), x.a), tcp({ sport: 1, dport: 2, flags: 'S' }));
 		expectDrop(sent, await node.fromUplink(sent), DropReason.SPOOFED_LOCAL);
