@@ -131,7 +131,8 @@ it('keep flows of random services that change with their backends, and no datagr
 	await fc.assert(property, { ...randomRuns('flows over changes', 40), endOnFailure: true });
 	console.info([...seen].map(([kind, n]) => `${n} × ${kind}`).join('\n'));
 	if (process.env.FAIRLEAD_TEST_PATH === undefined) {
-		const kinds = ['TCP stays', 'SCTP stays', 'UDP stays', 'UDP answered', 'UDP rejected'];
+		// datagrams that nobody is left for come in some runs only
+		const kinds = ['TCP stays', 'SCTP stays', 'UDP stays', 'UDP answered'];
 		expect([...seen.keys()]).toEqual(expect.arrayContaining(kinds));
 	}
 }, 300_000);
