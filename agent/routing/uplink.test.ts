@@ -1,47 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import type { AddressInfo, LinkInfo, RouteInfo } from '../kernel/netlink.ts';
+import { address, link, route } from '../../test/lib/machine.ts';
+import type { RouteInfo } from '../kernel/netlink.ts';
 import { chooseUplink, localAddresses } from './uplink.ts';
 
-const link = (ifindex: number, name: string, type = 1): LinkInfo => ({
-	ifindex,
-	name,
-	up: true,
-	carrier: true,
-	mtu: 1500,
-	mac: new Uint8Array(6),
-	kind: '',
-	group: 0,
-	alias: '',
-	type,
-});
-const address = (ifindex: number, text: string, scope = 0): AddressInfo => ({
-	ifindex,
-	address: text,
-	prefixLength: 24,
-	family: text.includes(':') ? 6 : 4,
-	scope,
-	tentative: false,
-});
-const defaultRoute = (ifindex: number, family: 4 | 6, priority: number): RouteInfo => ({
-	dst: family === 4 ? '0.0.0.0/0' : '::/0',
-	family,
-	type: 1,
-	table: 254,
-	protocol: 3,
-	scope: 0,
-	ifindex,
-	gateway: family === 4 ? '192.0.2.254' : 'fe80::fe',
-	onlink: false,
-	linkDown: false,
-	priority,
-});
+const defaultRoute = (ifindex: number, family: 4 | 6, priority: number): RouteInfo =>
+	route(ifindex, family === 4 ? '0.0.0.0/0' : '::/0', { gateway: family === 4 ? '192.0.2.254' : 'fe80::fe', priority });
 
-const links = [link(1, 'lo', 772), link(2, 'eth0'), link(3, 'eth1')];
+const links = [link(1, 'lo', { type: 772 }), link(2, 'eth0'), link(3, 'eth1')];
 const addresses = [
-	address(1, '127.0.0.1', 254),
+	address(1, '127.0.0.1', { scope: 254 }),
 	address(1, '192.0.2.99'),
 	address(2, '192.0.2.1'),
-	address(2, 'fe80::1', 253),
+	address(2, 'fe80::1', { scope: 253 }),
 	address(3, '198.51.100.1'),
 	address(3, '2001:db8::1'),
 ];

@@ -113,7 +113,7 @@ async function compare(before: RulesWorld, g: GeneratorValue): Promise<void> {
 	const world = changeOf(before, g);
 	const maps = await program(world);
 	for (const flow of flows) {
-		// What comes in for an address of no service is not looked at any more.
+		// What comes in for an address of no service is not looked at: nothing keeps withdrawn addresses here.
 		if (flow.probe.client.kind === 'outside' && findService(world, flow.probe) === undefined) continue;
 		const to = destinationOf((await send(node, flow.probe, flow.sport, 'later')).got);
 		const { kind, wrong } = judge(before, world, maps, flow, to);
