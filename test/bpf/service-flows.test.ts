@@ -128,11 +128,11 @@ async function compare(before: RulesWorld, g: GeneratorValue): Promise<void> {
 it('keep flows of random services that change with their backends, and no datagrams with those that do not serve', async () => {
 	const property = fc.asyncProperty(fc.noBias(randomWorld), fc.gen(), compare);
 	// Changes of smaller worlds are others: shrinking tells little and takes minutes.
-	await fc.assert(property, { ...randomRuns('flows over changes', 40), endOnFailure: true });
+	const kinds = ['TCP stays', 'SCTP stays', 'UDP stays', 'UDP answered', 'UDP rejected'];
+	const isReplay = process.env.FAIRLEAD_TEST_SEED !== undefined;
+	// Flows of one world resemble each other: one round in six lacks datagrams that nobody is left for.
+	for (let round = 0; round < 6 && kinds.some((kind) => !seen.has(kind)) && (round === 0 || !isReplay); round++)
+		await fc.assert(property, { ...randomRuns('flows over changes', 40), endOnFailure: true });
 	console.info([...seen].map(([kind, n]) => `${n} × ${kind}`).join('\n'));
-	if (process.env.FAIRLEAD_TEST_PATH === undefined) {
-		// datagrams that nobody is left for come in some runs only
-		const kinds = ['TCP stays', 'SCTP stays', 'UDP stays', 'UDP answered'];
-		expect([...seen.keys()]).toEqual(expect.arrayContaining(kinds));
-	}
+	if (!isReplay) expect([...seen.keys()]).toEqual(expect.arrayContaining(kinds));
 }, 300_000);
