@@ -4,7 +4,6 @@
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../agent/config/schema.ts';
 import { BpfKernel } from '../agent/kernel/bpf-kernel.ts';
 import { PinnedMaps } from '../agent/kernel/pinned-maps.ts';
 import { parseEndpointSlice } from '../agent/model/endpoint-slice.ts';
@@ -16,7 +15,7 @@ import type { PeerNode } from '../agent/plan/routing.ts';
 import type { ReconcileReport } from '../agent/reconcile/services.ts';
 import { PeerIndex } from '../agent/reconcile/services-peers.ts';
 import { ClusterStore } from '../agent/sources/store.ts';
-import { ServicePlanner } from '../agent/wiring/services.ts';
+import { ServicePlanner, type ServicesConfig } from '../agent/wiring/services.ts';
 import { type MapName, Maps } from '../native/abi/generated.ts';
 import { BpfMap } from '../native/index.ts';
 import { endpointSliceObject, type KubeObject, type ServiceSpec, serviceObject } from '../test/lib/cluster/objects.ts';
@@ -26,7 +25,7 @@ const BACKENDS = 10;
 const NODES = 100;
 /** Pod addresses per node: a /22. */
 const NODE_ADDRESSES = 1024;
-const MAPS: readonly MapName[] = ['vip_filter', 'services', 'slots', 'backends', 'sources', 'runtime'];
+const MAPS: readonly MapName[] = ['vip_filter', 'services', 'slots', 'backends', 'sources', 'runtime', 'xdp_svc'];
 
 /** What bench/sync.ts makes figures of; times in milliseconds. */
 export interface SyncRun {
@@ -118,13 +117,17 @@ function filledStore(): ClusterStore {
 	return store;
 }
 
-const CONFIG = {
-	nodePortAddresses: ['primary'],
-	serviceProxyName: '',
+const CONFIG: ServicesConfig = {
+	ctTimeouts: {},
 	externalIps: true,
 	lbAlgorithm: 'random',
 	lbTransitionMs: 30_000,
-} as unknown as Config;
+	nodePortAddresses: ['primary'],
+	nodePortDsr: true,
+	northSouth: 'snat',
+	serviceProxyName: '',
+	standalone: false,
+};
 
 async function measure(directory: string, changes: number): Promise<SyncRun> {
 	const store = filledStore();

@@ -25,10 +25,23 @@ import type { GoneBackend } from '../reconcile/services-port.ts';
 import { contestedFrontends } from './contested-frontends.ts';
 import type { FlowEnder } from './flow-ender.ts';
 
+export type ServicesConfig = Pick<
+	Config,
+	| 'ctTimeouts'
+	| 'externalIps'
+	| 'lbAlgorithm'
+	| 'lbTransitionMs'
+	| 'nodePortAddresses'
+	| 'nodePortDsr'
+	| 'northSouth'
+	| 'serviceProxyName'
+	| 'standalone'
+>;
+
 export interface ServicePlannerOptions {
 	readonly view: ClusterView;
 	readonly kernel: Kernel;
-	readonly config: Config;
+	readonly config: ServicesConfig;
 	/** See ServicesReconcilerOptions. */
 	readonly jiffies?: Jiffies;
 	/** Asked at every planning. */
