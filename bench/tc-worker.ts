@@ -65,6 +65,7 @@ interface Feed {
 }
 
 const FRAME_BYTES = 80;
+const CLIENT_PORTS = 64_000;
 const REPEAT = 1 << 17;
 /** New flows per call: their events fit into the ring buffer, which is read between calls. */
 const NEW_CHUNK = 4096;
@@ -343,6 +344,10 @@ function ipOf(bytes: Uint8Array): { src: string; dst: string } {
 	return parsed.layers.some((l) => l.kind === 'ipv4') ? layerOf(parsed, 'ipv4') : layerOf(parsed, 'ipv6');
 }
 
+/**
+ * Each flow has a source port of its own, as those of a client that the kernel gives ports: two flows from one port that meet at a backend
+ * would need another port there, which is another, longer path.
+ */
 function clientFeed(scenario: Scenario, flags: string): Feed {
 	const place = scenario.backends ?? 'local';
 	const source = scenario.family === 4 ? CLIENT.ipv4 : CLIENT.ipv6;
@@ -351,7 +356,7 @@ function clientFeed(scenario: Scenario, flags: string): Feed {
 			eth({ src: CLIENT.mac, dst: pod(1).hostMac }),
 			ip(source, serviceAddress(scenario.family, place, i % scenario.services)),
 			tcp({
-				sport: 1024 + Math.floor(i / scenario.services),
+				sport: 1024 + (i % CLIENT_PORTS),
 				dport: SERVICE_PORT,
 				flags,
 				seq: 1,
