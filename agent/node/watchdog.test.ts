@@ -49,6 +49,19 @@ describe('Watchdog', () => {
 		expect(state.events).toEqual(['LinkRepaired: attached again what somebody had detached: uplink_2_in']);
 	});
 
+	it('tells of many in one Event, those of the node first', async () => {
+		const { watchdog, state } = start();
+		const pods = Array.from({ length: 30 }, (_, i) => hook(`pod_${i}_in`, { state: 'lost' }));
+		state.hooks = [...pods, hook('uplink_2_in', { state: 'lost' })];
+		await watchdog.look();
+		expect(watchdog.repaired).toBe(31);
+		expect(state.events).toEqual([
+			expect.stringMatching(
+				/^LinkRepaired: attached again what somebody had detached: uplink_2_in, pod_0_in, .* and 6 more$/,
+			),
+		]);
+	});
+
 	it('keeps telling in status what it cannot repair, and goes on with the others', async () => {
 		const { watchdog, state } = start();
 		state.unrepairable.add('uplink_2_xdp');

@@ -26,6 +26,17 @@ export interface WatchdogOptions {
 	readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 }
 
+/** Links that an Event names. */
+const NAMED = 25;
+
+/** Those of the node before those of pods, which may be many: one Event for each would use up what may be sent. */
+function namesOf(links: readonly string[]): string {
+	const isPod = (name: string): boolean => name.startsWith('pod_');
+	const sorted = [...links.filter((name) => !isPod(name)), ...links.filter(isPod)];
+	const more = sorted.length > NAMED ? ` and ${sorted.length - NAMED} more` : '';
+	return `${sorted.slice(0, NAMED).join(', ')}${more}`;
+}
+
 export class Watchdog {
 	readonly #options: WatchdogOptions;
 	/** 'name\nwhat' → text, of what was told. */
@@ -83,12 +94,13 @@ export class Watchdog {
 	#repair(hooks: readonly WatchedHook[]): void {
 		const { repair, warn, log } = this.#options;
 		const failed = new Map<string, string>();
+		const repaired: string[] = [];
 		for (const { name } of hooks) {
 			try {
 				if (!repair(name)) continue;
 				this.#repaired++;
 				log.warn({ link: name }, 'attached again: somebody had detached it');
-				warn('LinkRepaired', `attached again what somebody had detached: ${name}`);
+				repaired.push(name);
 			} catch (error) {
 				const text = `${name} is not attached and cannot be: ${errorMessage(error)}`;
 				failed.set(name, text);
@@ -96,6 +108,7 @@ export class Watchdog {
 			}
 		}
 		this.#lost = failed;
+		if (repaired.length > 0) warn('LinkRepaired', `attached again what somebody had detached: ${namesOf(repaired)}`);
 	}
 
 	#tellForeign(hooks: readonly WatchedHook[]): void {
