@@ -42,6 +42,7 @@ const OBSERVATION_POINTS: Readonly<Record<number, number>> = {
 	[Hook.FROM_OVERLAY]: 9,
 	[Hook.TO_OVERLAY]: 4,
 	[Hook.FROM_HOST_DEVICE]: 7,
+	[Hook.LOOPBACK]: 7,
 	[Hook.XDP]: 10,
 };
 const TO_ENDPOINT = 101;

@@ -38,6 +38,7 @@ const DIRECTIONS: Readonly<Record<number, TrafficDirection>> = {
 	[Hook.SOCKET]: 'egress',
 	[Hook.TO_UPLINK]: 'egress',
 	[Hook.TO_OVERLAY]: 'egress',
+	[Hook.LOOPBACK]: 'egress',
 	[Hook.TO_POD]: 'ingress',
 	[Hook.FROM_UPLINK]: 'ingress',
 	[Hook.FROM_OVERLAY]: 'ingress',

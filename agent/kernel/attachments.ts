@@ -33,6 +33,9 @@ export const CGROUP_HOOKS = [
 	'sock_release',
 ] as const satisfies readonly CgroupAttachType[];
 
+/** Of the loopback device, in every network namespace. */
+export const LOOPBACK_IFINDEX = 1;
+
 const ENDPOINT_PREFIX = 'pod_';
 
 export function isEndpoint(name: string): boolean {

@@ -23,6 +23,7 @@ import {
 	isEndpoint,
 	isLinkOf,
 	isXdpLink,
+	LOOPBACK_IFINDEX,
 	XDP_SUFFIX,
 } from './attachments.ts';
 import { BpfKernel } from './bpf-kernel.ts';
@@ -368,6 +369,10 @@ export class Datapath {
 			table.set(`host_device_${host}_out`, {
 				program: 'to_host_device',
 				target: { kind: 'tc', ifindex: host, where: 'egress' },
+			});
+			table.set(`loopback_${LOOPBACK_IFINDEX}_out`, {
+				program: 'to_uplink',
+				target: { kind: 'tc', ifindex: LOOPBACK_IFINDEX, where: 'egress' },
 			});
 		}
 		if (this.#programs.find('sock_connect4') !== undefined) this.#addCgroup(table);

@@ -39,9 +39,15 @@ export interface Devices {
 	readonly made: readonly string[];
 }
 
+/**
+ * Of the far end: it takes what programs send in from the loopback device, whose packets are larger than the routes into the pair allow. The largest
+ * that a veth pair may have.
+ */
+const PEER_MTU = 65_535;
+
 export interface DevicePlan {
 	readonly overlay: OverlayPlan | null;
-	/** MTU of the host pair in bytes. */
+	/** MTU of the near end of the host pair in bytes, and so of routes into it. */
 	readonly hostMtu: number;
 }
 
@@ -97,7 +103,10 @@ async function ensureHostPair(
 	if (!usable) {
 		const stale = [host, peer].filter((found) => found !== undefined);
 		const removal = stale.map(({ name }) => ({ ...deleteLink({ name }), tolerate: ['ENODEV'] }));
-		await tools.netlink.apply([...removal, addVeth({ name: names.host, mtu }, { name: names.hostPeer, mtu })]);
+		await tools.netlink.apply([
+			...removal,
+			addVeth({ name: names.host, mtu }, { name: names.hostPeer, mtu: PEER_MTU }),
+		]);
 		made.push(names.host);
 	}
 	tools.sysctl.apply([
@@ -106,7 +115,7 @@ async function ensureHostPair(
 		{ path: ['net', 'ipv4', 'conf', names.host, 'accept_local'], value: '1' },
 		{ path: ['net', 'ipv6', 'conf', names.hostPeer, 'disable_ipv6'], value: '1', optional: true },
 	]);
-	return { hostPeer: await settle(tools, names.hostPeer, mtu), host: await settle(tools, names.host, mtu) };
+	return { hostPeer: await settle(tools, names.hostPeer, PEER_MTU), host: await settle(tools, names.host, mtu) };
 }
 
 /** Sets MTU and brings it up, if that is not so already. */

@@ -63,7 +63,8 @@ export class RoutingExecutor {
 
 	/**
 	 * Switches forwarding on. Uplinks that learn their routes by router advertisement go on doing so, which the
-	 * kernel would otherwise end with forwarding.
+	 * kernel would otherwise end with forwarding. The loopback device takes packets from the node's own addresses and from those of
+	 * services: programs hand them over there to processes that have asked for services by such addresses.
 	 * @param uplinks  interface names
 	 * @returns the settings that were changed, each with what it was
 	 */
@@ -71,10 +72,13 @@ export class RoutingExecutor {
 		const { sysctl } = this.#options;
 		const acceptRa = uplinks.map((uplink) => ['net', 'ipv6', 'conf', uplink, 'accept_ra']);
 		const learning = acceptRa.filter((path) => sysctl.read(path) === '1');
+		const isStrict = ['all', 'lo'].some((name) => sysctl.read(['net', 'ipv4', 'conf', name, 'rp_filter']) === '1');
 		return sysctl.apply([
 			...learning.map((path) => ({ path, value: '2', optional: true })),
 			{ path: ['net', 'ipv4', 'ip_forward'], value: '1' },
 			{ path: ['net', 'ipv6', 'conf', 'all', 'forwarding'], value: '1', optional: true },
+			{ path: ['net', 'ipv4', 'conf', 'lo', 'accept_local'], value: '1' },
+			...(isStrict ? [{ path: ['net', 'ipv4', 'conf', 'lo', 'rp_filter'], value: '2' }] : []),
 		]);
 	}
 

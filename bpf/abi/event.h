@@ -25,6 +25,8 @@ enum hook {
 	HOOK_FROM_HOST_DEVICE = 7,
 	HOOK_SOCKET = 8,
 	HOOK_XDP = 9,
+	HOOK_LOOPBACK =
+		10, /* a process of the node asks for a service by one of its own addresses or an external one */
 };
 
 /* Ends of a flow as bits, in the order of flow_event.rule. */

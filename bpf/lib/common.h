@@ -33,6 +33,7 @@ enum verdict {
 enum packet_mark {
 	MARK_TUNNEL_KEY_SET = 0x0fa10001, /* tells to_overlay not to look the destination up again */
 	MARK_FORWARDED = 0x0fa10002,      /* tells from_host_device that the node did not make the packet */
+	MARK_EXTERNAL = 0x0fa10003, /* tells from_host_device that a process of the node asks for an external address */
 	MARK_DNS_SEEN = DNS_MARK_SEEN,
 };
 
@@ -41,6 +42,8 @@ enum eth_types {
 	ETH_ARP = 0x0806,
 	ETH_IPV6 = 0x86dd,
 };
+
+enum { LOOPBACK_IFINDEX = 1 }; /* in every network namespace */
 
 enum frame_limits {
 	ETH_LEN = 14,

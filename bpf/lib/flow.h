@@ -128,6 +128,8 @@ INLINE int flow_needs_nat(const struct pkt *inner, const struct flow_origin *ori
 		return masquerade;
 	if (service != LB_CHOSEN)
 		return 0;
+	if (origin->via_host == VIA_HOST_LOOPBACK && to_kind == PEER_KIND_HOST)
+		return 0;
 	if (origin->via_host)
 		return 1;
 	if (origin->client == LB_CLIENT_OUTSIDE && to_kind != PEER_KIND_LOCAL_POD && to_kind != PEER_KIND_HOST)
@@ -302,9 +304,10 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 		      const struct lb_choice *choice)
 {
 	__builtin_memset(entry, 0, sizeof(*entry));
-	entry->flags = (origin->via_host ? CT_FLAG_VIA_HOST : 0) | (origin->forwarded ? CT_FLAG_FORWARDED : 0) |
-		       (origin->client == LB_CLIENT_OUTSIDE ? CT_FLAG_EXTERNAL : 0) |
-		       (origin->backend ? CT_FLAG_DSR : 0);
+	entry->flags =
+		(origin->via_host ? CT_FLAG_VIA_HOST : 0) | (origin->forwarded ? CT_FLAG_FORWARDED : 0) |
+		(origin->client == LB_CLIENT_OUTSIDE || origin->via_host == VIA_HOST_LOOPBACK ? CT_FLAG_EXTERNAL : 0) |
+		(origin->backend ? CT_FLAG_DSR : 0);
 	entry->peer[0] = origin->peer;
 	entry->peer[1] = to;
 	entry->created = entry->last_seen = jiffies32();
@@ -319,18 +322,18 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 /*
  * A service whose backend is a process of this node. Its answers to other machines pass the stack and are translated on their way
  * out. To the node itself both ends would have the node's address and the answer would never leave the stack: there the client
- * becomes the service's address, which is routed into the host device.
+ * becomes the service's address, if that is routed into the host device. If not, the answer is translated on the loopback device.
  */
 INLINE void flow_to_host_backend(const struct pkt *p, struct pkt *inner, struct ct_entry *entry,
 				 const struct flow_origin *origin)
 {
 	__u32 zero = 0, *used = bpf_map_lookup_elem(&fl_hostsvc_1, &zero);
 
-	if (origin->via_host) {
+	if (origin->via_host == VIA_HOST_DEVICE) {
 		entry->flags |= CT_FLAG_HOST_LOOP;
 		inner->src = p->dst;
 	}
-	if (origin->client == LB_CLIENT_OUTSIDE && used && !*used)
+	if ((origin->client == LB_CLIENT_OUTSIDE || origin->via_host == VIA_HOST_LOOPBACK) && used && !*used)
 		*used = 1;
 }
 

@@ -312,6 +312,8 @@ INLINE int forward_to_host(struct __sk_buff *skb, struct pkt *p, const struct ct
 
 	if (err)
 		return drop(skb, p, err, hook);
+	if ((entry->flags & (CT_FLAG_VIA_HOST | CT_FLAG_EXTERNAL)) == (CT_FLAG_VIA_HOST | CT_FLAG_EXTERNAL))
+		return send_to_loopback(skb);
 	if (!(entry->flags & CT_FLAG_VIA_HOST) || (dir == CT_DIR_FORWARD && !(entry->flags & CT_FLAG_HOST_LOOP)))
 		return VERDICT_NEXT;
 	if (rewrite_macs(skb, mac.bytes, mac.bytes) < 0)

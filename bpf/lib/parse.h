@@ -17,6 +17,7 @@ enum pkt_flags {
 	PKT_LATER_FRAGMENT = 2, /* without L4 header; ports come from fl_frags_1 */
 	PKT_DONT_FRAGMENT = 4,  /* IPv4 DF, and always for IPv6 */
 	PKT_ICMP_ERROR = 8,
+	PKT_LEAVING = 16, /* of the node's stack, on its way out of a device; set before the packet is parsed */
 };
 
 enum tcp_flag_bits {
@@ -63,13 +64,21 @@ struct pkt {
 	__u8 pad[2];
 };
 
+/* How a packet came from the node's stack. */
+enum via_host {
+	VIA_HOST_NOT = 0,
+	VIA_HOST_DEVICE = 1, /* through the host device, which its destination is routed into */
+	VIA_HOST_LOOPBACK =
+		2, /* taken off the loopback device or an uplink: routes to its destination, if any, do not lead into the host device */
+};
+
 /* Where a flow starts, as the hook knows it. */
 struct flow_origin {
 	struct peer_ref peer;
 	__u32 identity;
 	__u8 hook;      /* enum hook */
 	__u8 client;    /* enum lb_client */
-	__u8 via_host;  /* came from the node's stack through the host device */
+	__u8 via_host;  /* enum via_host */
 	__u8 forwarded; /* ... which did not make it */
 	__u32 backend;  /* what direct server return has chosen; 0 = choose here */
 };
@@ -230,7 +239,7 @@ INLINE int frag_add_range(struct frag_entry *frag, __u16 start, __u16 end)
  */
 NOINLINE int frag_track(struct pkt *p, __u32 id, __u32 offset, __u32 len, __u32 more)
 {
-	struct frag_key key = {.id = id, .proto = p->proto};
+	struct frag_key key = {.id = id, .proto = p->proto, .leaving = !!(p->flags & PKT_LEAVING)};
 	__u16 start = offset >> 3, end = (offset + len + 7) >> 3;
 	struct frag_entry *frag;
 

@@ -16,10 +16,11 @@ enum answer_limits {
 };
 
 enum answer_route {
-	ANSWER_PEER = 0,   /* into the pod the packet came from */
-	ANSWER_DEVICE = 1, /* out of the device it came in by */
-	ANSWER_TUNNEL = 2, /* back through the tunnel, whose key is still the received one */
-	ANSWER_HOST = 3,   /* to the node itself, out of its host device */
+	ANSWER_PEER = 0,     /* into the pod the packet came from */
+	ANSWER_DEVICE = 1,   /* out of the device it came in by */
+	ANSWER_TUNNEL = 2,   /* back through the tunnel, whose key is still the received one */
+	ANSWER_HOST = 3,     /* to the node itself, out of its host device */
+	ANSWER_LOOPBACK = 4, /* to the node itself, as if it came from there */
 };
 
 struct icmp_error {
@@ -52,6 +53,8 @@ NOINLINE int answer_send(struct __sk_buff *skb, enum answer_route route)
 			return VERDICT_DROP;
 		skb->mark = MARK_TUNNEL_KEY_SET;
 	}
+	if (route == ANSWER_LOOPBACK)
+		return send_to_loopback(skb);
 	if (route == ANSWER_PEER)
 		return bpf_redirect_peer(skb->ifindex, 0);
 	/*
@@ -301,6 +304,7 @@ INLINE __u32 hook_route(enum hook hook)
 	enum answer_route route = hook == HOOK_FROM_POD           ? ANSWER_PEER
 				  : hook == HOOK_FROM_OVERLAY     ? ANSWER_TUNNEL
 				  : hook == HOOK_FROM_HOST_DEVICE ? ANSWER_HOST
+				  : hook == HOOK_LOOPBACK         ? ANSWER_LOOPBACK
 								  : ANSWER_DEVICE;
 
 	return (__u32)route << 8 | hook;

@@ -348,6 +348,16 @@ INLINE int rewrite_macs(struct __sk_buff *skb, const void *dst, const void *src)
 	return 0;
 }
 
+/* To the node's stack as if it came from there: no other device takes packets from the node's own addresses. */
+INLINE int send_to_loopback(struct __sk_buff *skb)
+{
+	struct mac none = {};
+
+	if (rewrite_macs(skb, none.bytes, none.bytes) < 0)
+		return VERDICT_DROP;
+	return bpf_redirect(LOOPBACK_IFINDEX, BPF_F_INGRESS);
+}
+
 /* Sends the frame back where it came from, as far as MACs are concerned. */
 INLINE int swap_macs(struct __sk_buff *skb)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * The node's uplinks. Ingress: what comes from the network to pods and services of this node. Egress: answers of the node's own
- * processes to clients of services.
+ * processes to clients of services, and what such processes ask services for.
  */
-#include "../lib/ingress.h"
+#include "../lib/host_asks.h"
 
 /* On the bare link nobody may be a local pod or the node, nor a pod that lives behind a tunnel. */
 INLINE int check_uplink_sender(struct __sk_buff *skb, struct peer_ref from)
@@ -59,21 +59,30 @@ int from_uplink(struct __sk_buff *skb)
 	return ingress(skb, scratch, check_uplink_sender, HOOK_FROM_UPLINK);
 }
 
-/* Egress: only answers of the node's own processes to clients of services need work. */
+/*
+ * Egress, of the loopback device too: only answers of the node's own processes to clients of services need work, and what these ask services for by
+ * the node's own and external addresses.
+ */
 SEC("tc")
 int to_uplink(struct __sk_buff *skb)
 {
-	__u32 zero = 0, *used = bpf_map_lookup_elem(&fl_hostsvc_1, &zero);
+	int err, may_ask = host_may_ask(skb);
 	struct scratch *scratch;
-	int err;
 
-	if (!used || !*used)
+	if (!may_ask && !host_was_backend())
 		return VERDICT_NEXT;
 	scratch = scratch_begin();
-	if (!scratch || parse_packet(skb, &scratch->pkt))
+	if (!scratch)
 		return VERDICT_NEXT;
+	scratch->pkt.flags = PKT_LEAVING;
+	if (parse_packet(skb, &scratch->pkt))
+		return VERDICT_NEXT;
+	if (may_ask && host_asks_service())
+		return host_take(skb);
 	err = egress_answer(skb);
-	return err ? drop(skb, &scratch->pkt, err, HOOK_TO_UPLINK) : VERDICT_NEXT;
+	if (err)
+		return drop(skb, &scratch->pkt, err, skb->ifindex == LOOPBACK_IFINDEX ? HOOK_LOOPBACK : HOOK_TO_UPLINK);
+	return VERDICT_NEXT;
 }
 
 char _license[] SEC("license")

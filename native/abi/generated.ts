@@ -230,6 +230,7 @@ export const Hook = {
 	FROM_HOST_DEVICE: 7,
 	SOCKET: 8,
 	XDP: 9,
+	LOOPBACK: 10,
 } as const;
 export type Hook = (typeof Hook)[keyof typeof Hook];
 export function HookName(value: number): string {
@@ -1251,13 +1252,14 @@ export interface FragKey {
 	dst: Uint8Array;
 	id: number;
 	proto: number;
+	leaving: number;
 }
 function encodeFragKey(value: FragKey, view: DataView, offset: number): void {
 	putBytes(view, offset, value.src, 16, 'frag_key.src');
 	putBytes(view, offset + 16, value.dst, 16, 'frag_key.dst');
 	view.setUint32(offset + 32, uint(value.id, 0xffffffff, 'frag_key.id'), true);
 	view.setUint8(offset + 36, uint(value.proto, 0xff, 'frag_key.proto'));
-	view.setUint8(offset + 37, 0);
+	view.setUint8(offset + 37, uint(value.leaving, 0xff, 'frag_key.leaving'));
 	view.setUint16(offset + 38, 0, true);
 }
 function decodeFragKey(view: DataView, offset: number): FragKey {
@@ -1266,15 +1268,16 @@ function decodeFragKey(view: DataView, offset: number): FragKey {
 		dst: getBytes(view, offset + 16, 16),
 		id: view.getUint32(offset + 32, true),
 		proto: view.getUint8(offset + 36),
+		leaving: view.getUint8(offset + 37),
 	};
 }
 function formatFragKey(value: FragKey): string {
-	return `src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} id=${value.id} proto=${value.proto}`;
+	return `src=${formatBytes(value.src)} dst=${formatBytes(value.dst)} id=${value.id} proto=${value.proto} leaving=${value.leaving}`;
 }
 export const FragKey = {
 	name: 'frag_key',
 	size: 40,
-	layout: 'be6a3d1f0498bc01',
+	layout: 'aaf4753946e94113',
 	encode: (value: FragKey): Uint8Array => encodeWith(40, encodeFragKey, value),
 	encodeInto: encodeFragKey,
 	decode: (bytes: Uint8Array, offset = 0): FragKey =>
@@ -2168,7 +2171,7 @@ export const Maps = {
 		maxEntries: 8192,
 		keySize: 40,
 		valueSize: 40,
-		layout: '9edd5a3b0a0333f8',
+		layout: '748ce89df4fc1a40',
 	},
 	hostsvc: {
 		name: 'fl_hostsvc_1',

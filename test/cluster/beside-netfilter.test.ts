@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { ask, CLIENT, type ClusterNode, setSysctls } from '../lib/cluster.ts';
-import { ECHO_PORT, type EchoPods, HOST_ECHO_PORT, populate, VIP } from '../lib/echo-cluster.ts';
+import { ECHO_PORT, type EchoPods, HOST_ECHO_PORT, NODE_PORT, populate, VIP } from '../lib/echo-cluster.ts';
 
 /** What hardened hosts have: nothing forwarded, nothing that conntrack does not know, nothing that came the wrong way. */
 async function harden(node: ClusterNode): Promise<void> {
@@ -23,6 +24,23 @@ describe.each(['vxlan', 'direct'] as const)('beside netfilter, with routing %s',
 	let pods: EchoPods;
 	const cluster = useCluster({ routing }, async (made) => {
 		pods = await populate(made);
+		const node = made.node(1);
+		const process = {
+			name: 'process',
+			nodeName: node.name,
+			addresses: { IPv4: node.addresses.v4, IPv6: node.addresses.v6 },
+		};
+		const clusterIPs = ['10.96.0.81', 'fd00:96::81'];
+		const ports = (nodePort: number, targetPort: number) => [{ port: 80, nodePort, targetPort }];
+		made.publish({ name: 'pods', clusterIPs, type: 'NodePort', ports: ports(NODE_PORT, ECHO_PORT) }, [
+			pods.a2,
+			pods.b1,
+		]);
+		const others = clusterIPs.map((ip) => ip.replace('81', '82'));
+		made.publish(
+			{ name: 'process', clusterIPs: others, type: 'NodePort', ports: ports(NODE_PORT + 1, HOST_ECHO_PORT) },
+			[process],
+		);
 		for (const node of made.nodes) await harden(node);
 	});
 
@@ -47,6 +65,17 @@ describe.each(['vxlan', 'direct'] as const)('beside netfilter, with routing %s',
 			for (const target of targets) {
 				const report = await ask(cluster().node(1), { mode: 'tcp', ...target, count: 8 });
 				expect(report, JSON.stringify(target)).toMatchObject({ ok: 8, failed: 0 });
+			}
+		});
+
+		it('carries the node past the socket hook to its own node port', async () => {
+			const { addresses, nodeCgroup } = cluster().node(1);
+			const host = family === 'IPv4' ? addresses.v4 : addresses.v6;
+			const request = { mode: 'tcp', host, count: 8 } as const;
+			const foreign = { cgroup: join(nodeCgroup, '..', 'client') };
+			for (const port of [NODE_PORT, NODE_PORT + 1]) {
+				const report = await ask(cluster().node(1), { ...request, port }, foreign);
+				expect(report, String(port)).toMatchObject({ ok: 8, failed: 0 });
 			}
 		});
 

@@ -31,7 +31,7 @@ describe('clean-up of a node', () => {
 			sysctls: await lines(
 				'sh',
 				'-c',
-				'sysctl -a --pattern "^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0))" 2>/dev/null',
+				'sysctl -a --pattern "^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0|lo))" 2>/dev/null',
 			),
 			network: await lines('bpftool', 'net'),
 			cgroup: await lines('bpftool', 'cgroup', 'show', nodeCgroup),

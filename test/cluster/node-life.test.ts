@@ -154,7 +154,7 @@ describe('the life of a node', () => {
 			await run(['ip', 'netns', 'exec', pod.netns, 'ping', '-c1', '-W2', node().addresses.v4]);
 			await eventually('Events', async () => {
 				const repaired = (await events('LinkRepaired')).map(({ message }) => message).join();
-				for (const kind of ['uplink', 'host_device', 'cgroup', 'pod_'])
+				for (const kind of ['uplink', 'loopback', 'host_device', 'cgroup', 'pod_'])
 					expect(repaired).toContain(` ${kind}`);
 				expect((await events('DeviceRepaired')).map(({ message }) => message).join()).toContain('device fl_vxlan');
 				expect(await events('CNIConfigRestored')).toMatchObject([{ count: 1 }]);

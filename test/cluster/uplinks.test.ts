@@ -430,7 +430,7 @@ describe('nodes with two networks', () => {
 
 /** What agents change of the interfaces to other machines. */
 async function settingsOf(node: ClusterNode): Promise<string[]> {
-	const pattern = '^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0|eth1))';
+	const pattern = '^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0|eth1|lo))';
 	const { stdout } = await node.run(['sh', '-c', `sysctl -a --pattern '${pattern}' 2>/dev/null`]);
 	return stdout.split('\n').toSorted();
 }

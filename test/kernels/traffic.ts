@@ -50,11 +50,22 @@ async function tryServices(scene: Scene, family: Family, protocol: Protocol): Pr
 
 async function tryNodePorts(scene: Scene, family: Family, protocol: Protocol): Promise<void> {
 	const { client, nodes } = scene.cluster;
+	const [first] = nodes;
 	for (const node of nodes) {
 		const host = node.addresses[family === 'IPv4' ? 'v4' : 'v6'];
 		const title = `${titleOf(scene, family, protocol)} from outside to the NodePort of ${node.name}`;
 		await expectAnswers(title, { from: client, protocol, host, port: PORTS[protocol].nodePort }, BOTH);
 	}
+	if (first === undefined) return;
+	const own = {
+		from: first,
+		protocol,
+		host: first.addresses[family === 'IPv4' ? 'v4' : 'v6'],
+		port: PORTS[protocol].nodePort,
+	};
+	const title = `${titleOf(scene, family, protocol)} from a node to its own NodePort`;
+	if (protocol !== 'sctp') await expectAnswers(`${title} by the socket hooks`, own, BOTH);
+	await expectAnswers(`${title} packet by packet`, { ...own, cgroup: scene.cluster.client.cgroup }, BOTH);
 }
 
 async function tryUnserved(scene: Scene, family: Family, protocol: Protocol): Promise<void> {

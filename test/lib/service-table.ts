@@ -110,11 +110,9 @@ export const CLIENTS: readonly Client[] = [
 ];
 
 /**
- * Can this client ask for that kind of address at all? The router leads ClusterIPs to node 1 only, and of what the node itself
- * sends only packets for service CIDRs meet a program: the others are the socket hook's.
+ * Can this client ask for that kind of address at all? The router leads ClusterIPs to node 1 only.
  */
 export function targetsExist(c: Client, kind: Kind): boolean {
-	if (c.kind === 'host' && c.foreign) return kind === 'ClusterIP' || kind === `NodePort of node ${3 - c.node}`;
 	if (c.kind !== 'outside') return true;
 	if (kind === 'ClusterIP') return c.node === 1;
 	return !kind.startsWith('NodePort') || kind === `NodePort of node ${c.node}`;
@@ -173,9 +171,9 @@ function eligible(row: ServiceRow, c: Client, kind: Kind): readonly Backend[] {
 	return ready.length > 0 ? ready : candidates;
 }
 
-/** From a process of a node past the socket hook to another one of it: its answer must not find a shorter way. */
+/** From a process of a node past the socket hook to another one of it by an address that is routed: its answer must not find a shorter way. */
 function isWithinHost(b: Backend, c: Client, kind: Kind): boolean {
-	return c.kind === 'host' && c.foreign === true && !entryOf(c, kind).outside && b.kind === 'host' && b.node === c.node;
+	return c.kind === 'host' && c.foreign === true && kind === 'ClusterIP' && b.kind === 'host' && b.node === c.node;
 }
 
 function sourceSeen(addresses: Addresses, row: ServiceRow, b: Backend, c: Client, kind: Kind, f: Family): string {
