@@ -43,6 +43,9 @@ GLOBAL int host_asks_service(void)
 	entry = ct_lookup(p);
 	if (entry)
 		return host_knows(entry, p);
+	/* a connection to somebody who had the address and port before the service */
+	if (!cfg_carry && p->proto != L4_PROTO_UDP && !flow_begins(p))
+		return 0;
 	*addr_of(key.addr) = p->dst;
 	key.port = p->dport;
 	key.proto = p->proto;

@@ -149,6 +149,13 @@ describe.each(FAMILIES)('a process of the node without the socket programs, IPv$
 		expect(macsOf(got.packet)).toEqual([ZERO_MAC, ZERO_MAC]);
 	});
 
+	it('keeps a connection that it had at the address and port before a service got them', async () => {
+		const later = tcp({ sport: CLIENT_PORT, dport: PORT.node, flags: 'A', seq: 2, ack: 2 });
+		const packet = loopFrame(ip(x.node, x.node), later);
+		const got = await onLoopback(packet);
+		expect([got.verdict, got.packet]).toEqual([VERDICT.NEXT, packet]);
+	});
+
 	it('is left alone at ports that are no service, and so is its answer', async () => {
 		for (const packet of [
 			loopFrame(...syn(x.node, 22)),
