@@ -37,8 +37,23 @@ INLINE enum nat_holder nat_holder_of(const struct ct_entry *entry)
 }
 
 /*
+ * Does the port's holder, which scratch->inner has found, belong to a connection that is over and had the very ends of the one in the scratch? The
+ * responder can tell the two apart then, as it could if the initiator itself had used its port again.
+ */
+NOINLINE int nat_is_former(struct scratch *scratch, const struct ct_entry *holder)
+{
+	struct ct_entry *made = &scratch->made;
+	addr_t client;
+
+	return (holder->flags & CT_FLAG_CLOSING) && ct_is_masqueraded_reply(holder) &&
+	       holder->snat_port == made->snat_port && holder->xlate_port == made->xlate_port &&
+	       addr_equal(&scratch->inner.xlate, addr_of(made->xlate_addr)) &&
+	       !ct_client(&scratch->inner, holder, &client) && addr_equal(&client, &scratch->pkt.src);
+}
+
+/*
  * Inserts scratch->made under the key that replies to this port (host byte order) of the node have: scratch->inner is the packet as the responder
- * sees it. In the place of an ended flow if that is at least as far as `least`. 0 = done.
+ * sees it. In the place of an ended flow if that is at least as far as `least`, or had the same ends. 0 = done.
  */
 GLOBAL int nat_take(__u32 port, __u32 least)
 {
@@ -59,11 +74,14 @@ GLOBAL int nat_take(__u32 port, __u32 least)
 			return 0;
 		holder = ct_find(inner);
 	}
-	return !holder || nat_holder_of(holder) < least || ct_insert(1, BPF_ANY) != 0;
+	if (!holder || (nat_holder_of(holder) < least && !nat_is_former(scratch, holder)))
+		return 1;
+	return ct_insert(1, BPF_ANY) != 0;
 }
 
 /*
- * Finds a port for the flow of scratch->inner. Keeps the initiator's own port where it is in range. Ports of flows that are over are as good as free
+ * Finds a port for the flow of scratch->inner. Keeps the initiator's own port where it is in range; else one at random, far from those that other
+ * initiators have as their own. Ports of flows that are over are as good as free
  * ones after NAT_REST_S: at thousands of connections per second to one destination all ports are held by such flows, so whoever meets a port in use asks
  * at once. Earlier only when NAT_REST_TRIES others were no better. 0 = none of NAT_PORT_TRIES is to be had.
  */
@@ -73,7 +91,9 @@ INLINE int nat_find_port(__be16 own_port)
 
 	if (cfg_snat_port_max == 0 || range == 0)
 		return 0;
-	start = own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own - cfg_snat_port_min : bpf_get_prandom_u32();
+	if (own >= cfg_snat_port_min && own <= cfg_snat_port_max && nat_take(own, NAT_OVER) == 0)
+		return 1;
+	start = bpf_get_prandom_u32();
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
 		__u32 port = cfg_snat_port_min + (start + i * (i + 1) / 2) % range;
 

@@ -296,6 +296,33 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 		}
 	});
 
+	it('gives the port back at once to who begins anew from the same port to the same service, and to nobody else', async () => {
+		const sport = SNAT.min + 2;
+		const send = async (dport: number, flags: string): Promise<number> => {
+			const sent = uplinkFrame(ip(x.world, x.node), tcp({ sport, dport, flags, seq: 1 }));
+			return outPort(await node.fromUplink(sent));
+		};
+		for (let round = 0; round < 3; round++) {
+			expect(await send(NODE_PORT.tunnel, 'S')).toBe(sport);
+			expect(await send(NODE_PORT.tunnel, 'RA')).toBe(sport);
+			await shiftFlow(x, sport, 1_000_000);
+		}
+		const other = uplinkFrame(ip(x.native, x.node), tcp({ sport, dport: NODE_PORT.tunnel, flags: 'S', seq: 1 }));
+		expect(await outPort(await node.fromUplink(other))).not.toBe(sport);
+		const vip = uplinkFrame(ip(x.world, x.vip), tcp({ sport, dport: SERVICE.tunnel, flags: 'S', seq: 1 }));
+		expect(await outPort(await node.fromUplink(vip))).not.toBe(sport);
+	});
+
+	it('gives any port to who cannot have its own: the next one may be what its neighbour had', async () => {
+		const ports = new Set<number>();
+		for (let dport = 1000; dport < 1030; dport++) {
+			const layers = [tcp({ sport: SNAT.min, dport, flags: 'S' })] as const;
+			await node.fromPod(POD_A, podFrame(POD_A, ip(x.a, x.world), ...layers));
+			ports.add(await outPort(await node.fromPod(POD_B, podFrame(POD_B, ip(x.b, x.world), ...layers))));
+		}
+		expect([...ports].sort()).toEqual([1, 2, 3].map((n) => SNAT.min + n));
+	});
+
 	it('does not take the end of a connection for that of a later one of the client to the same backend, with the same port', async () => {
 		const sport = SNAT.min + 1;
 		const send = async (target: string, dport: number, flags: string): Promise<number> => {
