@@ -96,15 +96,28 @@ INLINE int is_unroutable(const struct pkt *p)
 	       (p->dst.w[0] == 0 && (p->dst.w[1] == 0 || p->dst.w[1] == 0x0100000000000000));
 }
 
-/* Is a packet with this origin and (translated) destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */
-INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, struct peer_ref to, int service)
+/*
+ * May the packet belong to a connection that is in no table yet while tables are replaced? What comes for the node itself never is in one, unless it comes to
+ * a port that was given away.
+ */
+INLINE int flow_is_on_its_way(const struct pkt *p, int is_for_node)
 {
 	__u32 zero = 0;
 	struct runtime_state *state = bpf_map_lookup_elem(&fl_runtime_1, &zero);
 
-	if (state && state->migrating && p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+	return state && state->migrating && p->proto == L4_PROTO_TCP &&
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN && (!is_for_node || nat_is_candidate(p));
+}
+
+/* Is a packet with this origin and (translated) destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */
+INLINE int flow_check(const struct pkt *p, const struct flow_origin *origin, struct peer_ref to, int service)
+{
+	int is_for_node =
+		origin->client == LB_CLIENT_OUTSIDE && service == LB_NOT_A_SERVICE && to.kind != PEER_KIND_LOCAL_POD;
+
+	if (flow_is_on_its_way(p, is_for_node))
 		return -DROP_REASON_MIGRATING;
-	if (origin->client == LB_CLIENT_OUTSIDE && service == LB_NOT_A_SERVICE && to.kind != PEER_KIND_LOCAL_POD)
+	if (is_for_node)
 		return FLOW_NOT_OURS;
 	if (to.kind == PEER_KIND_UNKNOWN || is_unroutable(p))
 		return -DROP_REASON_NO_ROUTE;

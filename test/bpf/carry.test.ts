@@ -12,10 +12,12 @@ import {
 	expectVerdict,
 	FAMILIES,
 	ipOf,
+	NODE_PORT,
 	POD_A,
 	POD_B,
 	podFrame,
 	SERVICE,
+	SNAT,
 	TestNode,
 	uplinkFrame,
 	WORLD,
@@ -145,6 +147,14 @@ describe.each(FAMILIES)('while tables are replaced, IPv$family', (x) => {
 	it('a packet amid a TCP connection that no table knows is dropped', async () => {
 		const sent = podFrame(POD_A, ip(x.a, x.vip), tcp({ sport: 5004, dport: SERVICE.web, flags: 'A' }));
 		expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.MIGRATING);
+	});
+
+	it('what is amid a connection of the node itself goes on, and only that', async () => {
+		const amid = (dport: number, flags = 'A') => uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport, flags }));
+		for (const own of [amid(22), amid(50_022), amid(50_022, 'SA'), amid(50_022, 'FA'), amid(50_022, 'R')])
+			expectVerdict(own, await node.fromUplink(own), VERDICT.NEXT);
+		for (const given of [amid(SNAT.min), amid(SNAT.max, 'SA'), amid(NODE_PORT.web)])
+			expectDrop(given, await node.fromUplink(given), DropReason.MIGRATING);
 	});
 
 	it('nothing is read or written when it is over', async () => {
