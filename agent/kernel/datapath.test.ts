@@ -111,6 +111,19 @@ describe('start and restart', () => {
 		expect(await mapId('fl_ct4_1')).toBe(map);
 	});
 
+	it('tells the programs that flows may have masquerade ports outside of the range, from the first start without them on', async () => {
+		const startWith = async (snatPortMin: number, snatPortMax: number): Promise<number> => {
+			await open({ settings: { snatPortMin, snatPortMax } });
+			await activate();
+			return RuntimeState.decode(await agent.call('get', 'runtime', new Uint8Array(4))).formerPorts;
+		};
+		expect(await startWith(20_000, 21_000)).toBe(0);
+		expect(await startWith(20_000, 21_000)).toBe(0);
+		expect(await startWith(20_000, 22_000)).toBe(0);
+		expect(await startWith(20_000, 21_999)).toBe(1);
+		expect(await startWith(20_000, 22_000)).toBe(1);
+	});
+
 	it('leaves rows where the next agent reads them before it opens anything', async () => {
 		const key = new Uint8Array(4).with(0, 1);
 		const row = Uplink.encode({ ifindex: 3, mtu: 1500, addr4: new Uint8Array(16), addr6: new Uint8Array(16).fill(7) });

@@ -10,7 +10,7 @@
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DatapathConfig, type MapName, Maps, RuntimeState } from '../../native/abi/generated.ts';
+import { type DatapathConfig, type MapName, Maps } from '../../native/abi/generated.ts';
 import { type BpfMap, type BpfProgram, type KernelFeatures, netnsCookie, possibleCpus } from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
@@ -38,6 +38,7 @@ import { copyTables, FlowMigration } from './migration.ts';
 import { type MapSizes, PinnedMaps } from './pinned-maps.ts';
 import { ProgramPins } from './program-pins.ts';
 import { type LooseProgram, loadLoose, Programs } from './programs.ts';
+import { keepFormerPorts, setMigrating } from './runtime-row.ts';
 
 export { type EndpointAttachment, isLinkOf, isXdpLink } from './attachments.ts';
 
@@ -250,17 +251,18 @@ export class Datapath {
 	 */
 	async activate(attachments: Attachments): Promise<ActivationReport> {
 		const wanted = this.#wanted(attachments);
+		keepFormerPorts(this.kernel, this.#settings);
 		if (this.#flows.pending) await this.#flows.firstPass();
 		const start = performance.now();
 		let changes: SwapReport;
 		try {
-			if (this.#flows.pending) this.#setMigrating(1);
+			if (this.#flows.pending) setMigrating(this.kernel, 1);
 			for (const name of this.#attached.keys()) if (!this.#attachedSingly.has(name)) this.#attached.delete(name);
 			const further = attachments.uplinks.slice(1);
 			changes = this.#swap(wanted, (name) => isEndpoint(name) || isXdpLink(name) || isLinkOf(name, further));
 			if (this.#flows.pending) await this.#flows.secondPass();
 		} finally {
-			this.#setMigrating(0);
+			setMigrating(this.kernel, 0);
 		}
 		const swapMs = performance.now() - start;
 		const removed = this.#links.retain(new Set(this.#attached.keys()));
@@ -433,13 +435,6 @@ export class Datapath {
 		const found = this.#programs.find(program);
 		if (found !== undefined) return found;
 		throw new FairleadError('ATTACH_FAILED', `cannot attach ${name}: no loaded object has a program ${program}`);
-	}
-
-	#setMigrating(migrating: 0 | 1): void {
-		const key = new Uint8Array(4);
-		const row = this.kernel.mapGet('runtime', key);
-		const state = RuntimeState.decode(row ?? new Uint8Array(RuntimeState.size));
-		if (state.migrating !== migrating) this.kernel.mapSet('runtime', key, RuntimeState.encode({ ...state, migrating }));
 	}
 }
 

@@ -209,8 +209,7 @@ export function storeOwner(memory: ServiceMemory, index: number, { peer, svcId }
 
 function setExternalPorts(kernel: Kernel, count: number): void {
 	const key = new Uint8Array(4);
-	const current = kernel.mapGet('runtime', key);
-	const state = current === undefined ? { migrating: 0, externalPorts: 0 } : RuntimeState.decode(current);
+	const state = RuntimeState.decode(kernel.mapGet('runtime', key) ?? new Uint8Array(RuntimeState.size));
 	kernel.mapSet('runtime', key, RuntimeState.encode({ ...state, externalPorts: count }));
 }
 

@@ -20,7 +20,7 @@ function setUp() {
 		return planServices(clusterOf(services, slices), [], CONTEXT);
 	};
 	const ports = () =>
-		RuntimeState.decode(kernel.mapGet('runtime', new Uint8Array(4)) ?? new Uint8Array(8)).externalPorts;
+		RuntimeState.decode(kernel.mapGet('runtime', new Uint8Array(4)) ?? new Uint8Array(RuntimeState.size)).externalPorts;
 	return { kernel, clock, reconcilerOf, plan, ports };
 }
 

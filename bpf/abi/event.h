@@ -88,4 +88,7 @@ struct event_bucket {
 struct runtime_state {
 	__u32 migrating; /* 1 = conntrack is being carried over: unknown non-SYN packets of tracked protocols are dropped */
 	__u32 external_ports; /* services at node addresses (NodePort, hostPort); 0 = skip their look-up */
+	__u32 former_ports;   /* 1 = flows may have masquerade ports of a range that was in force before */
+	__u16 snat_port_min;  /* the range in force, host byte order; both 0 = none ever was */
+	__u16 snat_port_max;
 };

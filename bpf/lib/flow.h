@@ -106,7 +106,7 @@ INLINE int flow_is_on_its_way(const struct pkt *p, int is_for_node)
 	struct runtime_state *state = bpf_map_lookup_elem(&fl_runtime_1, &zero);
 
 	return state && state->migrating && p->proto == L4_PROTO_TCP &&
-	       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN && (!is_for_node || nat_is_candidate(p));
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN && (!is_for_node || nat_is_given_now(p));
 }
 
 /* Is a packet with this origin and (translated) destination allowed to exist at all? 0, FLOW_NOT_OURS or a reason. */

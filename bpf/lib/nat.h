@@ -183,11 +183,26 @@ GLOBAL int nat_holds_port(void)
 	return entry && ct_masqueraded_partner(p, inner, entry, CT_DIR_FORWARD) != 0;
 }
 
-/* 1 if the packet may belong to a flow that uses a port of the node. */
-INLINE int nat_is_candidate(const struct pkt *p)
+/* 1 if the packet's destination is a port that flows are given. */
+INLINE int nat_is_given_now(const struct pkt *p)
 {
 	__u32 port = bpf_ntohs(p->dport);
 
 	return cfg_snat_port_max && port >= cfg_snat_port_min && port <= cfg_snat_port_max &&
 	       is_own_addr(&p->dst, p->family);
+}
+
+/* Are there ports that flows were given by programs with another range? */
+INLINE int nat_has_former_ports(void)
+{
+	__u32 zero = 0;
+	struct runtime_state *state = bpf_map_lookup_elem(&fl_runtime_1, &zero);
+
+	return state && state->former_ports;
+}
+
+/* 1 if the packet may belong to a flow that uses a port of the node. */
+INLINE int nat_is_candidate(const struct pkt *p)
+{
+	return nat_is_given_now(p) || (is_own_addr(&p->dst, p->family) && nat_has_former_ports());
 }

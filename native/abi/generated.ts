@@ -1503,28 +1503,37 @@ export const EventBucket = {
 export interface RuntimeState {
 	migrating: number;
 	externalPorts: number;
+	formerPorts: number;
+	snatPortMin: number;
+	snatPortMax: number;
 }
 function encodeRuntimeState(value: RuntimeState, view: DataView, offset: number): void {
 	view.setUint32(offset, uint(value.migrating, 0xffffffff, 'runtime_state.migrating'), true);
 	view.setUint32(offset + 4, uint(value.externalPorts, 0xffffffff, 'runtime_state.external_ports'), true);
+	view.setUint32(offset + 8, uint(value.formerPorts, 0xffffffff, 'runtime_state.former_ports'), true);
+	view.setUint16(offset + 12, uint(value.snatPortMin, 0xffff, 'runtime_state.snat_port_min'), true);
+	view.setUint16(offset + 14, uint(value.snatPortMax, 0xffff, 'runtime_state.snat_port_max'), true);
 }
 function decodeRuntimeState(view: DataView, offset: number): RuntimeState {
 	return {
 		migrating: view.getUint32(offset, true),
 		externalPorts: view.getUint32(offset + 4, true),
+		formerPorts: view.getUint32(offset + 8, true),
+		snatPortMin: view.getUint16(offset + 12, true),
+		snatPortMax: view.getUint16(offset + 14, true),
 	};
 }
 function formatRuntimeState(value: RuntimeState): string {
-	return `migrating=${value.migrating} external_ports=${value.externalPorts}`;
+	return `migrating=${value.migrating} external_ports=${value.externalPorts} former_ports=${value.formerPorts} snat_port_min=${value.snatPortMin} snat_port_max=${value.snatPortMax}`;
 }
 export const RuntimeState = {
 	name: 'runtime_state',
-	size: 8,
-	layout: '8a8c8bcac33baf2a',
-	encode: (value: RuntimeState): Uint8Array => encodeWith(8, encodeRuntimeState, value),
+	size: 16,
+	layout: 'a91809c3fdebaca1',
+	encode: (value: RuntimeState): Uint8Array => encodeWith(16, encodeRuntimeState, value),
 	encodeInto: encodeRuntimeState,
 	decode: (bytes: Uint8Array, offset = 0): RuntimeState =>
-		decodeRuntimeState(viewOf(bytes, offset, 8, 'runtime_state'), 0),
+		decodeRuntimeState(viewOf(bytes, offset, 16, 'runtime_state'), 0),
 	decodeFrom: decodeRuntimeState,
 	format: formatRuntimeState,
 } as const satisfies Codec<RuntimeState>;
@@ -2296,8 +2305,8 @@ export const Maps = {
 		flags: 0,
 		maxEntries: 1,
 		keySize: 4,
-		valueSize: 8,
-		layout: 'cf7d3ff63094b099',
+		valueSize: 16,
+		layout: '783302e8d66343bc',
 	},
 	services: {
 		name: 'fl_services_1',

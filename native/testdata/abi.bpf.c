@@ -115,7 +115,8 @@
 			X(U32, dst_identity) TWICE(X, U16, rule) X(U32, svc_id) TWICE(X, U64, bytes)                   \
 				TWICE(X, U32, packets)
 #define FIELDS_event_bucket(X) X(U32, tokens) X(U32, refilled)
-#define FIELDS_runtime_state(X) X(U32, migrating) X(U32, external_ports)
+#define FIELDS_runtime_state(X)                                                                                            \
+	X(U32, migrating) X(U32, external_ports) X(U32, former_ports) X(U16, snat_port_min) X(U16, snat_port_max)
 
 #define FIELDS_policy_key(X) X(U32, set) X(U32, peer)
 #define FIELDS_policy_extent(X) X(U32, base) X(U32, count)

@@ -9,6 +9,7 @@ import {
 	DropReason,
 	EventType,
 	FlowEvent,
+	RuntimeState,
 } from '../../native/abi/generated.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { VERDICT } from '../lib/dataplane.ts';
@@ -193,6 +194,26 @@ async function shiftFlow(x: Addresses, port: number, jiffies: number): Promise<v
 	}
 }
 
+/** Makes `to` of the port `from` that a flow was given. */
+async function movePort(x: Addresses, from: number, to: number): Promise<void> {
+	const moved = (port: number): number => (port === from ? to : port);
+	const movedKey = <K extends { loPort: number; hiPort: number }>(key: K): K => {
+		return { ...key, loPort: moved(key.loPort), hiPort: moved(key.hiPort) };
+	};
+	const movedEntry = <E extends { snatPort: number }>(entry: E): E => ({ ...entry, snatPort: moved(entry.snatPort) });
+	const table = x.family === 4 ? 'ct4' : 'ct6';
+	for (const { key, value } of await node.dataplane.entries(table)) {
+		await node.dataplane.delete(table, key);
+		if (x.family === 4) {
+			const entry = Ct4Entry.encode(movedEntry(Ct4Entry.decode(value)));
+			await node.dataplane.set(table, Ct4Key.encode(movedKey(Ct4Key.decode(key))), entry);
+		} else {
+			const entry = CtEntry.encode(movedEntry(CtEntry.decode(value)));
+			await node.dataplane.set(table, CtKey.encode(movedKey(CtKey.decode(key))), entry);
+		}
+	}
+}
+
 describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 	async function outPort(got: RunResult): Promise<number> {
 		return layerOf(parse(got.packet), 'tcp').sport;
@@ -340,6 +361,28 @@ describe.each(FAMILIES)('masquerade, IPv$family', (x) => {
 		expect(ofLater.map(({ flags }) => flags & CtFlags.CLOSING)).toEqual([0, 0]);
 		await send(x.vip, SERVICE.tunnel, 'RA');
 		expect((await node.flows()).map(({ flags }) => flags & CtFlags.CLOSING)).toEqual(Array(3).fill(CtFlags.CLOSING));
+	});
+
+	it('finds flows by ports of a former range, services at ports of the node or not', async () => {
+		const [port, former] = [await outPort(await node.fromPod(POD_A, world(x, 40_000))), 52_000];
+		await movePort(x, port, former);
+		const [row] = await node.dataplane.entries('runtime');
+		const state = RuntimeState.decode(row!.value);
+		const answer = uplinkFrame(ip(x.world, x.node), tcp({ sport: 443, dport: former, flags: 'SA', ack: 2 }), PAYLOAD);
+		for (const externalPorts of [0, 1]) {
+			await node.dataplane.set('runtime', row!.key, RuntimeState.encode({ ...state, externalPorts, formerPorts: 1 }));
+			const got = await node.fromUplink(answer);
+			const parsed = expectVerdict(answer, got, VERDICT.REDIRECT);
+			expect(ipOf(got.packet)).toMatchObject({ src: x.world, dst: x.a });
+			expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: 443, dport: 40_000 });
+			const own = uplinkFrame(
+				ip(x.world, x.node),
+				tcp({ sport: 443, dport: former + 1, flags: 'SA', ack: 2 }),
+				PAYLOAD,
+			);
+			expectVerdict(own, await node.fromUplink(own), VERDICT.NEXT);
+		}
+		await node.dataplane.set('runtime', row!.key, row!.value);
 	});
 
 	it('keeps the pod address towards exempted networks, nodes and pods of other nodes', async () => {

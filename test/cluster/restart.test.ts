@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
-import { type ClientReport, curl, eventually, startTraffic, type Traffic, urlOf } from '../lib/cluster.ts';
+import { ask, CLIENT, type ClientReport, curl, eventually, startTraffic, type Traffic, urlOf } from '../lib/cluster.ts';
 import {
 	awaitBackends,
 	ECHO_PORT,
@@ -113,6 +113,27 @@ describe('an agent that is killed and started again', () => {
 		expect(report.errors).toEqual({});
 		cluster().publish(ECHO_SERVICE, [pods.a2, pods.b1]);
 		await awaitBackends(pods.a1, VIP.IPv4, 80, ['a2', 'b1']);
+	});
+
+	it('keeps masqueraded flows when it comes back with other snatPorts, without any service at ports of the node', async () => {
+		const node = cluster().node(1);
+		const outside = { port: HOST_ECHO_PORT, intervalMs: 20 };
+		const traffic: Record<string, Traffic> = {
+			'stream over IPv4': startTraffic(pods.a1, 'p1', { mode: 'stream', host: CLIENT.v4, ...outside }),
+			'stream over IPv6': startTraffic(pods.a1, 'p2', { mode: 'stream', host: CLIENT.v6, ...outside }),
+			'datagrams of one socket': startTraffic(pods.a1, 'p3', { mode: 'udp-stream', host: CLIENT.v4, ...outside }),
+			'new connections': startTraffic(pods.a1, 'p4', { mode: 'tcp', host: CLIENT.v4, ...outside }),
+			'datagrams of new sockets': startTraffic(pods.a1, 'p5', { mode: 'udp', host: CLIENT.v6, ...outside }),
+		};
+		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
+		for (const snatPorts of [{ min: 61_500, max: 65_000 }, 'auto']) {
+			node.configure({ snatPorts });
+			await node.killAgent();
+			node.startAgent();
+			await node.waitReady();
+			await ask(pods.a1, { mode: 'tcp', host: CLIENT.v4, port: HOST_ECHO_PORT, count: 50 });
+		}
+		for (const [name, report] of Object.entries(await stopAll(traffic))) expect(report.errors, name).toEqual({});
 	});
 
 	it('stops cleanly on SIGTERM and leaves the dataplane in force', async () => {

@@ -65,7 +65,7 @@ const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = {
 	uplinks: 40,
 	xdp_nodes: 64,
 	endpoints: 64,
-	runtime: 8,
+	runtime: 16,
 	dns: 8,
 	conns: 4,
 };

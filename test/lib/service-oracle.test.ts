@@ -87,7 +87,7 @@ describe('simulated packets', () => {
 		const bit = filterBit(VIP);
 		const filter = kernel.shared('vip_filter');
 		filter.setUint8(bit >> 3, filter.getUint8(bit >> 3) & ~(1 << (bit & 7)));
-		kernel.mapSet('runtime', new Uint8Array(4), RuntimeState.encode({ migrating: 0, externalPorts: 0 }));
+		kernel.mapSet('runtime', new Uint8Array(4), new Uint8Array(RuntimeState.size));
 		expect(ask(kernel, 'pod', `${VIP} 80`)).toBe('routed');
 		expect(ask(kernel, 'pod', `${NODE} 30080`)).toBe('routed');
 		expect(ask(kernel, 'pod', `${IP} 80`)).toBe('pod2 pod3 podB');

@@ -28,6 +28,7 @@ const LOCAL_POLICIES = 2 | 4;
 /** BACKEND_FLAG_LIVE and BACKEND_FLAG_SERVING. */
 const BACKEND_GOOD = 1 | 8;
 const ENDPOINT_READY = 1;
+const NEW_STATE = RuntimeState.decode(new Uint8Array(RuntimeState.size));
 const MAGLEV = 16;
 /** Link address of a node's next hop: its index is the last byte. */
 export const NODE_MAC = '02:00:00:00:60:';
@@ -359,7 +360,7 @@ export function worldRows(world: WorldFixture, devices: Ifindexes): Rows {
 				addr6: address16(ipv6),
 			}),
 		})),
-		runtime: [{ key: indexKey(0), value: RuntimeState.encode({ migrating: 0, externalPorts: external }) }],
+		runtime: [{ key: indexKey(0), value: RuntimeState.encode({ ...NEW_STATE, externalPorts: external }) }],
 	};
 }
 
