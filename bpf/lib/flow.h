@@ -434,6 +434,47 @@ INLINE int flow_begins(const struct pkt *p)
 	return p->proto == L4_PROTO_TCP ? p->tcp_flags & TCP_SYN : p->tcp_flags == SCTP_INIT;
 }
 
+/* The address of one of the ends of a flow, which its packet `p` has found, after translation. 0, or 1 = it is gone. */
+INLINE int flow_end(const struct pkt *p, const struct ct_entry *entry, __u32 dir, __u32 end, addr_t *addr)
+{
+	if (end == dir) {
+		*addr = p->src;
+		return 0;
+	}
+	if (dir == CT_DIR_REPLY && ct_is_masqueraded_reply(entry))
+		return ct_client(p, entry, addr);
+	*addr = dir == CT_DIR_FORWARD && (entry->flags & CT_FLAG_SVC_FORWARD) ? p->xlate : p->dst;
+	return 0;
+}
+
+/*
+ * A node that is reached in another way has another row. If an end of the flow of the packet in the scratch still is on such a node, the flow goes on by
+ * the row of now: a new one might have another backend, or another port. 1 = the rows that it names are there.
+ */
+GLOBAL int flow_follow_nodes(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry = scratch ? ct_lookup(&scratch->pkt) : 0;
+	struct ipcache_entry now;
+	addr_t addr;
+	__u32 dir;
+
+	if (!entry)
+		return 0;
+	dir = ct_direction(entry, &scratch->pkt);
+	for (__u32 end = 0; end < 2; end++) {
+		if (!is_remote(entry->peer[end].kind) || node_of(entry->peer[end]))
+			continue;
+		if (flow_end(&scratch->pkt, entry, dir, end, &addr))
+			return 0;
+		peer_resolve(&addr, &now);
+		if (now.peer.kind != entry->peer[end].kind || !node_of(now.peer))
+			return 0;
+		entry->peer[end] = now.peer;
+	}
+	return 1;
+}
+
 /*
  * May the packet, which is scratch->pkt, use this entry? Both ends must still be who they were. TCP connections and SCTP associations stay with
  * their backend, whatever its service thinks of it by now; new ones that reuse a port never go to one that may have no new ones. The rest follows its
@@ -447,7 +488,7 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 	*pod = to.kind == PEER_KIND_LOCAL_POD ? endpoint_of(to) : 0;
 	if (to.kind == PEER_KIND_LOCAL_POD && !*pod)
 		return 0;
-	if (is_remote(to.kind) && !node_of(to))
+	if (is_remote(to.kind) && !node_of(to) && !flow_follow_nodes())
 		return 0;
 	if (dir != CT_DIR_FORWARD)
 		return 1;

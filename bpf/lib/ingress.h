@@ -142,6 +142,8 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
 	}
 	if (entry) {
+		if (is_remote(entry->peer[dir & 1].kind) && !node_of(entry->peer[dir & 1]))
+			flow_follow_nodes();
 		err = check(skb, entry->peer[dir & 1]);
 		if (err)
 			return drop(skb, p, err, hook);

@@ -3,12 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DropReason } from '../../native/abi/generated.ts';
+import { DropReason, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
 import { compileBpf } from '../../scripts/build-bpf.ts';
 import type { RunResult } from '../lib/dataplane.ts';
 import { indexKey, NODE_OBJECTS, VERDICT } from '../lib/dataplane.ts';
 import type { Layer } from '../lib/packet.ts';
 import {
+	address16,
 	addressBytes,
 	arp,
 	build,
@@ -142,6 +143,33 @@ describe.each(FAMILIES)('out of the tunnel, IPv$family', (x) => {
 		const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
 		expect(ipOf(got.packet)).toMatchObject({ src: x.node, dst: x.world });
 		expect(layerOf(parsed, 'tcp')).toMatchObject({ sport: NODE_PORT.tunnel, dport: 50000 });
+	});
+
+	it('goes on with connections through services when the node of the backend has another row', async () => {
+		const send = (flags: string) =>
+			node.fromUplink(uplinkFrame(ip(x.world, x.node), tcp({ sport: 50001, dport: NODE_PORT.tunnel, flags })));
+		const port = layerOf(parse((await send('S')).packet), 'tcp').sport;
+		const answer = inner(ip(x.pod2, x.node), tcp({ sport: BACKEND_PORT.web, dport: port, flags: 'A' }));
+		const ipcacheKey = IpcacheKey.encode({ addr: address16(x.pod2) });
+		const [key, other] = [indexKey(2), indexKey(9)];
+		const row = (await node.dataplane.entries('nodes')).find((each) => Buffer.compare(each.key, key) === 0)!.value;
+		const moved = { peer: { index: 9, gen: 1, kind: PeerKind.REMOTE_POD }, identity: 15 };
+		await node.dataplane.set('nodes', other, Node.encode({ ...Node.decode(row), gen: 1 }));
+		await node.dataplane.set('ipcache', ipcacheKey, IpcacheEntry.encode(moved));
+		await node.dataplane.set('nodes', key, Node.encode({ ...Node.decode(row), ifindex: 0, gen: 99 }));
+		try {
+			for (const flags of ['A', 'PA']) {
+				const got = expectVerdict(answer, await fromTunnel(V4.node2, answer), VERDICT.REDIRECT);
+				expect(layerOf(got, 'tcp')).toMatchObject({ sport: NODE_PORT.tunnel, dport: 50001 });
+				expect(layerOf(parse((await send(flags)).packet), 'tcp').sport).toBe(port);
+			}
+			const named = (await node.flows()).map(({ entry }) => entry.peer[1]?.index);
+			expect(named).toEqual([9, 9]);
+		} finally {
+			await node.dataplane.set('nodes', key, row);
+			await node.dataplane.set('nodes', other, new Uint8Array(Node.size));
+			await node.dataplane.delete('ipcache', ipcacheKey);
+		}
 	});
 
 	it('answers time exceeded through the tunnel', async () => {
