@@ -251,6 +251,25 @@ describe('how a backend is chosen', () => {
 		expect(found).toEqual(tracked ? [30_080] : []);
 	});
 
+	it.each<[string, Partial<Service>, Partial<ServicesContext>]>([
+		['source ranges', { loadBalancerIps: ['203.0.113.1'], loadBalancerSourceRanges: ['172.31.0.0/24'] }, {}],
+		[
+			'a NodePort that other nodes may not have',
+			{ type: 'NodePort', ports: [{ name: '', protocol: 'TCP', port: 80, nodePort: 30_080 }] },
+			{ nodePortDsr: false },
+		],
+		['a port that servers do not have', { externalIps: ['198.51.100.1'] }, { standalone: true }],
+	])('new backends wait for nothing where all flows from outside are tracked: %s', (_, over, context) => {
+		const port = portOf(over, undefined, { ...CONTEXT, dsr: true, ...context });
+		expect(port).toMatchObject({ externalTable: 2039, transitions: false });
+		const both = {
+			...over,
+			externalIps: ['198.51.100.1'],
+			ports: [{ name: '', protocol: 'TCP' as const, port: 8080, nodePort: 30_080 }],
+		};
+		expect(portOf(both, undefined, { ...CONTEXT, dsr: true, ...context })?.transitions).toBe(true);
+	});
+
 	it('remembers all flows where servers are no nodes', () => {
 		const remembers = (standalone: boolean) =>
 			portOf({}, undefined, { ...CONTEXT, dsr: true, standalone })?.remembersAll;

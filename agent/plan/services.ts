@@ -57,7 +57,7 @@ export interface DesiredPort {
 	readonly serving: readonly Backend[];
 	/** 0 = no affinity. */
 	readonly affinityTimeoutS: number;
-	/** A changed external table takes effect with the one before it beside it: packets of flows are not tracked. */
+	/** A changed external table takes effect with the one before it beside it: packets of flows to some frontend are not tracked. */
 	readonly transitions: boolean;
 	/** From a second change on every flow is remembered: servers that are no nodes cannot send on what is another one's. */
 	readonly remembersAll: boolean;
@@ -255,17 +255,18 @@ function planPort(
 	const outer = hasExternal ? balancing(algorithms.external, external) : cluster;
 	const localInternal = service.internalPolicy === 'Local';
 	const localExternal = service.externalPolicy === 'Local';
+	const frontends = frontendsOf(service, port, {
+		addresses: { ...addresses, node: nodeAddresses },
+		anyEndpoints: choice.anyEndpoints,
+		clusterFlags: cluster.flags,
+		externalFlags: outer.flags | trackedFlag(context, port, external),
+		nodePortFlags: context.dsr === true && context.nodePortDsr === false ? SvcFlags.TRACKED : 0,
+		localAddresses: context.node.localAddresses,
+	});
 	return {
 		name: `${serviceKey(service)}:${port.name}/${port.protocol}/${family}`,
 		rank: rankOf(service),
-		frontends: frontendsOf(service, port, {
-			addresses: { ...addresses, node: nodeAddresses },
-			anyEndpoints: choice.anyEndpoints,
-			clusterFlags: cluster.flags,
-			externalFlags: outer.flags | trackedFlag(context, port, external),
-			nodePortFlags: context.dsr === true && context.nodePortDsr === false ? SvcFlags.TRACKED : 0,
-			localAddresses: context.node.localAddresses,
-		}),
+		frontends,
 		all: choice.all,
 		allTable: cluster.table,
 		external: hasExternal ? external : choice.all,
@@ -273,12 +274,17 @@ function planPort(
 		local: localInternal || (localExternal && hasExternal) ? choice.local : NO_BACKENDS,
 		serving: choice.serving,
 		affinityTimeoutS: service.affinityTimeoutS ?? 0,
-		transitions: everywhere && isStateless(service, context),
+		transitions: everywhere && isStateless(service, context) && frontends.some(isServedByHash),
 		remembersAll: context.standalone === true,
 	};
 }
 
 const NO_BACKENDS: readonly Backend[] = [];
+
+/** Source ranges and TRACKED keep a frontend from it (bpf/lib/dsr.h, dsr_is_served). */
+function isServedByHash({ scope, flags, sources }: Frontend): boolean {
+	return scope === SvcScope.EXTERNAL && (flags & SvcFlags.TRACKED) === 0 && sources === ANYBODY;
+}
 
 /** Servers that are no nodes get packets as clients sent them: who listens at another port gets the way with connection tracking. */
 function trackedFlag({ dsr, standalone }: ServicesContext, port: ServicePort, backends: readonly Backend[]): number {
