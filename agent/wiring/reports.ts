@@ -11,7 +11,7 @@ import type { Pod } from '../model/pod.ts';
 import type { Service } from '../model/service.ts';
 import type { Backend } from '../plan/endpoints.ts';
 import type { RoutingResult } from '../plan/routing.ts';
-import type { DesiredPort, OwnerPlan } from '../plan/services.ts';
+import type { DesiredPort, Frontend, OwnerPlan } from '../plan/services.ts';
 
 /** Everything the reports are made of. */
 export interface ReportSources {
@@ -47,6 +47,19 @@ function portNameOf(name: string): string {
 	return name.slice(name.indexOf(':') + 1).split('/')[0] ?? '';
 }
 
+/** Backends of new connections. */
+function listOf({ all, external }: DesiredPort, { scope }: Frontend): readonly Backend[] {
+	return scope === SvcScope.CLUSTER ? all : external;
+}
+
+/** Backends that end and only keep what they have. */
+function finishingOf(port: DesiredPort, frontend: Frontend): readonly Backend[] {
+	const list = listOf(port, frontend);
+	if (list.length === port.serving.length) return [];
+	const chosen = new Set(list.map(({ key }) => key));
+	return port.serving.filter(({ key, flags }) => (flags & BackendFlags.TERMINATING) !== 0 && !chosen.has(key));
+}
+
 /** Services that are programmed, host ports among them. */
 export function serviceReports(sources: ReportSources): ServiceReport[] {
 	const ids = new Map([...sources.serviceNames].map(([id, name]) => [name, id]));
@@ -73,7 +86,7 @@ export function serviceReports(sources: ReportSources): ServiceReport[] {
 				protocol: protocolName(frontend.proto),
 				portName: portNameOf(port.name),
 				scope: frontend.scope === SvcScope.CLUSTER ? 'cluster' : 'external',
-				backends: (frontend.scope === SvcScope.CLUSTER ? port.all : port.external).map(backendReport),
+				backends: [...listOf(port, frontend), ...finishingOf(port, frontend)].map(backendReport),
 			}));
 	return [...sources.plans].flatMap(([owner, plan]) => {
 		const rows = plan.ports.flatMap(frontends);

@@ -5,7 +5,7 @@ export interface Backend {
   'address'?: (string);
   'port'?: (number);
   /**
-   * active, terminating
+   * active; terminating: it keeps the connections it has and gets new ones only if no other is ready
    */
   'state'?: (string);
   'nodeName'?: (string);
@@ -21,7 +21,7 @@ export interface Backend__Output {
   'address': (string);
   'port': (number);
   /**
-   * active, terminating
+   * active; terminating: it keeps the connections it has and gets new ones only if no other is ready
    */
   'state': (string);
   'nodeName': (string);
