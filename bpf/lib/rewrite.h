@@ -3,12 +3,14 @@
  * Changes addresses, ports, TTL and MACs in a packet and keeps every checksum right, whatever skb->ip_summed is. Where the
  * kernel lets us read that (6.2), the L4 field is changed in place; otherwise, and for checksums that the receiving device
  * summed up, through bpf_l4_csum_replace, which knows. Address and port differences count differently, so they are kept apart.
+ * Where the receiver has summed up the whole packet (devices, and the kernel for VXLAN over IPv6) bpf_csum_update tells that sum what no checksum
+ * field makes up for, which in IPv6 are hop limit and addresses: datagrams with a wrong sum are dropped in the pod.
  */
 #pragma once
 #include <bpf/bpf_core_read.h>
 #include "parse.h"
 
-/* BPF_F_IPV6 of kernel 6.16: without it skb->csum of received IPv6 packets is wrong after an address has changed. */
+/* BPF_F_IPV6 of kernel 6.16: without it the helper takes an address for one of IPv4, whose change the header checksum makes up for. */
 enum csum_flags {
 	CSUM_F_IPV6 = 1 << 7,
 };
@@ -147,6 +149,8 @@ NOINLINE int csum_adjust_by_helper(struct __sk_buff *skb, const struct pkt *p, _
 
 	if (addr_delta && bpf_l4_csum_replace(skb, off, 0, addr_delta, addr_flags) < 0)
 		return -DROP_REASON_REWRITE_FAILED;
+	if (addr_delta && p->family == 6 && !cfg_has_csum_ipv6)
+		bpf_csum_update(skb, addr_delta);
 	if (port_delta && bpf_l4_csum_replace(skb, off, 0, port_delta, flags) < 0)
 		return -DROP_REASON_REWRITE_FAILED;
 	return 0;
@@ -254,7 +258,7 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 		err = rewrite_addr(skb, p, side, addr, to);
 		if (err)
 			return err;
-		addr_delta = csum_off ? csum_addr_delta(addr, to) : 0;
+		addr_delta = csum_off || p->family == 6 ? csum_addr_delta(addr, to) : 0;
 		*addr = *to;
 	}
 	if (port && port != *old_port) {
@@ -264,7 +268,12 @@ INLINE int rewrite(struct __sk_buff *skb, struct pkt *p, enum rewrite_side side,
 		if (err)
 			return err;
 	}
-	if (later || !csum_off || !(addr_delta | port_delta))
+	if (later || !csum_off) {
+		if (p->family == 6 && addr_delta)
+			bpf_csum_update(skb, addr_delta);
+		return 0;
+	}
+	if (!(addr_delta | port_delta))
 		return 0;
 	return csum_adjust(skb, p, (p->l4_off & 0x3ff) + csum_off, addr_delta, port_delta);
 }
@@ -326,6 +335,7 @@ INLINE int rewrite_ttl(struct __sk_buff *skb, const struct pkt *p)
 		return -DROP_REASON_REWRITE_FAILED;
 	if (p->family == 6) {
 		((struct ipv6hdr *)(data + ETH_LEN))->hop_limit = p->ttl - 1;
+		bpf_csum_update(skb, (__u16)~bpf_htons(1));
 		return 0;
 	}
 	struct iphdr *ip = data + ETH_LEN;
