@@ -140,6 +140,21 @@ describe('NameTable', () => {
 		}
 	});
 
+	it('names a pod of this node by its attachment until its object has the address', () => {
+		const table = tableOf();
+		const owner = () => table.owner(addressBytes('10.1.0.5'), 0);
+		const sender = { netnsCookie: 0n, addresses: ['10.1.0.5'], pod: { namespace: 'shop', name: 'new' } };
+		table.setSenders([sender]);
+		expect(owner()).toEqual({ kind: 'pod', namespace: 'shop', name: 'new', labels: {} });
+		table.updatePods(viewOf([podOf('new', '10.1.0.9')]), ['shop/new']);
+		expect(owner()?.labels).toEqual({ app: 'new' });
+		table.updatePods(viewOf([podOf('other', '10.1.0.5')]), ['shop/new', 'shop/other']);
+		expect(owner()?.name).toBe('other');
+		table.updatePods(viewOf([]), ['shop/other']);
+		table.setSenders([{ ...sender, pod: null }]);
+		expect(ownerText(table, '10.1.0.5')).toBe('unknown');
+	});
+
 	it('knows nobody before the first update', () => {
 		expect(ownerText(new NameTable(), '10.1.0.5')).toBe('world');
 	});

@@ -42,6 +42,8 @@ export interface NodeIdentity {
 export interface Sender {
 	readonly netnsCookie: bigint;
 	readonly addresses: readonly Address[];
+	/** null or missing = a container that is no pod. */
+	readonly pod?: { readonly namespace: string; readonly name: string } | null;
 }
 
 /** Resolver over the objects of the cluster. Everything is `world` until the first update. */
@@ -54,6 +56,8 @@ export class NameTable implements AddressResolver {
 	readonly #disputed = new Map<string, Pod>();
 	/** The pods that are in #podOwners, by their key in the view. */
 	readonly #pods = new Map<string, Pod>();
+	/** Pods of this node by address: their objects say it later, and those of isolated pods never. */
+	readonly #attached = new Map<string, PeerName>();
 	/** Made when somebody asks. */
 	readonly #podNames = new WeakMap<Pod, PeerName>();
 	/** By address bytes, protocol and port. */
@@ -128,7 +132,12 @@ export class NameTable implements AddressResolver {
 	/** The pods of this node; a cookie of 0 is not known. */
 	setSenders(pods: Iterable<Sender>): void {
 		for (const addresses of Object.values(this.#senders)) addresses.clear();
-		for (const { netnsCookie, addresses } of pods) {
+		this.#attached.clear();
+		for (const { netnsCookie, addresses, pod } of pods) {
+			if (pod) {
+				const peer: PeerName = { kind: 'pod', namespace: pod.namespace, name: pod.name, labels: NO_LABELS };
+				for (const address of addresses) this.#attached.set(addressKey(addressBytes(address), 0), peer);
+			}
 			if (netnsCookie === 0n) continue;
 			for (const address of addresses) this.#senders[familyOf(address)].set(netnsCookie, addressBytes(address));
 		}
@@ -142,7 +151,11 @@ export class NameTable implements AddressResolver {
 		const key = addressKey(bytes, offset);
 		const pod = this.#podOwners.get(key);
 		// a pod's address is never taken for that of a service or node
-		return pod === undefined ? this.#owners.get(key) : this.#nameOf(pod);
+		if (pod !== undefined) return this.#nameOf(pod);
+		const attached = this.#attached.get(key);
+		if (attached === undefined) return this.#owners.get(key);
+		const known = this.#pods.get(`${attached.namespace}/${attached.name}`);
+		return known === undefined ? attached : this.#nameOf(known);
 	}
 
 	service(bytes: Uint8Array, offset: number, protocol: number, port: number): PeerName | undefined {
