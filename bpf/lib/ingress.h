@@ -81,6 +81,14 @@ GLOBAL int egress_answer(struct __sk_buff *skb)
 	return forward_translate(skb, p, entry, dir);
 }
 
+/* The node that the packet in the scratch comes from may have another row than the entry of the flow says; see flow_follow_nodes. */
+GLOBAL int ingress_follow_sender(__u32 index, __u32 gen)
+{
+	struct peer_ref from = {.index = index, .gen = gen};
+
+	return node_of(from) ? 1 : flow_follow_nodes();
+}
+
 INLINE struct ct_entry *ingress_lookup(struct pkt *p, __u32 *dir, struct endpoint **to)
 {
 	struct ct_entry *entry = ct_lookup(p);
@@ -142,8 +150,8 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 			return err == DSR_SEND ? dsr_forward(skb, scratch) : err;
 	}
 	if (entry) {
-		if (is_remote(entry->peer[dir & 1].kind) && !node_of(entry->peer[dir & 1]))
-			flow_follow_nodes();
+		if (is_remote(entry->peer[dir & 1].kind))
+			ingress_follow_sender(entry->peer[dir & 1].index, entry->peer[dir & 1].gen);
 		err = check(skb, entry->peer[dir & 1]);
 		if (err)
 			return drop(skb, p, err, hook);
