@@ -28,10 +28,10 @@ enum ct_flags {
 	CT_FLAG_CLOSING = 32,     /* RST, or FIN from both sides */
 	CT_FLAG_FIN_FORWARD = 64,
 	CT_FLAG_FIN_REPLY = 128,
-	CT_FLAG_VIA_HOST =
-		256, /* replies go back to the node's stack: through the host device, or with CT_FLAG_EXTERNAL through the loopback device */
-	CT_FLAG_EXTERNAL =
-		512, /* entered by an external address (NodePort, hostPort, ...) from another machine, or past the socket programs */
+	/* Replies go back to the node's stack: through the host device, or with CT_FLAG_EXTERNAL through the loopback device. */
+	CT_FLAG_VIA_HOST = 256,
+	/* Entered by an external address (NodePort, hostPort, ...), from another machine or past the socket programs. */
+	CT_FLAG_EXTERNAL = 512,
 	/* The node talks to itself through a service: the backend sees the service's address as source, which is routed into the host device. */
 	CT_FLAG_HOST_LOOP = 4096,
 	CT_FLAG_COUNTED = 2048,   /* on CT_FLAG_SVC_REPLY: one of its backend's open connections in `conns` */

@@ -25,8 +25,7 @@ enum hook {
 	HOOK_FROM_HOST_DEVICE = 7,
 	HOOK_SOCKET = 8,
 	HOOK_XDP = 9,
-	HOOK_LOOPBACK =
-		10, /* a process of the node asks for a service by one of its own addresses or an external one */
+	HOOK_LOOPBACK = 10, /* a process of the node past the socket programs, see lib/host_asks.h */
 };
 
 /* Ends of a flow as bits, in the order of flow_event.rule. */

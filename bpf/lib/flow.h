@@ -335,7 +335,7 @@ INLINE void flow_fill(struct ct_entry *entry, const struct pkt *p, const struct 
 /*
  * A service whose backend is a process of this node. Its answers to other machines pass the stack and are translated on their way
  * out. To the node itself both ends would have the node's address and the answer would never leave the stack: there the client
- * becomes the service's address, if that is routed into the host device. If not, the answer is translated on the loopback device.
+ * becomes the service's address, if that is routed into the host device. If not, the answer is taken off the loopback device, see host_asks.h.
  */
 INLINE void flow_to_host_backend(const struct pkt *p, struct pkt *inner, struct ct_entry *entry,
 				 const struct flow_origin *origin)
