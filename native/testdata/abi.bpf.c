@@ -95,7 +95,7 @@
 		TWICE(X, U64, bytes) X(U32, created) TWICE(X, U16, policy_gen) TWICE(X, U16, rule)
 #define FIELDS_ct4_entry(X) FIELDS_ct_common(X) X(BE32, xlate_addr)
 #define FIELDS_ct_entry(X) FIELDS_ct_common(X) SIXTEEN(X, U8, xlate_addr) SIXTEEN(X, U8, client)
-#define FIELDS_frag_key(X) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) X(U32, id) X(U8, proto)
+#define FIELDS_frag_key(X) SIXTEEN(X, U8, src) SIXTEEN(X, U8, dst) X(U32, id) X(U8, proto) X(U8, leaving)
 #define FIELDS_frag_entry(X)                                                                                           \
 	X(BE16, sport)                                                                                                 \
 	X(BE16, dport) X(U16, count) X(U16, seen) X(U16, total) X(U32, created) SIX(X, U16, start) SIX(X, U16, end)
