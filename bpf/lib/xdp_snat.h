@@ -128,7 +128,16 @@ NOINLINE void snat_report_new(struct scratch *scratch)
 	event_submit(event);
 }
 
-/* The backend's row for a new flow of scratch->pkt, into scratch->choice. 0 = tc chooses. */
+/* Is it the first packet of a TCP connection, or that again? Then snat_choose is who looks its flow up. */
+INLINE int snat_is_first(__u8 proto, __u8 tcp_flags)
+{
+	return proto == L4_PROTO_TCP && (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * The backend's row for a new flow of scratch->pkt, into scratch->choice. 0 = tc chooses, or the flow is there. A first packet of TCP looks for both its service and
+ * its flow, one right after the other: so the CPU waits for their memory at the same time.
+ */
 INLINE int snat_choose(struct scratch *scratch)
 {
 	struct pkt *p = &scratch->pkt;
@@ -138,7 +147,9 @@ INLINE int snat_choose(struct scratch *scratch)
 
 	*addr_of(key.addr) = p->dst;
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	if (!svc || (svc->flags & SNAT_FLAGS_UNWANTED) || svc->source_set)
+	if (!svc || (snat_is_first(p->proto, p->tcp_flags) && ct_lookup(p)))
+		return 0;
+	if ((svc->flags & SNAT_FLAGS_UNWANTED) || svc->source_set)
 		return 0;
 	__u32 id = svc->id, generation = svc->generation;
 	__u32 seed = svc->flags & SVC_FLAG_MAGLEV ? flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto)
@@ -189,7 +200,7 @@ NOINLINE int snat_new(struct xdp_md *ctx, const struct xdp_pkt *x)
 	struct scratch *scratch = scratch_begin();
 	struct xdp_node *node;
 
-	if (!scratch || (x->proto == L4_PROTO_TCP && (x->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) ||
+	if (!scratch || (x->proto == L4_PROTO_TCP && !snat_is_first(x->proto, x->tcp_flags)) || x->ttl <= 1 ||
 	    xdp_is_spoofed(x))
 		return XDP_PASS;
 	snat_describe(x, &scratch->pkt);
@@ -286,7 +297,7 @@ NOINLINE int snat_known(struct xdp_md *ctx, const struct xdp_pkt *x)
 /* A packet to a service. Two functions one after the other, not inside each other: the stack is 512 bytes. */
 INLINE int snat_forward(struct xdp_md *ctx, const struct xdp_pkt *x)
 {
-	int verdict = snat_known(ctx, x);
+	int verdict = snat_is_first(x->proto, x->tcp_flags) ? SNAT_NO_FLOW : snat_known(ctx, x);
 
 	if (verdict == SNAT_WORLD)
 		return snat_known_world(ctx, x);

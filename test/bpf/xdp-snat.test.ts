@@ -254,6 +254,20 @@ describe.each(FAMILIES)('XDP with the node as source over IPv$family', (x) => {
 		});
 	});
 
+	it('leaves a first packet to tc that comes again or has no hop left', async () => {
+		const o = { ...web, sport: sportOf(x, web, AT.node3), flags: 'S' };
+		const last = fromClient(x, { ...o, ttl: 1 });
+		expectPassed(last, await xdp(last));
+		expect(await node.flows()).toHaveLength(0);
+		const port = await open(x, o);
+		const again = fromClient(x, o);
+		expectPassed(again, await xdp(again));
+		expect(await node.flows()).toHaveLength(2);
+		expect(layerOf(expectVerdict(again, await node.fromUplink(again), VERDICT.REDIRECT), 'tcp')).toMatchObject({
+			sport: port,
+		});
+	});
+
 	it('leaves the middle of an unknown connection to tc', async () => {
 		const sent = fromClient(x, { ...web, sport: sportOf(x, web, AT.node3), flags: 'A' });
 		expectPassed(sent, await xdp(sent));
