@@ -144,12 +144,16 @@ async function measureGroup(driver: string, group: readonly TcFigure[], services
 	}
 }
 
-/** Figures that may share a process: the same services, and those that open flows apart, since they clear the table. */
+/**
+ * Figures that may share a process: the same services, and few flows. Those that open flows clear the table, and many flows that are there
+ * already make buckets longer than a figure's own flows would.
+ */
 function groupsOf(figures: readonly TcFigure[]): readonly TcFigure[][] {
 	const groups = new Map<string, TcFigure[]>();
 	for (const figure of figures) {
-		const alone = figure.scenario.kind === 'new' || figure.scenario.rules !== undefined;
-		const key = `${figure.scenario.services} ${alone ? figure.id : ''}`;
+		const { kind, flows, rules, services } = figure.scenario;
+		const alone = kind === 'new' || flows > 1 || rules !== undefined;
+		const key = `${services} ${alone ? figure.id : ''}`;
 		groups.set(key, [...(groups.get(key) ?? []), figure]);
 	}
 	return [...groups.values()];

@@ -67,8 +67,13 @@ const FIGURES: readonly XdpFigure[] = [
 	},
 	{
 		id: 'xdp.snat.new.ns',
-		what: 'the same, first packets: a port and two entries each, flow events on',
+		what: 'first packets of 32,768 flows over 1 service: a port and two entries each, flow events on',
 		target: { atMost: 1050 },
+		scenario: { ...snat, ...MANY, services: 1, flags: 'S' },
+	},
+	{
+		id: 'xdp.snat.new.10k.ns',
+		what: 'the same over 10,000 services × 10 backends',
 		scenario: { ...snat, ...MANY, flags: 'S' },
 	},
 	{
