@@ -4,7 +4,6 @@ import type { Config } from '../config/schema.ts';
 import { addressOfBytes } from '../model/address.ts';
 import { hookWarnings, mapSizesOf, podNet } from './datapath-settings.ts';
 import { shortened } from './dataplane.ts';
-import { cgroup2Mount } from './machine.ts';
 import { masqueradeAddresses, primaryAddresses } from './node-facts.ts';
 
 const mask = (podCidrs: string[], family: 4 | 6) => Buffer.from(podNet(podCidrs, family).mask).toString('hex');
@@ -132,11 +131,5 @@ describe('facts of the node', () => {
 		expect(masqueradeAddresses({ addresses }, [])).toEqual(['203.0.113.100', '2001:db8::7']);
 		expect(masqueradeAddresses({ addresses }, services)).toEqual(['203.0.113.7']);
 		expect(masqueradeAddresses({ addresses: [] }, services)).toEqual([]);
-	});
-
-	it('find cgroup v2 beside cgroup v1', () => {
-		const mounts = 'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
-		expect(cgroup2Mount(mounts)).toBe('/sys/fs/cgroup/unified');
-		expect(cgroup2Mount('tmpfs /tmp tmpfs rw 0 0\n')).toBeUndefined();
 	});
 });

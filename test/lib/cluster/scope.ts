@@ -14,6 +14,7 @@ import {
 	writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { findCgroup2 } from '../../../agent/wiring/machine.ts';
 import { eventually, run, sleep } from './exec.ts';
 
 const REGISTRY = '/run/fairlead-clusters';
@@ -21,11 +22,9 @@ const BPFFS = '/sys/fs/bpf';
 
 /** Mount point of the cgroup2 hierarchy. */
 export function cgroupMount(): string {
-	for (const line of readFileSync('/proc/mounts', 'utf8').split('\n')) {
-		const [, path, type] = line.split(' ');
-		if (type === 'cgroup2' && path) return path;
-	}
-	throw new Error('no cgroup2 hierarchy is mounted; scripts/bootstrap.sh mounts one');
+	const found = findCgroup2();
+	if (found === undefined) throw new Error('no cgroup2 hierarchy is mounted; scripts/bootstrap.sh mounts one');
+	return found;
 }
 
 export interface Scope {
