@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { parse, YAMLParseError } from 'yaml';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import { describeValue, parseWith } from '../model/fields.ts';
+import { requireListenersApart } from './listeners.ts';
 import type { Config, ConfigName } from './schema.ts';
 import { CONFIG_KEYS, CONFIG_NAMES, environmentName, flagName } from './schema.ts';
 import { withStandalone } from './standalone.ts';
@@ -51,7 +52,8 @@ interface Given {
  * Reads and checks everything.
  * @returns what to print when the command line asked for help or the version
  * @throws CONFIG_INVALID naming every wrong key with its source, what was expected and what was found;
- *         CONFIG_UNREADABLE when the file cannot be read; CONFIG_CONFLICT naming keys that contradict standalone mode
+ *         CONFIG_UNREADABLE when the file cannot be read; CONFIG_CONFLICT naming keys that contradict standalone mode or
+ *         each other
  */
 export function loadConfig(sources: ConfigSources): EffectiveConfig | ConfigExit {
 	const parsed = parseFlags(sources);
@@ -80,6 +82,7 @@ export function loadConfig(sources: ConfigSources): EffectiveConfig | ConfigExit
 		file: path,
 		checkOnly: parsed.checkOnly,
 	};
+	requireListenersApart(config);
 	return withStandalone(withNodeName(config, sources.hostName ?? hostname));
 }
 
