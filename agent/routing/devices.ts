@@ -23,12 +23,19 @@ export const OVERLAY_MAC: Uint8Array = Uint8Array.of(0x0a, 0xfa, 0x1e, 0xad, 0x0
 
 export interface DeviceNames {
 	readonly overlay: string;
+	/** Of an overlay device whose place another one takes, until it goes. */
+	readonly formerOverlay: string;
 	readonly host: string;
 	/** The far end of `host`. */
 	readonly hostPeer: string;
 }
 
-export const DEVICE_NAMES: DeviceNames = { overlay: 'fl_vxlan', host: 'fl_host', hostPeer: 'fl_host_peer' };
+export const DEVICE_NAMES: DeviceNames = {
+	overlay: 'fl_vxlan',
+	formerOverlay: 'fl_vxlan_old',
+	host: 'fl_host',
+	hostPeer: 'fl_host_peer',
+};
 
 export interface Devices {
 	/** null = not wanted. */
@@ -37,6 +44,8 @@ export interface Devices {
 	readonly hostPeer: LinkInfo;
 	/** Devices that were made anew: programs refer to them by index and have to be loaded again. */
 	readonly made: readonly string[];
+	/** Devices that are no longer wanted. They carry routes and packets of programs until others do; RoutingExecutor.apply() removes them. */
+	readonly retired: readonly LinkInfo[];
 }
 
 /**
@@ -57,33 +66,65 @@ export interface DeviceTools {
 }
 
 /**
- * Makes what is missing, repairs what differs, removes a VXLAN device that is no longer wanted.
+ * Makes what is missing, repairs what differs, names a VXLAN device that is no longer wanted.
  * @throws FairleadError DEVICE_CONFLICT when a name is taken by something else, NETLINK_REFUSED, SYSCTL_FAILED
  */
 export async function ensureDevices(tools: DeviceTools, names: DeviceNames, plan: DevicePlan): Promise<Devices> {
 	const made: string[] = [];
-	const overlay = await ensureOverlay(tools, names.overlay, plan.overlay, made);
+	const overlay = await ensureOverlay(tools, names, plan.overlay, made);
 	const pair = await ensureHostPair(tools, names, plan.hostMtu, made);
-	return { overlay, ...pair, made };
+	return { ...overlay, ...pair, made };
 }
 
 async function ensureOverlay(
 	tools: DeviceTools,
-	name: string,
+	names: DeviceNames,
 	plan: OverlayPlan | null,
 	made: string[],
-): Promise<LinkInfo | null> {
+): Promise<Pick<Devices, 'overlay' | 'retired'>> {
+	const name = names.overlay;
 	const found = await tools.netlink.link({ name });
 	if (found !== undefined && found.kind !== 'vxlan') throw conflict(found, 'a VXLAN device');
-	const usable = found?.vxlan?.collectMetadata === true && found.vxlan.port === plan?.port;
-	if (found !== undefined && !usable) await tools.netlink.apply([{ ...deleteLink({ name }), tolerate: ['ENODEV'] }]);
-	if (plan === null) return null;
-	if (!usable) {
+	if (plan === null) {
+		return { overlay: null, retired: [found, await formerOverlay(tools, names)].filter((each) => each !== undefined) };
+	}
+	if (found?.vxlan?.collectMetadata !== true || found.vxlan.port !== plan.port) {
+		await makeRoom(tools, names, found, plan);
 		await tools.netlink.apply([addVxlan({ name, port: plan.port, collectMetadata: true })]);
 		made.push(name);
 	}
 	tools.sysctl.apply(stackSettings(name));
-	return settle(tools, name, plan.mtu);
+	const former = await formerOverlay(tools, names);
+	return { overlay: await settle(tools, name, plan.mtu), retired: former === undefined ? [] : [former] };
+}
+
+/** Also one that an agent has left which was killed before it had moved the routes. */
+async function formerOverlay(tools: DeviceTools, names: DeviceNames): Promise<LinkInfo | undefined> {
+	const found = await tools.netlink.link({ name: names.formerOverlay });
+	return found?.kind === 'vxlan' ? found : undefined;
+}
+
+/**
+ * Takes the overlay device out of the way of another one. A port cannot be changed in place, and with a device go its routes: it stays under
+ * another name until these have moved. Two devices cannot have one port, and before 6.2 one that is up keeps its name (EBUSY): then it goes at
+ * once, and until there are new routes, processes of the node that send to pods elsewhere are told that there is no way.
+ */
+async function makeRoom(
+	tools: DeviceTools,
+	names: DeviceNames,
+	found: LinkInfo | undefined,
+	plan: OverlayPlan,
+): Promise<void> {
+	const remove = ({ ifindex }: LinkInfo) => tools.netlink.apply([{ ...deleteLink({ ifindex }), tolerate: ['ENODEV'] }]);
+	const former = await formerOverlay(tools, names);
+	if (former !== undefined && (found !== undefined || former.vxlan?.port === plan.port)) await remove(former);
+	if (found === undefined) return;
+	if (found.vxlan?.port !== plan.port) {
+		const change = setLink({ ifindex: found.ifindex }, { name: names.formerOverlay });
+		await tools.netlink.apply([{ ...change, tolerate: ['EBUSY', 'EEXIST', 'ENODEV'] }]);
+	}
+	const stillThere = await tools.netlink.link({ name: names.overlay });
+	if (stillThere !== undefined) await remove(stillThere);
 }
 
 async function ensureHostPair(

@@ -1,6 +1,7 @@
 /** Devices, routes and neighbours on the real kernel, inside a namespace, seen through iproute2. */
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isKernelSince, RENAMES_LIVE } from '../../test/lib/kernel-version.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
 import type { RoutePlan, RoutingPlan } from '../plan/routing-plan.ts';
 import type { Devices } from './devices.ts';
@@ -116,8 +117,10 @@ describe('devices', () => {
 
 	it('removes the VXLAN device when no tunnel is wanted', async () => {
 		await ensure();
-		expect(await ensure(null)).toMatchObject({ overlay: null, made: [] });
+		expect(await ensure(null)).toMatchObject({ overlay: null, made: [], retired: [{ name: 'fl_vxlan' }] });
+		await apply(EMPTY);
 		await expect(ip('link', 'show', 'fl_vxlan')).rejects.toThrow();
+		expect((await ensure(null)).retired).toEqual([]);
 	});
 
 	it('refuses a name that something else has', async () => {
@@ -180,6 +183,72 @@ describe('routes and neighbours', () => {
 		expect(await ip('route', 'show', '10.1.2.0/24')).toMatch(/dev eth0/);
 		expect(await ip('-6', 'route', 'show', 'fd00:1::/64')).toMatch(/^fd00:1::\/64 via 2001:db8::2 dev eth0[^\n]*\n$/);
 		expect(await ip('route', 'show', '10.1.3.0/24')).toBe('');
+	});
+
+	/** Pods of another node, IPv4 and IPv6. */
+	const FAR = ['10.1.2.5', 'fd00:2::5'];
+	const sent = (): Promise<{ sent: number; errors: string[] }> => node.call('sent');
+
+	/** Sends to pods of another node while something is done. */
+	async function expectNoErrors(action: () => Promise<unknown>): Promise<void> {
+		await node.call('send', FAR);
+		const sends = (least: number) =>
+			expect.poll(async () => (await sent()).sent, { timeout: 60_000 }).toBeGreaterThan(least);
+		await sends(100);
+		await action();
+		await sends((await sent()).sent + 100);
+		expect((await sent()).errors).toEqual([]);
+	}
+
+	it.skipIf(!isKernelSince(RENAMES_LIVE))(
+		'carry on while the overlay device is made anew for another port',
+		async () => {
+			const { overlay: first } = await ensure();
+			await apply(PLAN);
+			const overlay = { ...OVERLAY, port: 4789 };
+			await expectNoErrors(async () => {
+				const { made, overlay: second, retired } = await ensure(overlay);
+				expect({ made, retired }).toMatchObject({ made: ['fl_vxlan'], retired: [{ ifindex: first?.ifindex }] });
+				expect(await ip('route', 'show', '10.1.2.0/24')).toMatch(/dev fl_vxlan_old/);
+				// an agent that was killed here leaves both to the next one
+				expect(await ensure(overlay)).toMatchObject({ made: [], overlay: second, retired });
+				expect((await apply({ ...PLAN, overlay })).failures).toEqual([]);
+			});
+			expect(await ip('route', 'show', '10.1.2.0/24')).toMatch(/dev fl_vxlan /);
+			expect(await ip('-6', 'route', 'show', 'fd00:2::/64')).toMatch(/dev fl_vxlan /);
+			expect((await json('link', 'show', 'type', 'vxlan')).map(({ ifname }) => ifname)).toEqual(['fl_vxlan']);
+			expect(await ensure(overlay)).toMatchObject({ made: [], retired: [] });
+		},
+	);
+
+	it('carry on while the uplink takes the place of the overlay device', async () => {
+		await ensure();
+		await apply(PLAN);
+		const direct = PLAN.routes.map((each): RoutePlan => {
+			const gateway = each.family === 4 ? '192.0.2.2' : '2001:db8::2';
+			return each.device === 'overlay' ? { ...each, device: 'uplink', gateway, onlink: false } : each;
+		});
+		await ip('neigh', 'replace', '192.0.2.2', 'lladdr', '02:00:00:00:00:09', 'dev', 'eth0');
+		await ip('neigh', 'replace', '2001:db8::2', 'lladdr', '02:00:00:00:00:09', 'dev', 'eth0');
+		await expectNoErrors(async () => {
+			await ensure(null);
+			await apply({ ...PLAN, overlay: null, routes: direct, neighbours: [] });
+		});
+		expect(await json('link', 'show', 'type', 'vxlan')).toEqual([]);
+	});
+
+	it.each([
+		{ title: 'with the new one', kill: [] },
+		{ title: 'before the new one was there', kill: ['link', 'del', 'fl_vxlan'] },
+	])('get a device with the old port when an agent was killed $title', async ({ kill }) => {
+		await ensure();
+		await apply(PLAN);
+		await ensure({ ...OVERLAY, port: 4789 });
+		if (kill.length > 0) await ip(...kill);
+		expect(await ensure()).toMatchObject({ made: ['fl_vxlan'], overlay: { vxlan: { port: 8472 } } });
+		expect((await apply(PLAN)).failures).toEqual([]);
+		expect(await ip('route', 'show', '10.1.2.0/24')).toMatch(/dev fl_vxlan /);
+		expect((await json('link', 'show', 'type', 'vxlan')).map(({ ifname }) => ifname)).toEqual(['fl_vxlan']);
 	});
 
 	it('repairs what somebody else has removed or changed', async () => {

@@ -1,6 +1,7 @@
 /**
  * Brings the node's devices, routes, neighbours and kernel settings to what the plan says. Idempotent: reads what the
- * kernel has and changes the difference. Order: neighbours before the routes that need them.
+ * kernel has and changes the difference. Order: neighbours before the routes that need them; devices that
+ * carried routes until then go last.
  */
 import {
 	deleteLink,
@@ -83,7 +84,7 @@ export class RoutingExecutor {
 	}
 
 	/**
-	 * Applies routes and neighbours of a plan. A refused change does not stop the others.
+	 * Applies routes and neighbours of a plan, then removes devices that these no longer need. A refused change does not stop the others.
 	 * @param uplinkIfindex  interface the node's address is on
 	 */
 	async apply(plan: RoutingPlan, devices: Devices, uplinkIfindex: number): Promise<RoutingReport> {
@@ -101,6 +102,7 @@ export class RoutingExecutor {
 			...routes.replace.map(replaceRoute),
 			...routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })),
 			...neighbours.removals,
+			...devices.retired.map(({ ifindex }) => ({ ...deleteLink({ ifindex }), tolerate: ['ENODEV'] })),
 		];
 		const missing = [
 			...routes.impossible.map((route) => ({
@@ -126,7 +128,7 @@ export class RoutingExecutor {
 		const { netlink } = this.#options;
 		const routes = diffRoutes([], [...(await netlink.routes(4)), ...(await netlink.routes(6))], {});
 		await netlink.apply(routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })));
-		for (const name of [this.#names.overlay, this.#names.host]) {
+		for (const name of [this.#names.overlay, this.#names.formerOverlay, this.#names.host]) {
 			const link = await netlink.link({ name });
 			if (link === undefined) continue;
 			await netlink.apply([{ ...deleteLink({ ifindex: link.ifindex }), tolerate: ['ENODEV'] }]);

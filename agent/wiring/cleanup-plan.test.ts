@@ -61,6 +61,7 @@ describe('clean-up plan', () => {
 				link(9, 'fl_host'),
 				link(10, 'fl_host_peer'),
 				link(11, 'fl_dns'),
+				link(12, 'fl_vxlan_old', 'vxlan'),
 			],
 			attached: ['uplink_2_ingress'],
 		};
@@ -71,6 +72,7 @@ describe('clean-up plan', () => {
 			'delete interface fl_vxlan (node)',
 			'delete interface fl_host (node)',
 			'delete interface fl_dns (node)',
+			'delete interface fl_vxlan_old (node)',
 			'remove /sys/fs/bpf/fairlead',
 			'remove /opt/cni/bin/fairlead-cni',
 			'remove /run/fairlead',

@@ -50,7 +50,12 @@ export interface CleanupPlan {
 }
 
 /** Devices of the node itself, by name. Of a pair one side is enough. */
-const DEVICES: readonly string[] = [DEVICE_NAMES.overlay, DEVICE_NAMES.host, DNS_DEVICES.near];
+const DEVICES: readonly string[] = [
+	DEVICE_NAMES.overlay,
+	DEVICE_NAMES.formerOverlay,
+	DEVICE_NAMES.host,
+	DNS_DEVICES.near,
+];
 const UNREACHABLE = 7;
 
 /** @param withState  attachments, addresses in cool-down and all else in the state directory go too */

@@ -1,7 +1,7 @@
 /** What the programs ask of the verifier: every first start and every new version of an agent waits for it. See docs/decisions/0036. */
-import { release } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildPrograms } from '../../scripts/build-bpf.ts';
+import { isKernelSince } from '../lib/kernel-version.ts';
 import { TELLS_SINCE } from '../lib/verified-instructions.ts';
 import { loadPrograms } from '../lib/verified-programs.ts';
 
@@ -9,12 +9,9 @@ import { loadPrograms } from '../lib/verified-programs.ts';
 const LIMIT_PROGRAM = 200_000;
 const LIMIT_START = 1_000_000;
 
-const [major = 0, minor = 0] = release().split('.').map(Number);
-const tells = major > TELLS_SINCE[0] || (major === TELLS_SINCE[0] && minor >= TELLS_SINCE[1]);
-
 beforeAll(() => buildPrograms());
 
-describe.skipIf(!tells)('the verifier', () => {
+describe.skipIf(!isKernelSince(TELLS_SINCE))('the verifier', () => {
 	it.each([
 		{ title: 'as by default', changes: {} },
 		{ title: 'with direct server return by IP in IP', changes: { northSouth: 1 } },

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
-import { ask, CLIENT, type ClientReport, curl, eventually, startTraffic, type Traffic, urlOf } from '../lib/cluster.ts';
+import {
+	ask,
+	CLIENT,
+	type ClientReport,
+	curl,
+	eventually,
+	type Family,
+	startTraffic,
+	type Traffic,
+	urlOf,
+} from '../lib/cluster.ts';
 import {
 	awaitBackends,
 	ECHO_PORT,
@@ -10,6 +20,7 @@ import {
 	populate,
 	VIP,
 } from '../lib/echo-cluster.ts';
+import { isKernelSince, RENAMES_LIVE } from '../lib/kernel-version.ts';
 
 const ROUNDS = 10;
 /** A start takes one to two seconds: over the rounds it is cut short everywhere. */
@@ -135,6 +146,43 @@ describe('an agent that is killed and started again', () => {
 		}
 		for (const [name, report] of Object.entries(await stopAll(traffic))) expect(report.errors, name).toEqual({});
 	});
+
+	it.skipIf(!isKernelSince(RENAMES_LIVE))(
+		'keeps connections when all agents come back with another vxlanPort, and no process hears that there is no way',
+		async () => {
+			const { a1, b1 } = pods;
+			const node = cluster().node(1);
+			const at = (family: Family) => ({ host: b1.address(family), port: ECHO_PORT });
+			// what is lost of a connection is sent again after a while
+			const kept = { mode: 'stream', intervalMs: 20, timeoutMs: 30_000 } as const;
+			const connections = {
+				'stream of a pod': startTraffic(a1, 'v1', { ...kept, ...at('IPv4') }),
+				'stream of the node over IPv6': startTraffic(node, 'v2', { ...kept, ...at('IPv6') }),
+			};
+			const fresh = { intervalMs: 1, timeoutMs: 200 };
+			const requests = {
+				'datagrams of the node': startTraffic(node, 'v3', { ...fresh, ...at('IPv4'), mode: 'udp' }),
+				'datagrams of the node over IPv6': startTraffic(node, 'v4', { ...fresh, ...at('IPv6'), mode: 'sendto' }),
+				'connections of the node': startTraffic(node, 'v5', { ...fresh, ...at('IPv4'), mode: 'tcp' }),
+				'datagrams of a pod': startTraffic(a1, 'v6', { ...fresh, ...at('IPv4'), mode: 'udp' }),
+			};
+			await Promise.all(Object.values({ ...connections, ...requests }).map((one) => one.flowing()));
+			for (const vxlanPort of [8473, 8472]) {
+				for (const each of cluster().nodes) {
+					each.configure({ vxlanPort });
+					await each.killAgent();
+				}
+				await cluster().startAgents();
+				await eventually('datagrams get through', async () =>
+					expect((await ask(node, { ...fresh, ...at('IPv4'), mode: 'udp', count: 5 })).failed).toBe(0),
+				);
+			}
+			for (const [name, { errors }] of Object.entries(await stopAll(connections))) expect(errors, name).toEqual({});
+			for (const [name, { errors }] of Object.entries(await stopAll(requests))) {
+				expect(Object.keys(errors), name).toEqual(errors.TIMEOUT === undefined ? [] : ['TIMEOUT']);
+			}
+		},
+	);
 
 	it('stops cleanly on SIGTERM and leaves the dataplane in force', async () => {
 		const node = cluster().node(1);
