@@ -160,9 +160,9 @@ GLOBAL int dsr_try_slot(__u32 base, __u32 count, __u32 slot, __u32 tag)
 }
 
 /* Searches part of a table, from the flow's own slot on, for a backend of this node. 0 = none. */
-NOINLINE __u32 dsr_search(const struct svc_entry *svc, __u32 hash, __u32 tag)
+NOINLINE __u32 dsr_search(__u32 base, __u32 count, __u32 hash, __u32 tag)
 {
-	__u32 base = svc->all_base, count = svc->all_count, slot = flow_slot(hash, count);
+	__u32 slot = flow_slot(hash, count);
 
 	for (int i = 0; i < DSR_SCAN_SLOTS; i++) {
 		__u32 index = dsr_try_slot(base, count, slot + i, tag);
@@ -175,7 +175,8 @@ NOINLINE __u32 dsr_search(const struct svc_entry *svc, __u32 hash, __u32 tag)
 
 /*
  * Which backend of this node a packet is for. The tag names it; the tables of the sender and of this node may differ, so it is
- * searched for, and any backend of the service here is better than none. 0 = none.
+ * searched for, and any backend of the service here is better than none. A sender that is behind names one that the table in force has no
+ * more, and in a row of changes the table before may have it in other slots than the flow's. 0 = none.
  */
 INLINE __u32 dsr_local_backend(const struct svc_entry *svc, __u32 now, __u32 before, __u32 hash, __u32 tag)
 {
@@ -185,14 +186,16 @@ INLINE __u32 dsr_local_backend(const struct svc_entry *svc, __u32 now, __u32 bef
 		return now;
 	if (dsr_is_here(before, tag))
 		return before;
-	found = dsr_search(svc, hash, tag);
+	found = dsr_search(svc->all_base, svc->all_count, hash, tag);
+	if (!found)
+		found = dsr_search(svc->prev_base, svc->prev_count, hash, tag);
 	if (found)
 		return found;
 	if (dsr_is_here(now, 0))
 		return now;
 	if (dsr_is_here(before, 0))
 		return before;
-	return dsr_search(svc, hash, 0);
+	return dsr_search(svc->all_base, svc->all_count, hash, 0);
 }
 
 /*

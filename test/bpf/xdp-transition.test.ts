@@ -271,8 +271,9 @@ describe.each(FAMILIES)('a node that is sent the middle of a connection it does 
 	const proto = x.family === 4 ? 4 : 41;
 
 	/** In an envelope from node 2, and perhaps a second one inside that names another node. */
-	function envelope(o: { tag?: number; hint?: string; flags?: string; sport?: number }): Uint8Array {
-		const inner = datagram(x, { ...service, sport: o.sport ?? sport, flags: o.flags ?? 'A' });
+	function envelope(o: { tag?: number; hint?: string; flags?: string; sport?: number; dport?: number }): Uint8Array {
+		const { dport = service.dport } = o;
+		const inner = datagram(x, { ...service, dport, sport: o.sport ?? sport, flags: o.flags ?? 'A' });
 		const hint: Layer[] = o.hint ? [ipv4({ src: V4.node2, dst: o.hint, df: true, id: 0x123, proto })] : [];
 		const outer = ipv4({ src: V4.node2, dst: V4.node, df: true, id: o.tag ?? 0, proto: o.hint ? 4 : proto });
 		return uplinkFrame(outer, ...hint, ...inner);
@@ -322,6 +323,14 @@ describe.each(FAMILIES)('a node that is sent the middle of a connection it does 
 		await expectKept(envelope({ flags: 'S', hint: V4.node2 }));
 		await expectKept(envelope({ hint: V4.node2 }));
 		await expectKept(envelope({}));
+	});
+
+	it('keeps a new connection for a backend that only other slots of the table before name, from a balancer that is behind', async () => {
+		const leaving = { ...service, dport: PORT.leaving };
+		const sport = sportFor(x, leaving, isMoved);
+		const tag = backendTag(x.b, BACKEND_PORT.web);
+		await expectKept(envelope({ ...leaving, sport, tag, flags: 'S' }));
+		await expectKept(envelope({ ...leaving, sport, tag }));
 	});
 
 	it('sends on from its own clients too when it balances itself', async () => {

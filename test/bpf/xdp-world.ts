@@ -34,6 +34,8 @@ export const PORT = {
 	changingUdp: 8005,
 	/** As changing, but what moves to node 3 comes from this node. */
 	moving: 8007,
+	/** As moving, after another change: nothing new comes to this node any more. */
+	leaving: 8009,
 	/** Backend is the other node itself. */
 	nodeBackend: 8006,
 	/** As web, over SCTP. */
@@ -86,6 +88,13 @@ function services(x: Addresses): ServiceFixture[] {
 			backends: [three(BACKEND_PORT.web)[0], two[1]].flatMap((b) => b ?? []),
 			table: NOW,
 			previous: BEFORE,
+		},
+		{
+			...web,
+			port: PORT.leaving,
+			backends: [three(BACKEND_PORT.web)[0], two[1]].flatMap((b) => b ?? []),
+			table: BEFORE.map(() => 1),
+			previous: NOW,
 		},
 		{ ...web, port: PORT.nodeBackend, backends: node, table: BEFORE },
 		{ ...web, port: PORT.sctp, proto: PROTO.SCTP },
