@@ -1,7 +1,7 @@
 /** Outside clients whose backend is on another node, with XDP in the driver of the uplinks and direct server return. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { compileBpf } from '../../scripts/build-bpf.ts';
+import { acceptXdpFrames, leadOutside } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import {
 	ask,
@@ -11,7 +11,6 @@ import {
 	curl,
 	eventually,
 	type Pod,
-	run,
 	startTraffic,
 	type Traffic,
 	urlOf,
@@ -36,19 +35,6 @@ const SERVICE = {
 	],
 } as const;
 
-/** The router's ports to the nodes take frames that XDP sent, and the service's addresses lead to node 1. */
-async function prepareNetwork(cluster: Cluster): Promise<void> {
-	const router = `${cluster.name}-router`;
-	const program = join(cluster.dir, 'xdp-pass.bpf.o');
-	await compileBpf({ source: join(import.meta.dirname, '../lib/programs/xdp-pass.bpf.c'), output: program });
-	for (const node of cluster.nodes) {
-		await run(['ip', '-n', router, 'link', 'set', `node${node.index}`, 'xdp', 'obj', program, 'sec', 'xdp']);
-	}
-	const { v4, v6 } = cluster.node(1).addresses;
-	await run(['ip', '-n', router, 'route', 'add', `${VIPS[0]}/32`, 'via', v4]);
-	await run(['ip', '-n', router, 'route', 'add', `${VIPS[1]}/128`, 'via', v6]);
-}
-
 /** Frames that the node's uplink has sent by XDP, without ever making an skb of them. */
 async function sentByXdp(node: ClusterNode): Promise<number> {
 	const { stdout } = await node.run(['ethtool', '-S', 'eth0']);
@@ -64,7 +50,8 @@ describe.each([
 	const cluster = useCluster(
 		{ routing, withoutAgents: true, config: { northSouth: 'dsr', dsr, xdp: 'native' } },
 		async (made) => {
-			await prepareNetwork(made);
+			await leadOutside(made, VIPS);
+			await acceptXdpFrames(made);
 			await made.startAgents();
 			backend = await made.createPod({ node: made.node(2), name: 'far' });
 			await Promise.all([backend.startNginx(WEB_PORT), backend.startEcho(ECHO_PORT), backend.startIperf(IPERF_PORT)]);

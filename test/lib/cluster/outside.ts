@@ -1,0 +1,34 @@
+/** What the router in front of a test cluster does for services with addresses outside of it. */
+import { join } from 'node:path';
+import { compileBpf } from '../../../scripts/build-bpf.ts';
+import type { Cluster } from '../cluster.ts';
+import { run } from './exec.ts';
+
+/** Its routes to these addresses, an IPv4 and an IPv6 one, lead to node 1. */
+export async function leadOutside(cluster: Cluster, [v4, v6]: readonly [string, string]): Promise<void> {
+	const router = `${cluster.name}-router`;
+	const first = cluster.node(1).addresses;
+	await run(['ip', '-n', router, 'route', 'add', `${v4}/32`, 'via', first.v4]);
+	await run(['ip', '-n', router, 'route', 'add', `${v6}/128`, 'via', first.v6]);
+}
+
+/** Its ports to the nodes take frames that XDP sent: a veth does not unless its far end has a program. */
+export async function acceptXdpFrames(cluster: Cluster): Promise<void> {
+	const program = join(cluster.dir, 'xdp-pass.bpf.o');
+	await compileBpf({ source: join(import.meta.dirname, '../programs/xdp-pass.bpf.c'), output: program });
+	for (const { index } of cluster.nodes) {
+		await run([
+			'ip',
+			'-n',
+			`${cluster.name}-router`,
+			'link',
+			'set',
+			`node${index}`,
+			'xdp',
+			'obj',
+			program,
+			'sec',
+			'xdp',
+		]);
+	}
+}
