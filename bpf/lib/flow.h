@@ -162,7 +162,8 @@ GLOBAL int flow_may_replace(void)
 		return 0;
 	if (old->flags & CT_FLAG_CLOSING || jiffies32() - old->last_seen > 3600 * cfg_hz)
 		return 1;
-	return (old->flags & CT_FLAG_SVC_REPLY) && old->xlate_port == scratch->made.xlate_port &&
+	return (old->flags & CT_FLAG_SVC_REPLY) && old->snat_port == scratch->made.snat_port &&
+	       old->xlate_port == scratch->made.xlate_port &&
 	       addr_equal(&scratch->inner.xlate, addr_of(scratch->made.xlate_addr));
 }
 

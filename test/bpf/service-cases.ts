@@ -190,6 +190,22 @@ export function describeServices(name: string, config: Readonly<Record<string, n
 				expect(layerOf(plain, 'tcp')).toMatchObject({ sport: BACKEND_PORT.web, dport: 41001 });
 			});
 
+			it('does not give a connection the port that another one of its client was given', async () => {
+				const direct = podFrame(POD_A, ip(x.a, x.b), tcp({ sport: 41001, dport: BACKEND_PORT.web, flags: 'S' }));
+				expectVerdict(direct, await node.fromPod(POD_A, direct), VERDICT.REDIRECT);
+				const given = layerOf(parse((await open(x, SERVICE.web, 41001)).packet), 'tcp').sport;
+				const own = layerOf(parse((await open(x, SERVICE.web, given)).packet), 'tcp').sport;
+				expect(own).not.toBe(given);
+				for (const [port, client] of [
+					[given, 41001],
+					[own, given],
+				] as const) {
+					const answer = podFrame(POD_B, ip(x.b, x.a), tcp({ sport: BACKEND_PORT.web, dport: port, flags: 'SA' }));
+					const back = expectVerdict(answer, await node.fromPod(POD_B, answer), VERDICT.REDIRECT);
+					expect(layerOf(back, 'tcp')).toMatchObject({ sport: SERVICE.web, dport: client });
+				}
+			});
+
 			it('translates UDP both ways, and leaves a missing checksum missing over IPv4', async () => {
 				const sent = podFrame(POD_A, ip(x.a, x.vip), udp({ sport: 5000, dport: SERVICE.dns }), PAYLOAD);
 				const parsed = expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.REDIRECT);
