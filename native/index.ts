@@ -11,6 +11,7 @@ export type { KernelFeatures } from './facade/features.ts';
 export { cgroupPrograms, tcxPrograms, xdpPrograms } from './facade/hooks.ts';
 export { BpfLink, type CgroupAttachType, type ClsactSlot, clsact } from './facade/link.ts';
 export { BPF_ANY, BPF_EXIST, BPF_NOEXIST, BpfMap, type MapSpec } from './facade/map.ts';
+export { NetlinkListener, type NetlinkListenerOptions } from './facade/netlink-listener.ts';
 export {
 	createNetns,
 	type NetlinkJob,

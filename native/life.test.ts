@@ -3,7 +3,16 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BpfLink, BpfMap, BpfObject, ifindexOf, netlinkRequest, openSocketInNetns, RingBuffer } from './index.ts';
+import {
+	BpfLink,
+	BpfMap,
+	BpfObject,
+	ifindexOf,
+	NetlinkListener,
+	netlinkRequest,
+	openSocketInNetns,
+	RingBuffer,
+} from './index.ts';
 import {
 	bpfMappings,
 	compileFixture,
@@ -59,6 +68,7 @@ describe('close', () => {
 			expect(() => map.mmap()).toThrow('EPERM');
 			await expect(map.updateBatch(new Uint8Array([...u32(1)]), u64(1n))).rejects.toThrow('E2BIG');
 			await expect(openSocketInNetns('/etc/hostname', 2, 1, 0)).rejects.toThrow('EINVAL');
+			expect(() => new NetlinkListener({ protocol: 0, groups: [1_000_000] }, () => undefined)).toThrow('EINVAL');
 		}
 		expect(openFds()).toBe(before);
 		map.close();
@@ -68,11 +78,13 @@ describe('close', () => {
 		const object = BpfObject.open(path);
 		await object.load();
 		const ring = new RingBuffer(object.map('events'), () => undefined);
+		const listener = new NetlinkListener({ protocol: 0, groups: [1] }, () => undefined);
 		object.program('first').testRun({ data: frame() });
 		expect(() => BpfLink.attachTcx(object.program('first'), 2_000_000, 'ingress')).toThrow('ENODEV');
 		await expect(BpfLink.attachTcxAsync(object.program('first'), 2_000_000, 'egress')).rejects.toThrow('ENODEV');
 		await object.map('counts').dumpAsync();
 		ring.close();
+		listener.close();
 		object.close();
 	}
 });

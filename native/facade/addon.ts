@@ -19,6 +19,7 @@ export type ProgramHandle = Handle<'program'>;
 export type LinkHandle = Handle<'link'>;
 export type RingHandle = Handle<'ring'>;
 export type PacketSocketHandle = Handle<'packet-socket'>;
+export type ListenerHandle = Handle<'netlink-listener'>;
 
 export interface MapInfo {
 	id: number;
@@ -170,6 +171,19 @@ export interface Addon {
 	packetAcknowledge(socket: PacketSocketHandle): void;
 	packetLost(socket: PacketSocketHandle): number;
 	packetClose(socket: PacketSocketHandle): void;
+
+	listenerOpen(
+		netns: string | undefined,
+		protocol: number,
+		groups: Uint32Array,
+		filter: Uint8Array,
+		bufferBytes: number,
+		onBatch: (bytes: Uint8Array, spans: Uint32Array) => void,
+		maxQueued: number,
+	): ListenerHandle;
+	listenerAcknowledge(listener: ListenerHandle): void;
+	listenerLost(listener: ListenerHandle): number;
+	listenerClose(listener: ListenerHandle): void;
 
 	netlinkRequest(
 		protocol: number,

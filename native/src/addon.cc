@@ -10,6 +10,7 @@
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
+#include "netlink_listener.h"
 #include "netns.h"
 #include "object.h"
 #include "packet_socket.h"
@@ -57,6 +58,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports)
 	ExportHooks(exports);
 	ExportRingBuffer(exports);
 	ExportPacketSocket(exports);
+	ExportNetlinkListener(exports);
 	ExportNetns(exports);
 	ExportSystem(exports);
 	ExportProbe(exports);

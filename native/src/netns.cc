@@ -31,6 +31,8 @@ UniqueFd OpenSocket(int domain, int type, int protocol)
 	return OwnFd(socket(domain, type | SOCK_CLOEXEC, protocol), "socket", "cannot open a socket");
 }
 
+} // namespace
+
 UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protocol)
 {
 	if (netns.empty())
@@ -53,6 +55,9 @@ UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protoc
 		std::rethrow_exception(failure);
 	return result;
 }
+
+namespace
+{
 
 /// Number of a network namespace that BPF programs see; 0 before kernel 5.14. Without a path that of the calling thread.
 Napi::Value NetnsCookie(const Napi::CallbackInfo &info)

@@ -3,7 +3,7 @@
  * 'busy' goes on until it is terminated.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { BpfMap, BpfObject, netlinkRequest, RingBuffer } from '../index.ts';
+import { BpfMap, BpfObject, NetlinkListener, netlinkRequest, RingBuffer } from '../index.ts';
 
 const { path, mode } = workerData as { path: string; mode: 'work' | 'busy' };
 
@@ -11,6 +11,7 @@ async function open(): Promise<BpfObject> {
 	const object = BpfObject.open(path);
 	await object.load();
 	new RingBuffer(object.map('events'), () => undefined);
+	new NetlinkListener({ protocol: 0, groups: [1] }, () => undefined);
 	const map = BpfMap.create({ type: 2, name: 'worker', keySize: 4, valueSize: 8, maxEntries: 100, flags: 1024 });
 	new DataView(map.mmap()).setUint32(0, 7, true);
 	return object;

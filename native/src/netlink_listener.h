@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace fairlead
+{
+
+void ExportNetlinkListener(Napi::Object exports);
+
+} // namespace fairlead
