@@ -1,6 +1,6 @@
 /**
  * Framing of netlink: requests from header and payload, errors and records from replies. The codecs of the package
- * `netlink` do the structs; its socket is not used, because the addon's can work inside another network namespace.
+ * `netlink` do the structs. Its sockets are not used: they work in no other network namespace, have no filter, and are another addon.
  */
 
 import { getSystemErrorMap } from 'node:util';
@@ -30,7 +30,7 @@ const NLMSG_DONE = 3;
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
-const HEADER_BYTES = 16;
+export const HEADER_BYTES = 16;
 
 /** One request, with what a person needs to read when the kernel refuses it. */
 export interface NetlinkMessage {
@@ -95,6 +95,12 @@ function ackText(type: number, flags: number, payload: Buffer): { text?: string 
 	const repeated = (flags & NLM_F_CAPPED) !== 0 ? HEADER_BYTES : payload.readUInt32LE(4);
 	const text = textOf(attributesOf(payload.subarray(4 + ((repeated + 3) & ~3))).get(NLMSGERR_ATTR_MSG));
 	return text === undefined ? {} : { text };
+}
+
+/** The errno name in an NLMSG_ERROR. */
+export function errorOf(message: Uint8Array): string {
+	const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+	return errnoName(bytes.readInt32LE(HEADER_BYTES));
 }
 
 function errnoName(negative: number): string {

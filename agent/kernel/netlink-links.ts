@@ -274,6 +274,15 @@ export function parseLinkInfo(record: Buffer): LinkInfo {
 	};
 }
 
+/** Name alone, which the kernel puts first. */
+export function linkName(record: Buffer): string {
+	const isFirst = record.length >= 20 && record.readUInt16LE(18) === IFLA.IFNAME;
+	const bytes = isFirst
+		? record.subarray(20, 16 + record.readUInt16LE(16))
+		: attributesOf(record.subarray(16)).get(IFLA.IFNAME);
+	return textOf(bytes) ?? '';
+}
+
 function kindOf(info: Buffer): { kind: string; data: Buffer | undefined } {
 	const parsed = parseInfo(info);
 	return { kind: parsed.kind ?? '', data: parsed.data };

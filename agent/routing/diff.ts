@@ -62,7 +62,7 @@ export function diffRoutes(plans: readonly RoutePlan[], existing: readonly Route
 	return { replace, remove, impossible };
 }
 
-function isOurs(route: RouteInfo): boolean {
+export function isOurs(route: RouteInfo): boolean {
 	if (route.table !== MAIN_TABLE || route.protocol !== ROUTE_PROTOCOL_FAIRLEAD) return false;
 	return route.type === RTN.unreachable || (route.type === RTN.unicast && route.gateway !== undefined);
 }

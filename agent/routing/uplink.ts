@@ -4,7 +4,7 @@ import { type Address, familyOf } from '../model/address.ts';
 import { FairleadError } from '../model/errors.ts';
 import type { UplinkFacts } from '../model/node-facts.ts';
 
-const SCOPE_GLOBAL = 0;
+export const SCOPE_GLOBAL = 0;
 const MAIN_TABLE = 254;
 const RTN_UNICAST = 1;
 export const ARPHRD_LOOPBACK = 772;

@@ -31,6 +31,7 @@ import { ClusterStore } from '../sources/store.ts';
 import { mapSizesOf } from './datapath-settings.ts';
 import { Dataplane } from './dataplane.ts';
 import { Domains } from './domains.ts';
+import { type MachineWatch, watchMachine } from './machine-watch.ts';
 import { tidyMemory } from './memory.ts';
 import { metricsSource } from './metrics-source.ts';
 import { gatherChanges } from './missed-changes.ts';
@@ -99,6 +100,7 @@ export class Agent {
 	#nameKeeper: NameKeeper | undefined;
 	#ring: RingReader | undefined;
 	#domains: Domains | undefined;
+	#machineWatch: MachineWatch | undefined;
 	#sockets: SocketEnder | undefined;
 	#clockObject: BpfObject | undefined;
 	#closed = false;
@@ -147,6 +149,7 @@ export class Agent {
 	async close(): Promise<void> {
 		this.#closed = true;
 		for (const timer of this.#timers) clearInterval(timer);
+		this.#machineWatch?.close();
 		await this.#life.close();
 		this.#source?.close();
 		await this.#nodeLoop.close();
@@ -353,7 +356,9 @@ export class Agent {
 			open: (onRecords) => new RingBuffer(datapath.map('events'), onRecords, { pollMs: RING_POLL_MS }),
 			kernelLost: () => readMetric(reader(datapath), 'EVENTS_LOST'),
 		});
-		this.#every(REFRESH_MS, () => this.#nodeLoop.request());
+		const look = () => this.#nodeLoop.request();
+		this.#machineWatch = watchMachine(this.#config.values, dataplane, { onChange: look, log: this.#log });
+		this.#every(REFRESH_MS, look);
 		this.#every(XDP_REFRESH_MS, () => void dataplane.refreshXdp());
 		this.#every(SWEEP_MS, () => void pods.sweep());
 		this.#every(RESYNC_MS, () => {

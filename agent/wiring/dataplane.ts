@@ -169,6 +169,12 @@ export class Dataplane {
 		return this.#more.found;
 	}
 
+	/** Of all uplinks, and of interfaces that would be if they could. */
+	get uplinkNames(): readonly string[] {
+		const { chosen, leftOut } = this.#more.found;
+		return [this.#facts.uplink.name, ...chosen.map(({ uplink }) => uplink.name), ...leftOut.map(({ name }) => name)];
+	}
+
 	/**
 	 * Other nodes whose pods cannot be reached because of what their Node objects say, and further uplinks that are not served. This node is
 	 * as good as ever.

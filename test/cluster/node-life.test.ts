@@ -2,8 +2,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ask as askApi } from '../apiserver/client.ts';
+import { ROOT } from '../lib/cluster/node.ts';
 import { nodeObject } from '../lib/cluster/objects.ts';
 import { useCluster } from '../lib/cluster/use.ts';
+import { WITHOUT_LOOKS } from '../lib/cluster/without-looks.ts';
 import { eventually, run, sleep } from '../lib/cluster.ts';
 
 /** A classifier that no packet matches. */
@@ -160,6 +162,30 @@ describe('the life of a node', () => {
 				expect(await events('CNIConfigRestored')).toMatchObject([{ count: 1 }]);
 			});
 		});
+	});
+
+	it('puts back devices and routes because the kernel tells that they are gone', async () => {
+		const route = '10.244.2.0/24';
+		const isThere = () =>
+			eventually('the route is there', async () =>
+				expect((await node().run(['ip', 'route'])).stdout).toContain(`${route} via`),
+			);
+		const restart = async (through: readonly string[] = []) => {
+			await node().stopAgent();
+			node().startAgent(ROOT, through);
+			await node().waitReady();
+		};
+		await restart(WITHOUT_LOOKS);
+		// the second time it has certainly not been seen by the look that follows a start
+		for (let i = 0; i < 2; i++) {
+			await node().run(['ip', 'route', 'del', route]);
+			await isThere();
+			await node().run(['ip', 'link', 'del', 'fl_vxlan']);
+			await isThere();
+			await node().run(['ip', 'link', 'del', 'fl_host']);
+			await eventually('the host device is there', () => node().run(['ip', 'link', 'show', 'fl_host', 'up']));
+		}
+		await restart();
 	});
 
 	describe('what others do on the node', () => {
