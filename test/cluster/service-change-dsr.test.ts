@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { acceptXdpFrames, leadOutside } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { type Cluster, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
+import { awaitBackends, draining, ECHO_PORTS } from '../lib/echo-cluster.ts';
 import { ServiceWatch } from '../lib/service-watch.ts';
 
 const REPLACEMENTS = 500;
@@ -17,19 +17,8 @@ const SERVICE = {
 	type: 'LoadBalancer' as const,
 	clusterIPs: ['10.96.3.1', 'fd00:96::301'] as const,
 	ingress: VIPS.map((ip) => ({ ip })),
-	ports: [
-		{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' as const, nodePort: NODE_PORT },
-		{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' as const, nodePort: NODE_PORT },
-	],
+	ports: ECHO_PORTS.map((port) => ({ ...port, nodePort: NODE_PORT })),
 };
-
-/** A pod as it is while it ends: no new connections, but it still serves. */
-const draining = (pod: Pod) => ({
-	name: pod.name,
-	nodeName: pod.node.name,
-	addresses: pod.addresses,
-	terminating: true,
-});
 
 describe.each([
 	{ xdp: 'native', dsr: 'ipip' },

@@ -17,7 +17,7 @@ import {
 	startTraffic,
 	type Traffic,
 } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
+import { awaitBackends, draining, ECHO_PORT, ECHO_PORTS } from '../lib/echo-cluster.ts';
 import { ServiceWatch } from '../lib/service-watch.ts';
 
 const REPLACEMENTS = 1000;
@@ -29,19 +29,9 @@ const SERVICE = {
 	name: 'changing',
 	type: 'NodePort' as const,
 	clusterIPs: [VIP.IPv4, VIP.IPv6],
-	ports: [
-		{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' as const, nodePort: NODE_PORT },
-		{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' as const, nodePort: NODE_PORT },
-	],
+	ports: ECHO_PORTS.map((port) => ({ ...port, nodePort: NODE_PORT })),
 };
 
-/** A pod as it is while it ends: no new connections, but it still serves. */
-const draining = (pod: Pod) => ({
-	name: pod.name,
-	nodeName: pod.node.name,
-	addresses: pod.addresses,
-	terminating: true,
-});
 const unready = (pod: Pod) => ({ name: pod.name, nodeName: pod.node.name, addresses: pod.addresses, ready: false });
 
 describe('a service that changes under traffic', () => {

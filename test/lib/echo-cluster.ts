@@ -18,14 +18,17 @@ export const HOST_ECHO_PORT = 7100;
 export const VIP: Record<Family, string> = { IPv4: '10.96.0.10', IPv6: 'fd00:96::10' };
 export const NODE_PORT = 30080;
 
-export const ECHO_SERVICE: ServiceSpec = {
-	name: 'echo',
-	clusterIPs: [VIP.IPv4, VIP.IPv6],
-	ports: [
-		{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' },
-		{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' },
-	],
-};
+export const ECHO_PORTS = [
+	{ name: 'tcp', port: 80, targetPort: ECHO_PORT, protocol: 'TCP' },
+	{ name: 'udp', port: 53, targetPort: ECHO_PORT, protocol: 'UDP' },
+] as const satisfies ServiceSpec['ports'];
+
+export const ECHO_SERVICE: ServiceSpec = { name: 'echo', clusterIPs: [VIP.IPv4, VIP.IPv6], ports: ECHO_PORTS };
+
+/** A backend as it is while its pod ends: no new connections, but it still serves. */
+export function draining({ name, node, addresses }: Pod) {
+	return { name, nodeName: node.name, addresses, terminating: true };
+}
 
 export interface EchoPods {
 	/** Client on node 1; also an echo server that is no backend. */
