@@ -56,7 +56,7 @@ async function adoptOne(attachment: Attachment, link: LinkInfo, deps: EndpointDe
 	await (programs.adopt
 		? programs.adopt(link.ifindex, attachment.hostIfname)
 		: programs.attach(link.ifindex, attachment.hostIfname));
-	if (attachment.mode === 'veth') await deps.netlink.apply(hostSide(attachment, link.ifindex));
+	if (attachment.mode === 'veth') await deps.netlink.apply(hostSide(attachment, link.ifindex, deps.nodeAddress));
 }
 
 /** Interfaces with a name of ours that nobody knows. */

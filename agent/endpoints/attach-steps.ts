@@ -70,7 +70,7 @@ export async function wirePod(
 	attachment: Attachment,
 	link: PodLink,
 	netns: PodNetns,
-	deps: Pick<EndpointDeps, 'netlink' | 'writeSysctl'>,
+	deps: Pick<EndpointDeps, 'netlink' | 'writeSysctl' | 'nodeAddress'>,
 ): Promise<void> {
 	const families: Family[] = attachment.addresses.map(familyOf);
 	for (const [path, value] of hostSysctls(attachment.hostIfname, families)) deps.writeSysctl(path, value);
@@ -79,7 +79,7 @@ export async function wirePod(
 	// watcher has run. The pod must be able to send when ADD has returned. So must the node: since 6.8 the kernel runs the
 	// watcher for a link before it answers what its state is.
 	await netlink.applyInTurn([
-		{ netlink, messages: hostSide(attachment, link.hostIfindex) },
+		{ netlink, messages: hostSide(attachment, link.hostIfindex, deps.nodeAddress) },
 		{ netlink: netlink.in(netns.fdPath), messages: podSide(attachment, link.podIfindex) },
 		{ netlink, messages: [getLink({ ifindex: link.hostIfindex })] },
 	]);

@@ -9,6 +9,7 @@ import type { Kernel } from '../reconcile/kernel.ts';
 import type { Attachment, AttachmentKey, PodRef, PortMapping } from './attachment.ts';
 import type { EndpointIdentity } from './endpoint-rows.ts';
 import type { Ledger } from './ledger.ts';
+import type { NodeAddress } from './pod-wiring.ts';
 
 /** The BPF programs of a pod's host side interface. */
 export interface EndpointPrograms {
@@ -41,6 +42,8 @@ export interface EndpointDeps {
 	/** Number of the network namespace at a path, as BPF programs see it. Default: not known. */
 	readonly netnsCookie?: (path: string) => bigint;
 	readonly podCidrs: readonly Cidr[];
+	/** What the node has as source when it talks to its pods; an interface must have it. Default: what the kernel chooses. */
+	readonly nodeAddress?: NodeAddress;
 	/** MTU for new pods in bytes, from the node's plan. */
 	readonly mtu: () => number;
 	readonly bootId: string;

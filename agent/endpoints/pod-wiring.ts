@@ -3,7 +3,7 @@
  * The pod sees one neighbour, the link-local gateway; the node has one route per pod address.
  */
 
-import type { NetlinkMessage } from '../kernel/netlink.ts';
+import type { NetlinkMessage, RouteSpec } from '../kernel/netlink.ts';
 import { addAddress, addVeth, replaceNeighbour, replaceRoute, setLink } from '../kernel/netlink.ts';
 import { type Address, type Family, familyOf } from '../model/address.ts';
 import { type Attachment, macBytes, ownerOf } from './attachment.ts';
@@ -33,13 +33,25 @@ export function vethPair(attachment: Attachment, podNetnsFd: number): NetlinkMes
 }
 
 /** The node's side, in the node's namespace. Can be repeated. */
-export function hostSide(attachment: Attachment, ifindex: number): NetlinkMessage[] {
+export function hostSide(attachment: Attachment, ifindex: number, nodeAddress?: NodeAddress): NetlinkMessage[] {
 	const messages = [setLink({ ifindex }, { up: true, alias: aliasOf(attachment) })];
 	for (const address of attachment.addresses) {
 		messages.push(replaceNeighbour({ ifindex, address, mac: macBytes(attachment.mac), kind: 'permanent' }));
-		messages.push(replaceRoute({ dst: hostPrefix(address), ifindex }));
+		messages.push(replaceRoute(podRoute(address, ifindex, nodeAddress)));
 	}
 	return messages;
+}
+
+/** Address that the node itself has as source; undefined = the kernel chooses. */
+export type NodeAddress = (family: Family) => Address | undefined;
+
+/**
+ * The node's route to one of a pod's addresses. Without a source the kernel takes the first address that any interface has, and whoever routes
+ * by source (`ip rule add from`) sends what has that elsewhere.
+ */
+export function podRoute(address: Address, ifindex: number, nodeAddress?: NodeAddress): RouteSpec {
+	const source = nodeAddress?.(familyOf(address));
+	return { dst: hostPrefix(address), ifindex, ...(source !== undefined && { source }) };
 }
 
 /** For people in `ip link`; the kernel takes 255 bytes with the final NUL. Names of Kubernetes are ASCII. */

@@ -402,7 +402,7 @@ export class Agent {
 		const parts = this.#running;
 		if (parts === undefined) return [];
 		const start = performance.now();
-		const problems = await parts.dataplane.refresh();
+		const problems = [...(await parts.dataplane.refresh()), ...(await parts.pods.repairRoutes())];
 		parts.pods.setPodCidrs(parts.dataplane.facts.podCidrs);
 		if (parts.services.onFacts()) this.#health.tracker.queued();
 		this.#health.onFacts(parts.dataplane.facts);

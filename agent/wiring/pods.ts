@@ -14,6 +14,8 @@ import type { AdoptReport, AttachRequest, EndpointDeps } from '../endpoints/endp
 import { EndpointManager, type LiveEndpoint } from '../endpoints/endpoint-manager.ts';
 import type { EndpointIdentity } from '../endpoints/endpoint-rows.ts';
 import { FileLedger } from '../endpoints/ledger.ts';
+import { repairPodRoutes } from '../endpoints/pod-routes.ts';
+import type { NodeAddress } from '../endpoints/pod-wiring.ts';
 import { forgetAddresses } from '../kernel/ct-forget.ts';
 import type { RuleTallies } from '../kernel/ct-gc.ts';
 import type { EndpointAttachment } from '../kernel/datapath.ts';
@@ -21,7 +23,7 @@ import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { countClosed } from '../kernel/open-connections.ts';
 import { writeSysctl } from '../kernel/sysctl.ts';
-import { addressBytes } from '../model/address.ts';
+import { addressBytes, familyOf } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import type { HostPort } from '../model/host-port.ts';
 import { flowTables } from './collector.ts';
@@ -69,6 +71,7 @@ export class Pods {
 			ledger: await FileLedger.open(join(config.stateDir, 'attachments')),
 			writeSysctl,
 			netnsCookie,
+			nodeAddress: nodeAddressOf(dataplane),
 			podCidrs: dataplane.facts.podCidrs,
 			mtu: () => dataplane.routing.plan.podMtu,
 			bootId: bootId(),
@@ -187,6 +190,19 @@ export class Pods {
 		this.#manager.onChange(listener);
 	}
 
+	/** Routes to pods that are missing or have another source than the node has by now. @returns problems */
+	async repairRoutes(): Promise<readonly string[]> {
+		const { dataplane } = this.#options;
+		try {
+			const deps = { netlink: dataplane.netlink, nodeAddress: nodeAddressOf(dataplane) };
+			const pods = await repairPodRoutes(this.list(), deps);
+			if (pods.length > 0) this.#options.log.info({ pods }, 'routes to pods made again');
+			return [];
+		} catch (error) {
+			return [`routes to pods: ${errorMessage(error)}`];
+		}
+	}
+
 	/** Ends attachments whose interface is gone and replays what was spooled. Never throws. */
 	async sweep(): Promise<void> {
 		const { log } = this.#options;
@@ -227,4 +243,8 @@ export class Pods {
 			delTimeoutMs: config.delTimeoutMs,
 		};
 	}
+}
+
+function nodeAddressOf(dataplane: Dataplane): NodeAddress {
+	return (family) => dataplane.facts.addresses.find((address) => familyOf(address) === family);
 }

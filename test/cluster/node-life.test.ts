@@ -139,6 +139,7 @@ describe('the life of a node', () => {
 			// First alone: without its device the programs are loaded and attached anew, which also puts links back.
 			await eventually('links', async () => expect(readdirSync(pins())).toEqual(before), { timeoutMs: 60_000 });
 			await node().run(['ip', 'route', 'del', route()]);
+			await node().run(['ip', 'route', 'del', pod.address('IPv4')]);
 			await node().run(['ip', 'link', 'del', 'fl_vxlan']);
 			await eventually(
 				'everything is there again',
@@ -148,7 +149,10 @@ describe('the life of a node', () => {
 					expect(now.filter((name) => !name.startsWith('overlay'))).toEqual(
 						before.filter((name) => !name.startsWith('overlay')),
 					);
-					expect((await node().run(['ip', 'route'])).stdout).toContain(`${route()} via`);
+					const routes = (await node().run(['ip', 'route'])).stdout.split('\n');
+					expect(routes.find((line) => line.startsWith(`${route()} via`))).toBeDefined();
+					const toPod = routes.find((line) => line.startsWith(`${pod.address('IPv4')} dev fl`));
+					expect(toPod).toContain(`src ${node().addresses.v4}`);
 					node().cni.network();
 				},
 				{ timeoutMs: 60_000 },

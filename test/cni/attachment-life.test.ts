@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AttachRequest } from '../../agent/endpoints/endpoint-deps.ts';
 import type { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
+import { repairPodRoutes } from '../../agent/endpoints/pod-routes.ts';
+import { type Address, type Family, familyOf } from '../../agent/model/address.ts';
 import { eventually, sh, TestNode } from './harness.ts';
 
 let node: TestNode;
@@ -178,6 +180,62 @@ describe('check', () => {
 	it('reports a container that it does not know', async () => {
 		const attempt = manager.check({ containerId: 'x', ifname: 'eth0', netns: node.netns, addresses: [] });
 		await expect(attempt).rejects.toMatchObject({ code: 'ENDPOINT_UNKNOWN' });
+	});
+});
+
+describe('routes of the node to its pods', () => {
+	const NODE: Record<Family, Address> = { 4: '192.0.2.1', 6: '2001:db8::1' };
+	const onNode = (...args: string[]): string => sh('ip', '-n', node.name, ...args);
+	const has = new Set<Family>();
+
+	function setNode(verb: 'add' | 'del', family: Family): void {
+		onNode(
+			'addr',
+			verb,
+			`${NODE[family]}/${family === 4 ? 24 : 64}`,
+			'dev',
+			'uplink',
+			...(verb === 'add' ? ['nodad'] : []),
+		);
+		if (verb === 'add') has.add(family);
+		else has.delete(family);
+	}
+
+	/** What the kernel has as source for packets of the node's own. */
+	const sourceOf = (address: Address): string | undefined => / src (\S+)/.exec(onNode('route', 'get', address))?.[1];
+
+	it('have its address as source, whichever interface comes first, and are made again when that comes and goes', async () => {
+		// of another network, whose packets a table of their own sends there
+		const others: Record<Family, Address> = { 4: '198.51.100.1', 6: '2001:db8:51::1' };
+		onNode('link', 'set', 'uplink', 'up');
+		for (const family of [4, 6] as const) {
+			onNode('addr', 'add', `${others[family]}/${family === 4 ? 32 : 128}`, 'dev', 'lo');
+			onNode(`-${family}`, 'rule', 'add', 'from', others[family], 'lookup', '101');
+			onNode(`-${family}`, 'route', 'add', 'unreachable', 'default', 'table', '101');
+			setNode('add', family);
+		}
+		const nodeAddress = (family: Family) => (has.has(family) ? NODE[family] : undefined);
+		const routed = await node.manager({ nodeAddress });
+		const repair = () => repairPodRoutes(routed.list(), { netlink: node.netlink, nodeAddress });
+		const netns = node.addPodNetns();
+		const { addresses } = await routed.attach(request(netns));
+		const sources = () => addresses.map(sourceOf);
+		const own = addresses.map((address) => NODE[familyOf(address)]);
+		expect(own).toHaveLength(2);
+		expect(sources()).toEqual(own);
+		for (const address of addresses) sh('nsenter', `--net=${node.netns}`, 'ping', '-c1', '-W5', address);
+		expect(await repair()).toEqual([]);
+
+		for (const family of [4, 6] as const) setNode('del', family);
+		await repair();
+		await routed.check({ containerId: 'c1', ifname: 'eth0', netns, addresses });
+		for (const family of [4, 6] as const) setNode('add', family);
+		expect(await repair()).toEqual(addresses);
+		expect(sources()).toEqual(own);
+
+		onNode('route', 'del', `${addresses[0]}/32`);
+		expect(await repair()).toEqual(addresses.slice(0, 1));
+		expect(sources()).toEqual(own);
 	});
 });
 
