@@ -53,9 +53,9 @@ const TRANSFER = { mode: 'stream', count: 4, size: 65_536 } as const;
 /** Of the way from the router to the far client, less than that of the second network. */
 const SMALLER_MTU = 1280;
 const PAGES = 30;
-/** Source ports of clients that choose none by themselves. On nodes these are the ones of processes: the others are for masqueraded flows. */
+/** Source ports of clients that choose none by themselves. On nodes below those that masqueraded flows and the agent's own connections get. */
 const FIRST_PORT = 12_000;
-const FIRST_PORT_OF_NODES = 40_000;
+const FIRST_PORT_OF_NODES = 2000;
 /** Longer than tcpOpening below. */
 const SILENT_MS = 4000;
 /** Long enough for timeouts of TCP to grow. */
