@@ -21,6 +21,17 @@ INLINE __u32 ct_src_is_hi(const struct pkt *p)
 	return p->src.w[0] != p->dst.w[0] ? p->src.w[0] > p->dst.w[0] : p->sport > p->dport;
 }
 
+/*
+ * The last 8 bytes of either key: lo_port, hi_port, proto and zeros. Keys are written in whole words, because the kernel reads them in words at once:
+ * a word that has just been written in pieces keeps the CPU waiting until they have reached its cache.
+ */
+INLINE __u64 ct_key_tail(const struct pkt *p, __u32 src_is_hi)
+{
+	__u32 ports = src_is_hi ? p->ports >> 16 | p->ports << 16 : p->ports;
+
+	return (__u64)p->proto << 32 | ports;
+}
+
 /* The canonical key with 16-byte addresses. `key` must be 8-byte aligned. */
 INLINE void ct_make_key(const struct pkt *p, struct ct_key *key)
 {
@@ -28,22 +39,17 @@ INLINE void ct_make_key(const struct pkt *p, struct ct_key *key)
 
 	*addr_of(key->lo) = src_is_hi ? p->dst : p->src;
 	*addr_of(key->hi) = src_is_hi ? p->src : p->dst;
-	key->lo_port = src_is_hi ? p->dport : p->sport;
-	key->hi_port = src_is_hi ? p->sport : p->dport;
-	key->proto = p->proto;
-	key->pad = 0;
-	key->pad2 = 0;
+	*(__u64 *)&key->lo_port = ct_key_tail(p, src_is_hi);
 }
 
+/* The same for IPv4. */
 INLINE void ct_make_key4(const struct pkt *p, struct ct4_key *key)
 {
 	__u32 src_is_hi = ct_src_is_hi(p);
+	const addr_t *lo = src_is_hi ? &p->dst : &p->src, *hi = src_is_hi ? &p->src : &p->dst;
 
-	key->lo = addr_ipv4(src_is_hi ? &p->dst : &p->src);
-	key->hi = addr_ipv4(src_is_hi ? &p->src : &p->dst);
-	key->lo_port = src_is_hi ? p->dport : p->sport;
-	key->hi_port = src_is_hi ? p->sport : p->dport;
-	*(__u32 *)&key->proto = p->proto;
+	*(__u64 *)&key->lo = lo->w[1] >> 32 | (hi->w[1] & 0xffffffff00000000);
+	*(__u64 *)&key->lo_port = ct_key_tail(p, src_is_hi);
 }
 
 /* Did the table of a family ever run full? Then flows are in two places. */

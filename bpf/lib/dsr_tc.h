@@ -52,11 +52,10 @@ INLINE int dsr_is_syn(const struct pkt *p)
 /* The service at an external address and the port of the packet; NULL = none that the hash alone decides. */
 INLINE struct svc_entry *dsr_service(const struct pkt *p, const addr_t *addr)
 {
-	struct svc_key key
-		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_key key __attribute__((aligned(8)));
 	struct svc_entry *svc;
 
-	*addr_of(key.addr) = *addr;
+	svc_key_fill(&key, addr, p->dport, p->proto, SVC_SCOPE_EXTERNAL);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	return svc && dsr_is_served(svc) ? svc : 0;
 }

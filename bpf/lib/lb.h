@@ -163,18 +163,15 @@ INLINE int lb_try(const struct lb_query *q, const struct svc_entry *svc, struct 
  */
 NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 {
-	struct svc_key key __attribute__((aligned(8))) = {
-		.port = q->dport,
-		.proto = q->proto,
-		.scope = q->client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER,
-	};
+	int outside = q->client == LB_CLIENT_OUTSIDE;
+	struct svc_key key __attribute__((aligned(8)));
 	struct svc_entry *svc;
 	int result;
 
-	*addr_of(key.addr) = q->dst;
+	svc_key_fill(&key, &q->dst, q->dport, q->proto, outside ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc) {
-		key.scope = q->client == LB_CLIENT_OUTSIDE ? SVC_SCOPE_CLUSTER : SVC_SCOPE_EXTERNAL;
+		key.scope = outside ? SVC_SCOPE_CLUSTER : SVC_SCOPE_EXTERNAL;
 		svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	}
 	if (!svc) {

@@ -18,6 +18,13 @@ struct lb_query {
 	__u32 pad2;
 };
 
+/* Key of `services`; it must be 8-byte aligned. Written in whole words, see ct_key_tail. */
+INLINE void svc_key_fill(struct svc_key *key, const addr_t *addr, __be16 port, __u8 proto, enum svc_scope scope)
+{
+	*addr_of(key->addr) = *addr;
+	*(__u32 *)&key->port = (__u32)scope << 24 | (__u32)proto << 16 | port;
+}
+
 struct lb_choice {
 	addr_t addr;
 	__be16 port;

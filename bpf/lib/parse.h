@@ -50,8 +50,13 @@ struct pkt {
 	addr_t src;
 	addr_t dst;
 	addr_t xlate; /* the other address of its flow's entry; set with the entry */
-	__be16 sport; /* ICMP echo: both ports are the identifier; other protocols without ports: 0 */
-	__be16 dport;
+	union {
+		struct {
+			__be16 sport; /* ICMP echo: both ports are the identifier; other protocols without ports: 0 */
+			__be16 dport;
+		};
+		__u32 ports; /* both, as they are in the packet */
+	};
 	__u8 proto;
 	__u8 family;    /* 4 or 6 */
 	__u8 tcp_flags; /* low byte; ICMP: type; SCTP: type of the first chunk */
@@ -325,8 +330,7 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 			p->flags |= PKT_ICMP_ERROR;
 		return 0;
 	}
-	p->sport = ((struct ports *)l4)->source;
-	p->dport = ((struct ports *)l4)->dest;
+	p->ports = *(__u32 *)l4;
 	return 0;
 }
 

@@ -75,11 +75,10 @@ INLINE int xdp_choose(const struct svc_entry *svc, const struct xdp_pkt *p, stru
 /* Is the service one whose servers answer by themselves? tc sends to them. */
 NOINLINE int dsr_leave_to_tc(const struct xdp_pkt *p)
 {
-	struct svc_key key
-		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_key key __attribute__((aligned(8)));
 	struct svc_entry *svc;
 
-	*addr_of(key.addr) = p->dst;
+	svc_key_fill(&key, &p->dst, p->dport, p->proto, SVC_SCOPE_EXTERNAL);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	return svc && dsr_is_served(svc);
 }
@@ -197,12 +196,11 @@ enum dsr_answer {
  */
 NOINLINE __u64 dsr_ask_tables(const struct xdp_pkt *p, __u32 at_node)
 {
-	struct svc_key key
-		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_key key __attribute__((aligned(8)));
 	struct dsr_choice choice;
 	struct svc_entry *svc;
 
-	*addr_of(key.addr) = p->dst;
+	svc_key_fill(&key, &p->dst, p->dport, p->proto, SVC_SCOPE_EXTERNAL);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc || !dsr_is_served(svc))
 		return DSR_ANSWER_NOT_SERVED;

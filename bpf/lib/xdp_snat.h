@@ -141,11 +141,10 @@ INLINE int snat_is_first(__u8 proto, __u8 tcp_flags)
 INLINE int snat_choose(struct scratch *scratch)
 {
 	struct pkt *p = &scratch->pkt;
-	struct svc_key key
-		__attribute__((aligned(8))) = {.port = p->dport, .proto = p->proto, .scope = SVC_SCOPE_EXTERNAL};
+	struct svc_key key __attribute__((aligned(8)));
 	struct svc_entry *svc;
 
-	*addr_of(key.addr) = p->dst;
+	svc_key_fill(&key, &p->dst, p->dport, p->proto, SVC_SCOPE_EXTERNAL);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
 	if (!svc || (snat_is_first(p->proto, p->tcp_flags) && ct_lookup(p)))
 		return 0;
