@@ -1,8 +1,17 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+	existsSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	utimesSync,
+	writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatConflist, type InstallOptions, installCni, uninstallCni } from './install.ts';
+import { FileComparison, formatConflist, type InstallOptions, installCni, uninstallCni } from './install.ts';
 
 let dir: string;
 let options: InstallOptions;
@@ -70,6 +79,27 @@ describe('installation', () => {
 		expect(await installCni(options)).toEqual([binary()]);
 		expect(statSync(binary()).ino).not.toBe(before);
 		expect(readFileSync(binary(), 'utf8')).toBe('program 2');
+	});
+
+	it('reads executables again only when one of them has changed', async () => {
+		const executables = new FileComparison();
+		writeFileSync(options.executable, Buffer.alloc(8 << 20, 'a'));
+		expect(await installCni(options, executables)).toEqual([binary(), conflist()]);
+		expect(await installCni(options, executables)).toEqual([]);
+		const before = process.memoryUsage().arrayBuffers;
+		for (let i = 0; i < 4; i++) expect(await installCni(options, executables)).toEqual([]);
+		expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 << 20);
+
+		const { atime, mtime } = statSync(binary());
+		writeFileSync(binary(), Buffer.alloc(8 << 20, 'b'));
+		utimesSync(binary(), atime, mtime);
+		expect(await installCni(options, executables)).toEqual([binary()]);
+		writeFileSync(options.executable, 'program 2');
+		expect(await installCni(options, executables)).toEqual([binary()]);
+		rmSync(binary());
+		expect(await installCni(options, executables)).toEqual([binary()]);
+		rmSync(options.executable);
+		await expect(installCni(options, executables)).rejects.toThrow(`cannot read ${options.executable}: ENOENT`);
 	});
 
 	it('installs no configuration without an executable', async () => {

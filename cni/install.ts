@@ -2,7 +2,7 @@
  * Puts the CNI executable and the network configuration where runtimes look for them. A node becomes Ready as soon as
  * the configuration is there, so install() is called only when the agent can serve ADD.
  */
-import { chmod, copyFile, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorMessage, FairleadError } from '../agent/model/errors.ts';
 
@@ -43,20 +43,52 @@ export function formatConflist(o: InstallOptions): string {
 	return `${JSON.stringify(list, null, 2)}\n`;
 }
 
+/** Remembers which two files were equal, so that they are read again only when one of them has changed. */
+export class FileComparison {
+	#equal = '';
+
+	/** A missing `other` differs. @throws CNI_INSTALL when `path` cannot be read */
+	async areEqual(path: string, other: string): Promise<boolean> {
+		const content = await orRefuse('read', path, stateOf(path));
+		const state = `${content} ${await stateOf(other).catch(() => 'missing')}`;
+		if (state === this.#equal) return true;
+		const wanted = await orRefuse('read', path, readFile(path));
+		const isEqual = await isContent(other, wanted);
+		this.#equal = isEqual ? state : '';
+		return isEqual;
+	}
+}
+
+/** The change time (ctime) changes whenever content or owner do, and nobody can set it. */
+async function stateOf(path: string): Promise<string> {
+	const { dev, ino, size, ctimeNs } = await stat(path, { bigint: true });
+	return `${dev} ${ino} ${size} ${ctimeNs}`;
+}
+
+async function isContent(path: string, content: Buffer): Promise<boolean> {
+	const current = await readFile(path).catch(() => undefined);
+	return current?.equals(content) === true;
+}
+
 /**
  * Installs both, each at once and only if it differs: first the executable, then the configuration that names it.
+ * @param executables  the same at each call, for who calls again and again
  * @returns paths that were written
  * @throws CNI_INSTALL
  */
-export async function installCni(o: InstallOptions): Promise<string[]> {
+export async function installCni(o: InstallOptions, executables = new FileComparison()): Promise<string[]> {
 	const executable = join(o.binDir, CNI_TYPE);
 	const conflist = join(o.confDir, o.confName);
 	const written: string[] = [];
-	if (await replaceFile(executable, await contentOf(o.executable), (path) => copyFile(o.executable, path), 0o755)) {
+	if (!(await executables.areEqual(o.executable, executable))) {
+		await replaceFile(executable, (path) => copyFile(o.executable, path), 0o755);
 		written.push(executable);
 	}
 	const text = Buffer.from(formatConflist(o));
-	if (await replaceFile(conflist, text, (path) => writeNew(path, text), 0o644)) written.push(conflist);
+	if (!(await isContent(conflist, text))) {
+		await replaceFile(conflist, (path) => writeNew(path, text), 0o644);
+		written.push(conflist);
+	}
 	return written;
 }
 
@@ -74,11 +106,11 @@ export async function uninstallCni(o: Pick<InstallOptions, 'confDir' | 'confName
 	});
 }
 
-async function contentOf(path: string): Promise<Buffer> {
+async function orRefuse<T>(verb: string, path: string, result: Promise<T>): Promise<T> {
 	try {
-		return await readFile(path);
+		return await result;
 	} catch (cause) {
-		throw installError('read', path, cause);
+		throw installError(verb, path, cause);
 	}
 }
 
@@ -86,14 +118,7 @@ async function contentOf(path: string): Promise<Buffer> {
  * Writes under another name in the same directory, one that no runtime reads (no `.conf`, `.conflist`, `.json`; not
  * executed by name), then renames: readers see the old file or the new one, and a running executable is not touched.
  */
-async function replaceFile(
-	path: string,
-	content: Buffer,
-	write: (path: string) => Promise<void>,
-	mode: number,
-): Promise<boolean> {
-	const current = await readFile(path).catch(() => undefined);
-	if (current?.equals(content)) return false;
+async function replaceFile(path: string, write: (path: string) => Promise<void>, mode: number): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
 	try {
 		await mkdir(dirname(path), { recursive: true, mode: 0o755 });
@@ -102,7 +127,6 @@ async function replaceFile(
 		await sync(temporary);
 		await rename(temporary, path);
 		await sync(dirname(path));
-		return true;
 	} catch (cause) {
 		await unlink(temporary).catch(() => undefined);
 		throw installError('install', path, cause);

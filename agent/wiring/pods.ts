@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Readiness } from '../../cni/dispatch.ts';
-import { firstBefore, type InstallOptions, installCni } from '../../cni/install.ts';
+import { FileComparison, firstBefore, type InstallOptions, installCni } from '../../cni/install.ts';
 import { type CniServer, createCniServer } from '../../cni/server.ts';
 import { replaySpool } from '../../cni/spool.ts';
 import { netlinkRequest, netnsCookie, peerCredentials } from '../../native/index.ts';
@@ -49,6 +49,7 @@ export class Pods {
 	readonly #options: PodsOptions;
 	readonly #manager: EndpointManager;
 	#server: CniServer | undefined;
+	readonly #executables = new FileComparison();
 	#former: readonly string[] = [];
 
 	private constructor(options: PodsOptions, manager: EndpointManager) {
@@ -134,7 +135,7 @@ export class Pods {
 
 	/** Puts the CNI executable and its configuration where they belong. @returns what was missing or different */
 	async install(): Promise<string[]> {
-		return this.#options.config.standalone ? [] : installCni(this.#installOptions());
+		return this.#options.config.standalone ? [] : installCni(this.#installOptions(), this.#executables);
 	}
 
 	/** Path of another plugin's configuration that runtimes use instead of ours; undefined = they use ours. */
