@@ -134,6 +134,29 @@ describe('reconcilePeers', () => {
 		expect(kernel.mapGet('ipcache', IpcacheKey.encode({ addr: addressBytes('192.168.0.3') }))).toBeUndefined();
 	});
 
+	it('remembers the rows of nodes it has written, also those that are free again', () => {
+		const kernel = new FakeKernel();
+		const memory = new PeerMemory();
+		const run = (nodes: NodeObject[]) => reconcilePeers(peers(nodes), DEVICES, kernel, undefined, memory);
+		const first = run([node('node-b', 2)]).assignments.get('node-b')!;
+		expect(memory.nodes(kernel).get(first.index)).toMatchObject({ ifindex: 9, gen: first.gen });
+		run([]);
+		expect(memory.nodes(kernel).get(first.index)).toMatchObject({ ifindex: 0 });
+		// what is only in the table is not seen
+		kernel.mapSet('nodes', new Uint8Array(new Uint32Array([first.index]).buffer), new Uint8Array(Node.size));
+		const second = run([node('node-c', 3)]).assignments.get('node-c')!;
+		expect(second.index).toBe(first.index);
+		expect(second.gen).toBe(first.gen + 2);
+		memory.forget();
+		expect([...memory.nodes(kernel).keys()]).toEqual([second.index]);
+
+		kernel.fault = ({ call, map }) => (call === 'set' && map === 'nodes' ? 'EPERM' : undefined);
+		expect(run([node('node-d', 4)]).problems).not.toEqual([]);
+		kernel.fault = undefined;
+		expect(run([node('node-d', 4)]).problems).toEqual([]);
+		expect([...memory.nodes(kernel)]).toEqual([...new PeerMemory().nodes(kernel)]);
+	});
+
 	it('deletes no entry that a pod has been given since', () => {
 		const kernel = new FakeKernel();
 		const memory = new PeerMemory();

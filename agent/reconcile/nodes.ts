@@ -25,6 +25,9 @@ export interface Assignment {
 	readonly gen: number;
 }
 
+/** Rows of `nodes` that are or were in use, by index, in their order; all others are zeros. */
+export type NodeRows = ReadonlyMap<number, Node>;
+
 interface FoundRow {
 	readonly index: number;
 	readonly value: Node;
@@ -32,31 +35,36 @@ interface FoundRow {
 
 export interface NodeOps {
 	/** New rows. */
-	readonly before: readonly { readonly index: number; readonly value: Node }[];
+	readonly before: readonly FoundRow[];
 	/** Row of each node by name. */
 	readonly assignments: ReadonlyMap<string, Assignment>;
 	/** Rows to take out after the references have moved. */
-	readonly after: readonly { readonly index: number; readonly value: Node }[];
+	readonly after: readonly FoundRow[];
 	readonly problems: readonly string[];
 }
 
+/** Index 0 means "no node" in references. */
+const FIRST_ROW = 1;
+
 /**
  * Pure: which rows to write and to take out.
- * @param found  every element of the map, used or not
+ * @param capacity  elements of the map
  */
-export function diffNodes(wanted: readonly NodeRow[], found: readonly FoundRow[], devices: NodeDevices): NodeOps {
+export function diffNodes(
+	wanted: readonly NodeRow[],
+	found: NodeRows,
+	capacity: number,
+	devices: NodeDevices,
+): NodeOps {
 	const used = new Map<string, FoundRow>();
-	const free: FoundRow[] = [];
 	const doubles: FoundRow[] = [];
-	for (const row of found) {
-		// Index 0 means "no node" in references.
-		if (row.index === 0) continue;
-		if (row.value.ifindex === 0) free.push(row);
-		else if (used.has(identityOf(row.value))) doubles.push(row);
-		else used.set(identityOf(row.value), row);
+	for (const [index, value] of found) {
+		if (index < FIRST_ROW || value.ifindex === 0) continue;
+		if (used.has(identityOf(value))) doubles.push({ index, value });
+		else used.set(identityOf(value), { index, value });
 	}
-	free.reverse();
-	const before: { index: number; value: Node }[] = [];
+	const free = freeRows(found, capacity);
+	const before: FoundRow[] = [];
 	const assignments = new Map<string, Assignment>();
 	const problems: string[] = [];
 	for (const row of wanted) {
@@ -67,9 +75,9 @@ export function diffNodes(wanted: readonly NodeRow[], found: readonly FoundRow[]
 			assignments.set(row.name, { index: match.index, gen: match.value.gen });
 			continue;
 		}
-		const place = free.pop();
+		const { value: place } = free.next();
 		if (place === undefined) {
-			problems.push(`map nodes: cannot add node ${row.name}: all ${found.length - 1} rows used`);
+			problems.push(`map nodes: cannot add node ${row.name}: all ${capacity - FIRST_ROW} rows used`);
 			continue;
 		}
 		const gen = nextGen(place.value.gen);
@@ -78,6 +86,13 @@ export function diffNodes(wanted: readonly NodeRow[], found: readonly FoundRow[]
 	}
 	const after = [...used.values(), ...doubles].map(({ index, value }) => ({ index, value: deadRow(value) }));
 	return { before, assignments, after, problems };
+}
+
+function* freeRows(found: NodeRows, capacity: number): Generator<FoundRow, undefined> {
+	for (let index = FIRST_ROW; index < capacity; index++) {
+		const value = found.get(index) ?? NEVER_USED_ROW;
+		if (value.ifindex === 0) yield { index, value };
+	}
 }
 
 /** Everything but the generation: a row with other content is another row. */
@@ -187,21 +202,48 @@ function withIdentities(addresses: PeersPlan['addresses'], policy: PeerPolicy): 
 const NEVER_USED = Buffer.alloc(Node.size);
 const NEVER_USED_ROW = Node.decode(NEVER_USED);
 
+function readNodes(kernel: Kernel): NodeRows {
+	const rows: [number, Node][] = [];
+	for (const [key, value] of kernel.mapEntries('nodes')) {
+		if (NEVER_USED.equals(value)) continue;
+		rows.push([new DataView(key.buffer, key.byteOffset).getUint32(0, true), Node.decode(value)]);
+	}
+	return inOrder(rows);
+}
+
+function inOrder(rows: Iterable<readonly [number, Node]>): NodeRows {
+	return new Map([...rows].sort(([a], [b]) => a - b));
+}
+
 export interface PeersReport extends TableReport {
 	/** Row of each node by name; empty when the rows could not be written. */
 	readonly assignments: ReadonlyMap<string, Assignment>;
 }
 
 /**
- * What was written last, so that most comparisons need not read 100,000 entries. Others change these tables too, but only entries of
- * their own and identities that they give in the plan as well.
+ * What was written last, so that most comparisons need not read 100,000 entries, or a megabyte of rows of nodes. Others change `ipcache` and
+ * `cidrs` too, but only entries of their own and identities that they give in the plan as well.
  */
 export class PeerMemory {
 	#rows: { readonly ipcache: Rows; readonly cidrs: Rows } | undefined;
+	#nodes: NodeRows | undefined;
 
 	/** The next comparison reads the tables. */
 	forget(): void {
 		this.#rows = undefined;
+		this.#nodes = undefined;
+	}
+
+	nodes(kernel: Kernel): NodeRows {
+		this.#nodes ??= readNodes(kernel);
+		return this.#nodes;
+	}
+
+	/** These rows have been written. */
+	keepNodes(rows: readonly FoundRow[]): void {
+		if (this.#nodes === undefined || rows.length === 0) return;
+		const written = rows.map(({ index, value }) => [index, value] as const);
+		this.#nodes = inOrder(new Map([...this.#nodes, ...written]));
 	}
 
 	keep(ipcache: Rows, cidrs: Rows): void {
@@ -227,15 +269,10 @@ export function reconcilePeers(
 	policy?: PeerPolicy,
 	memory = new PeerMemory(),
 ): PeersReport {
-	const found: FoundRow[] = [];
-	for (const [key, value] of kernel.mapEntries('nodes')) {
-		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
-		found.push({ index, value: NEVER_USED.equals(value) ? NEVER_USED_ROW : Node.decode(value) });
-	}
-	found.sort((a, b) => a.index - b.index);
-	const nodes = diffNodes(plan.nodes, found, devices);
+	const nodes = diffNodes(plan.nodes, memory.nodes(kernel), kernel.mapCapacity('nodes'), devices);
 	const written = applyTableOps(nodes.before.map(toSet), 'nodes', kernel);
 	if (written.problems.length > 0) {
+		memory.forget();
 		return { ops: written.ops, problems: [...nodes.problems, ...written.problems], assignments: new Map() };
 	}
 	const policyProblems = policy?.follow(plan, nodes.assignments) ?? [];
@@ -251,6 +288,7 @@ export function reconcilePeers(
 	const reports = [applyTableOps(addressOps, 'ipcache', kernel), applyTableOps(cidrOps, 'cidrs', kernel)];
 	if (reports.some((report) => report.ops > 0)) policy?.changed();
 	const problems = [...nodes.problems, ...policyProblems, ...reports.flatMap((report) => report.problems)];
+	memory.keepNodes(nodes.before);
 	// An entry that could not be moved may still name an old row.
 	if (reports.some((report) => report.problems.length > 0)) memory.forget();
 	else memory.keep(wantedAddresses, wantedCidrs);
@@ -258,14 +296,17 @@ export function reconcilePeers(
 	if (nodes.after.length > 0 && moved) {
 		// A freed row is written as soon as another node comes, and a program may still be reading it.
 		kernel.barrier();
-		reports.push(applyTableOps(nodes.after.map(toSet), 'nodes', kernel));
-		problems.push(...(reports.at(-1)?.problems ?? []));
+		const freed = applyTableOps(nodes.after.map(toSet), 'nodes', kernel);
+		if (freed.problems.length > 0) memory.forget();
+		else memory.keepNodes(nodes.after);
+		reports.push(freed);
+		problems.push(...freed.problems);
 	}
 	const ops = reports.reduce((sum, report) => sum + report.ops, written.ops);
 	return { ops, problems, assignments: nodes.assignments };
 }
 
-function toSet({ index, value }: { readonly index: number; readonly value: Node }) {
+function toSet({ index, value }: FoundRow) {
 	const key = new Uint8Array(4);
 	new DataView(key.buffer).setUint32(0, index, true);
 	return { kind: 'set' as const, key, value: Node.encode(value) };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Node, NodeFlags, XdpNode } from '../../native/abi/generated.ts';
+import { NodeFlags, XdpNode } from '../../native/abi/generated.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
 import { addressBytes } from '../model/address.ts';
 import type { XdpNodeRow } from '../plan/xdp.ts';
@@ -55,7 +55,6 @@ describe('rows of nodes for XDP', () => {
 	});
 
 	it('are made for the rows of nodes in use', () => {
-		const kernel = new FakeKernel();
 		const node = {
 			tunnel: addressBytes('192.168.0.2'),
 			nexthop6: new Uint8Array(16),
@@ -66,8 +65,10 @@ describe('rows of nodes for XDP', () => {
 			flags: NodeFlags.DIRECT,
 			identity: 6,
 		};
-		kernel.mapSet('nodes', keyOf(3), Node.encode(node));
-		kernel.mapSet('nodes', keyOf(4), Node.encode({ ...node, ifindex: 0 }));
-		expect(xdpTargets(kernel)).toEqual([{ index: 3, gen: 9, tunnel: '192.168.0.2', direct: true }]);
+		const rows = new Map([
+			[3, node],
+			[4, { ...node, ifindex: 0 }],
+		]);
+		expect(xdpTargets(rows)).toEqual([{ index: 3, gen: 9, tunnel: '192.168.0.2', direct: true }]);
 	});
 });

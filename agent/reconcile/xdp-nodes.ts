@@ -2,23 +2,22 @@
  * Rows of xdp_nodes: how XDP reaches other nodes. A row is trusted until its deadline, which is put off as long as its neighbour is
  * known; XDP leaves packets to tc, which asks the kernel, when the agent no longer does that.
  */
-import { Node, NodeFlags, XdpNode } from '../../native/abi/generated.ts';
+import { NodeFlags, XdpNode } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { XdpNodeRow, XdpTarget } from '../plan/xdp.ts';
 import type { Kernel } from './kernel.ts';
+import type { NodeRows } from './nodes.ts';
 
 /** Time the agent may be away before XDP stops, in seconds; a gateway that changes its address meanwhile is out of reach for that long. */
 export const XDP_TRUST_S = 30;
 
 const UNUSED = new Uint8Array(XdpNode.size);
 
-/** Nodes in the map nodes. */
-export function xdpTargets(kernel: Kernel): XdpTarget[] {
+/** Nodes in use. */
+export function xdpTargets(nodes: NodeRows): XdpTarget[] {
 	const targets: XdpTarget[] = [];
-	for (const [key, value] of kernel.mapEntries('nodes')) {
-		const { ifindex, gen, tunnel, flags } = Node.decode(value);
+	for (const [index, { ifindex, gen, tunnel, flags }] of nodes) {
 		if (ifindex === 0) continue;
-		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
 		targets.push({ index, gen, tunnel: addressOfBytes(tunnel), direct: (flags & NodeFlags.DIRECT) !== 0 });
 	}
 	return targets;

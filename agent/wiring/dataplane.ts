@@ -110,7 +110,9 @@ export class Dataplane {
 			parts.found.moreUplinks,
 		);
 		if (config.xdp !== 'off') {
-			this.#xdp = new Xdp({ mode: config.xdp, kernel: this.datapath.kernel, netlink: this.netlink, clock, log });
+			const { kernel } = this.datapath;
+			const nodes = () => this.#peerMemory.nodes(kernel);
+			this.#xdp = new Xdp({ mode: config.xdp, kernel, nodes, netlink: this.netlink, clock, log });
 		}
 	}
 

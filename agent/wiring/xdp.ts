@@ -11,11 +11,14 @@ import type { Address } from '../model/address.ts';
 import { errorMessage } from '../model/errors.ts';
 import { planXdpNodes, xdpDoubt, xdpObstacle } from '../plan/xdp.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
+import type { NodeRows } from '../reconcile/nodes.ts';
 import { XDP_TRUST_S, XdpNodes, xdpTargets } from '../reconcile/xdp-nodes.ts';
 
 export interface XdpOptions {
 	readonly mode: Exclude<Config['xdp'], 'off'>;
 	readonly kernel: Kernel;
+	/** What is in `nodes`. */
+	readonly nodes: () => NodeRows;
 	readonly netlink: Netlink;
 	readonly clock: JiffiesClock;
 	readonly log: Logger;
@@ -103,7 +106,7 @@ export class Xdp {
 
 	async #refresh(addresses: readonly Address[]): Promise<void> {
 		if (!this.#attached) return;
-		const { kernel, netlink, clock, log } = this.#options;
+		const { nodes, netlink, clock, log } = this.#options;
 		const machine = {
 			addresses,
 			devices: [this.#device],
@@ -111,7 +114,7 @@ export class Xdp {
 			routes: [...(await netlink.routes(4)), ...(await netlink.routes(6))],
 			neighbours: [...(await netlink.neighbours(4)), ...(await netlink.neighbours(6))],
 		};
-		const { rows, unresolved } = planXdpNodes(xdpTargets(kernel), machine);
+		const { rows, unresolved } = planXdpNodes(xdpTargets(nodes()), machine);
 		const changed = this.#nodes.apply(rows, (clock.now() + XDP_TRUST_S * clock.hz) >>> 0);
 		if (changed) log.debug({ nodes: rows.length, unresolved: unresolved.length }, 'next hops for XDP changed');
 		if (unresolved.length === 0) return;
