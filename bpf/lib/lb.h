@@ -119,10 +119,14 @@ INLINE int lb_affine(const struct affinity_key *key, __u32 timeout_s, __u8 flags
 	return 0;
 }
 
-/* Chooses among the backends of a service value that may be replaced meanwhile. 0, a reason, or 1 = try again. */
-INLINE int lb_try(const struct lb_query *q, const struct svc_entry *svc, struct lb_choice *out)
+/*
+ * Chooses among the backends of a service value that may become that of another service meanwhile. `source_set` is what it had when its clients were
+ * judged. 0, a reason, or 1 = it did, or names a backend that is gone: look it up again.
+ */
+INLINE int lb_try(const struct lb_query *q, const struct svc_entry *svc, __u32 source_set, struct lb_choice *out)
 {
 	__u32 id = svc->id, generation = svc->generation, flags = svc->flags, timeout_s = svc->affinity_timeout_s;
+	__u32 sources = svc->source_set;
 	__u32 local = flags & (q->client == LB_CLIENT_OUTSIDE ? SVC_FLAG_LOCAL_EXTERNAL : SVC_FLAG_LOCAL_INTERNAL);
 	__u32 base = local ? svc->local_base : svc->all_base;
 	__u32 len = local ? svc->local_count : svc->all_count;
@@ -130,7 +134,9 @@ INLINE int lb_try(const struct lb_query *q, const struct svc_entry *svc, struct 
 	struct affinity_key key __attribute__((aligned(8))) = {.svc_id = id};
 	int err;
 
-	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id)
+	asm volatile("" ::: "memory"); /* all of it has been read */
+	if (*(volatile __u32 *)&svc->generation != generation || *(volatile __u32 *)&svc->id != id ||
+	    sources != source_set)
 		return 1;
 	if (len == 0)
 		return local && (flags & SVC_FLAG_ANY_ENDPOINTS) ? -DROP_REASON_NO_LOCAL_BACKEND
@@ -166,6 +172,7 @@ NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 	int outside = q->client == LB_CLIENT_OUTSIDE;
 	struct svc_key key __attribute__((aligned(8)));
 	struct svc_entry *svc;
+	__u32 source_set;
 	int result;
 
 	svc_key_fill(&key, &q->dst, q->dport, q->proto, outside ? SVC_SCOPE_EXTERNAL : SVC_SCOPE_CLUSTER);
@@ -180,13 +187,16 @@ NOINLINE int lb_choose(const struct lb_query *q, struct lb_choice *out)
 		key.scope = 0;
 		return bpf_map_lookup_elem(&fl_services_1, &key) ? -DROP_REASON_UNDEFINED_PORT : LB_NOT_A_SERVICE;
 	}
-	if (addr_is_zero(&q->src) && (svc->source_set || svc->flags & (SVC_FLAG_AFFINITY | SVC_FLAG_LEAST_CONN)))
+	source_set = svc->source_set;
+	if (addr_is_zero(&q->src) && (source_set || svc->flags & (SVC_FLAG_AFFINITY | SVC_FLAG_LEAST_CONN)))
 		return LB_PACKET_PATH;
-	if (svc->source_set && !lb_source_allowed(q, svc->source_set))
+	if (source_set && !lb_source_allowed(q, source_set))
 		return -DROP_REASON_SOURCE_RANGE;
-	result = lb_try(q, svc, out);
-	if (result == 1)
-		result = lb_try(q, svc, out);
+	result = lb_try(q, svc, source_set, out);
+	if (result == 1) { /* an element that was replaced is the next one's that is written */
+		svc = bpf_map_lookup_elem(&fl_services_1, &key);
+		result = svc ? lb_try(q, svc, source_set, out) : 1;
+	}
 	return result == 1 ? -DROP_REASON_NO_BACKEND : result;
 }
 
