@@ -179,9 +179,11 @@ GLOBAL int related_reverse_here(struct __sk_buff *skb)
 	}
 	if (!(entry->flags & CT_FLAG_SVC_REPLY))
 		return 1;
-	addr_t vip = q->pkt.xlate;
+	addr_t vip = q->pkt.xlate, client = q->pkt.src;
+	__be16 port = entry->xlate_port, client_port = ct_is_shared(entry) ? 0 : entry->snat_port;
+	int err = client_port ? related_rewrite(skb, p, q, &client, (__u32)client_port << 16 | REWRITE_SOURCE) : 0;
 
-	return related_rewrite(skb, p, q, &vip, (__u32)entry->xlate_port << 16 | REWRITE_DESTINATION);
+	return err ? err : related_rewrite(skb, p, q, &vip, (__u32)port << 16 | REWRITE_DESTINATION);
 }
 
 /* related_reverse_here of `p`, which is scratch->pkt. */

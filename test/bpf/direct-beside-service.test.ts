@@ -114,10 +114,9 @@ describe.each(FAMILIES.flatMap((x) => PROTOCOLS.map((each) => ({ ...x, ...each }
 			await expectBoth(PORT, sport);
 		});
 
-		it("tells the client of errors about its packets with the client's own port", async () => {
-			await toService();
-			const { sport: directPort } = await toBackend();
-			const about = quoted(podFrame(POD_A, ip(x.a, x.b), l4(directPort, x.backend, 'A'), PAYLOAD));
+		/** What the client is told by an error of the backend about a packet from this port. */
+		async function toldOf(sport: number): Promise<object> {
+			const about = quoted(podFrame(POD_A, ip(x.a, x.b), l4(sport, x.backend, 'A'), PAYLOAD));
 			const error = podFrame(
 				POD_B,
 				ip(x.b, x.a),
@@ -125,7 +124,24 @@ describe.each(FAMILIES.flatMap((x) => PROTOCOLS.map((each) => ({ ...x, ...each }
 				raw(about),
 			);
 			const { quoted: told } = expectVerdict(error, await node.fromPod(POD_B, error), VERDICT.REDIRECT);
-			expect(told && layerOf(told, x.protocol)).toMatchObject({ sport: PORT, dport: x.backend });
+			if (told === undefined) throw new Error('nothing is quoted');
+			const { src, dst } = layerOf(told, x.family === 4 ? 'ipv4' : 'ipv6');
+			const { sport: from, dport } = layerOf(told, x.protocol);
+			return { src, dst, sport: from, dport };
+		}
+
+		it("tells the client of errors about its packets with the client's own port", async () => {
+			await toService();
+			const { sport: directPort } = await toBackend();
+			expect(await toldOf(directPort)).toEqual({ src: x.a, dst: x.b, sport: PORT, dport: x.backend });
+			expect(await toldOf(PORT)).toEqual({ src: x.a, dst: x.vip, sport: PORT, dport: x.service });
+		});
+
+		it("tells the client of errors about its packets to the service with the client's own port", async () => {
+			await toBackend();
+			const { sport: servicePort } = await toService();
+			expect(await toldOf(servicePort)).toEqual({ src: x.a, dst: x.vip, sport: PORT, dport: x.service });
+			expect(await toldOf(PORT)).toEqual({ src: x.a, dst: x.b, sport: PORT, dport: x.backend });
 		});
 	},
 );
