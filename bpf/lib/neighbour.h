@@ -87,9 +87,18 @@ NOINLINE int answer_solicitation(struct __sk_buff *skb, const struct pkt *p, con
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
+/* What the stack may have of a pod's: it cannot leave the link, and nobody decides about it as a flow. */
+INLINE int leave_nd(struct __sk_buff *skb, const struct pkt *p, __u32 hop_limit)
+{
+	if (p->ttl != hop_limit || (p->dst.w[0] & 0xff) != 0xff)
+		return drop(skb, p, DROP_REASON_FORBIDDEN_ND, HOOK_FROM_POD);
+	return VERDICT_NEXT;
+}
+
 /*
  * Neighbour discovery and multicast listener messages of a pod. Solicitations for the gateway are answered; router
  * solicitations, duplicate address detection and listener reports go to the stack, where nothing listens; the rest is forbidden.
+ * Hop limits: RFC 4861 section 6.1.1, RFC 2710 section 3, RFC 3810 section 5.
  */
 NOINLINE int handle_pod_nd(struct __sk_buff *skb, const struct pkt *p, const struct endpoint *endpoint)
 {
@@ -97,10 +106,11 @@ NOINLINE int handle_pod_nd(struct __sk_buff *skb, const struct pkt *p, const str
 
 	switch (p->tcp_flags) { /* ICMPv6 type */
 	case 133:               /* router solicitation */
-	case 131:               /* MLD */
+		return leave_nd(skb, p, 255);
+	case 131: /* MLD */
 	case 132:
 	case 143:
-		return VERDICT_NEXT;
+		return leave_nd(skb, p, 1);
 	case 135:
 		break;
 	default:
@@ -109,7 +119,7 @@ NOINLINE int handle_pod_nd(struct __sk_buff *skb, const struct pkt *p, const str
 	if (bpf_skb_load_bytes(skb, p->l4_off + 8, &target, sizeof(target)) < 0)
 		return drop(skb, p, DROP_REASON_INVALID_PACKET, HOOK_FROM_POD);
 	if (addr_is_zero(&p->src))
-		return VERDICT_NEXT;
+		return leave_nd(skb, p, 255);
 	if (!addr_equal(&target, &gateway))
 		return drop(skb, p, DROP_REASON_FORBIDDEN_ND, HOOK_FROM_POD);
 	return answer_solicitation(skb, p, endpoint);

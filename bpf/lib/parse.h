@@ -304,9 +304,12 @@ INLINE int parse_l4(struct __sk_buff *skb, struct pkt *p)
 			return -DROP_REASON_INVALID_PACKET;
 		p->tcp_flags = ((__u8 *)l4)[13];
 		break;
-	case L4_PROTO_UDP:
 	case L4_PROTO_ICMP:
 	case L4_PROTO_ICMPV6:
+		if ((p->family == 4) != (p->proto == L4_PROTO_ICMP)) /* nobody's: neither means the other's messages */
+			return -DROP_REASON_INVALID_PACKET;
+		/* fallthrough */
+	case L4_PROTO_UDP:
 		if (l4 + 8 > data_end || p->ip_len + ETH_LEN < off + 8)
 			return parse_short(p);
 		break;

@@ -87,6 +87,8 @@ NOINLINE int from_pod_nd(struct __sk_buff *skb, struct pkt *p)
 		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, HOOK_FROM_POD);
 	if (!link_local && !addr_is_zero(&p->src) && !source_is_owned(p, endpoint))
 		return drop(skb, p, DROP_REASON_INVALID_SOURCE, HOOK_FROM_POD);
+	if (!source_mac_is_owned(skb, endpoint))
+		return drop(skb, p, DROP_REASON_INVALID_SOURCE_MAC, HOOK_FROM_POD);
 	return handle_pod_nd(skb, p, endpoint);
 }
 
@@ -188,7 +190,7 @@ int to_pod(struct __sk_buff *skb)
 	}
 	p = &scratch->pkt;
 	err = parse_packet(skb, p);
-	if (err == PARSE_NOT_IP || (!err && is_pod_nd(p)))
+	if (err == PARSE_NOT_IP || (!err && is_pod_nd(p) && !skb->ingress_ifindex))
 		return VERDICT_NEXT;
 	if (err)
 		return drop(skb, p, err, HOOK_TO_POD);

@@ -10,7 +10,9 @@ import {
 	eth,
 	icmpv6,
 	ip,
+	ipv4,
 	ipv6,
+	type Layer,
 	layerOf,
 	macBytes,
 	macText,
@@ -167,6 +169,25 @@ function solicitation(o: { src?: string; target?: string; hopLimit?: number; opt
 	);
 }
 
+/** Types of ICMPv6 with the hop limit that they must have: router solicitation, MLD report and done, MLDv2 report. */
+const LEFT_TO_STACK = [
+	[133, 255],
+	[131, 1],
+	[132, 1],
+	[143, 1],
+] as const;
+
+function discovery(o: { type: number; hopLimit: number; src?: string; dst?: string; mac?: string }): Uint8Array {
+	return build(
+		eth({ src: o.mac ?? POD_A.mac, dst: '33:33:00:00:00:02' }),
+		ipv6({ src: o.src ?? 'fe80::aa', dst: o.dst ?? 'ff02::2', hopLimit: o.hopLimit }),
+		icmpv6({ type: o.type, code: 0, rest: 0 }),
+	);
+}
+
+/** Eight bytes of a message, the checksum left out. */
+const echoOf = (type: number): Layer => raw(Uint8Array.of(type, 0, 0, 0, 0, 1, 0, 1));
+
 describe('neighbour discovery', () => {
 	it.each([POD_A.ipv6, 'fe80::aa'])('answers a solicitation for fe80::1 from %s', async (src) => {
 		const sent = solicitation({ src });
@@ -217,13 +238,33 @@ describe('neighbour discovery', () => {
 	it('leaves router solicitations, address probes and listener reports to the stack, where nobody listens', async () => {
 		const probe = solicitation({ src: '::', target: POD_A.ipv6, options: new Uint8Array() });
 		expectVerdict(probe, await node.fromPod(POD_A, probe), VERDICT.NEXT);
-		for (const type of [133, 143]) {
-			const sent = build(
-				eth({ src: POD_A.mac, dst: '33:33:00:00:00:02' }),
-				ipv6({ src: 'fe80::aa', dst: 'ff02::2', hopLimit: 255 }),
-				icmpv6({ type, code: 0, rest: 0 }),
-			);
+		for (const [type, hopLimit] of LEFT_TO_STACK) {
+			const sent = discovery({ type, hopLimit });
 			expectVerdict(sent, await node.fromPod(POD_A, sent), VERDICT.NEXT);
+		}
+	});
+
+	it('lets nothing that looks like them reach another machine or pod past policy', async () => {
+		for (const [type, hopLimit] of LEFT_TO_STACK) {
+			for (const dst of [POD_B.ipv6, V6.pod2, V6.node, V6.world]) {
+				const sent = discovery({ type, hopLimit, src: POD_A.ipv6, dst });
+				expectDrop(sent, await node.fromPod(POD_A, sent), DropReason.FORBIDDEN_ND);
+			}
+			const far = discovery({ type, hopLimit: 64 });
+			expectDrop(far, await node.fromPod(POD_A, far), DropReason.FORBIDDEN_ND);
+			const foreign = discovery({ type, hopLimit, mac: POD_B.mac });
+			expectDrop(foreign, await node.fromPod(POD_A, foreign), DropReason.INVALID_SOURCE_MAC);
+		}
+		const probe = solicitation({ src: '::', hopLimit: 64 });
+		expectDrop(probe, await node.fromPod(POD_A, probe), DropReason.FORBIDDEN_ND);
+	});
+
+	it('drops messages of ICMP in packets of the other family', async () => {
+		for (const type of [8, 128, 133, 135, 143]) {
+			const four = podFrame(POD_A, ipv4({ src: POD_A.ipv4, dst: POD_B.ipv4, proto: 58 }), echoOf(type));
+			expectDrop(four, await node.fromPod(POD_A, four), DropReason.INVALID_PACKET);
+			const six = podFrame(POD_A, ipv6({ src: POD_A.ipv6, dst: POD_B.ipv6, next: 1 }), echoOf(type));
+			expectDrop(six, await node.fromPod(POD_A, six), DropReason.INVALID_PACKET);
 		}
 	});
 
