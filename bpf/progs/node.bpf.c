@@ -22,6 +22,19 @@ INLINE int check_uplink_sender(struct __sk_buff *skb, struct peer_ref from)
 	return node && (node->flags & NODE_FLAG_TUNNEL) ? -DROP_REASON_TUNNEL_INNER_SOURCE : 0;
 }
 
+/* What is not for us the stack may judge, e.g. a fragment for the node itself; but not who sends it. `err` is the parser's reason. */
+GLOBAL int from_uplink_unparsed(struct __sk_buff *skb, int err)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch || !scratch->pkt.family)
+		return VERDICT_NEXT;
+	if (ingress_is_spoofed(&scratch->pkt))
+		return drop(skb, &scratch->pkt, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
+	return in_pod_net(&scratch->pkt.dst, scratch->pkt.family) ? drop(skb, &scratch->pkt, err, HOOK_FROM_UPLINK)
+								  : VERDICT_NEXT;
+}
+
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
@@ -47,8 +60,8 @@ int from_uplink(struct __sk_buff *skb)
 		if (err)
 			return drop(skb, p, err > 0 ? DROP_REASON_INVALID_PACKET : err, HOOK_FROM_UPLINK);
 	}
-	if (err < 0) /* what is not for us the stack may judge, e.g. a fragment for the node itself */
-		return p->family && in_pod_net(&p->dst, p->family) ? drop(skb, p, err, HOOK_FROM_UPLINK) : VERDICT_NEXT;
+	if (err < 0)
+		return from_uplink_unparsed(skb, err);
 	if (ingress_is_spoofed(p))
 		return drop(skb, p, DROP_REASON_SPOOFED_LOCAL, HOOK_FROM_UPLINK);
 	if (dsr_on() && !scratch->dsr.received && (lb_maybe_vip(&p->dst) || dsr_maybe_node_port(p))) {

@@ -18,6 +18,7 @@ import {
 	build,
 	echo,
 	eth,
+	ext6,
 	fragments,
 	icmp,
 	icmpv6,
@@ -38,6 +39,7 @@ import {
 	expectDrop,
 	expectVerdict,
 	FAMILIES,
+	GATEWAY_MAC,
 	ipOf,
 	NODE_PORT,
 	POD_A,
@@ -67,6 +69,26 @@ describe.each(FAMILIES)('senders at the uplink, IPv$family', (x) => {
 				expectDrop(sent, await node.fromUplink(sent), DropReason.SPOOFED_LOCAL);
 			}
 		}
+	});
+
+	it('drops it also of fragments and headers that cannot be read, which the stack would take', async () => {
+		for (const source of [x.node, x.a, x.gone, x.vip]) {
+			const whole = [ip(source, x.node), udp({ sport: 1, dport: 2 }), raw(new Uint8Array(64))] as const;
+			const [, later] = fragments([eth({ src: GATEWAY_MAC, dst: UPLINK_MAC })], whole, { id: 7, cuts: [32] });
+			if (later === undefined) throw new Error('two fragments expected');
+			expectDrop(later, await node.fromUplink(later), DropReason.SPOOFED_LOCAL);
+			if (x.family === 4) continue;
+			const options = Array.from({ length: 7 }, () => ext6({ type: 60, data: Uint8Array.of(1, 4, 0, 0, 0, 0) }));
+			const long = uplinkFrame(ip(source, x.node), ...options, udp({ sport: 1, dport: 2 }));
+			expectDrop(long, await node.fromUplink(long), DropReason.SPOOFED_LOCAL);
+		}
+		const [, alone] = fragments(
+			[eth({ src: GATEWAY_MAC, dst: UPLINK_MAC })],
+			[ip(x.world, x.node), udp({ sport: 1, dport: 2 }), raw(new Uint8Array(64))],
+			{ id: 8, cuts: [32] },
+		);
+		if (alone === undefined) throw new Error('two fragments expected');
+		expectVerdict(alone, await node.fromUplink(alone), VERDICT.NEXT);
 	});
 
 	it('drops a pod source on the bare link when that pod lives behind the tunnel', async () => {
