@@ -35,6 +35,10 @@ GLOBAL int from_uplink_unparsed(struct __sk_buff *skb, int err)
 								  : VERDICT_NEXT;
 }
 
+enum vlan_tci {
+	VLAN_ID_MASK = 0xfff, /* 0: only a priority, which is of the network itself (IEEE 802.1Q section 9.6) */
+};
+
 SEC("tc")
 int from_uplink(struct __sk_buff *skb)
 {
@@ -44,6 +48,9 @@ int from_uplink(struct __sk_buff *skb)
 
 	if (!scratch)
 		return VERDICT_DROP;
+	if (skb->vlan_tci &
+	    VLAN_ID_MASK) /* of another network, whose interface has programs of its own if it is an uplink */
+		return VERDICT_NEXT;
 	p = &scratch->pkt;
 	err = parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)

@@ -42,7 +42,7 @@ NOINLINE int from_pod_not_ip(struct __sk_buff *skb, struct pkt *p)
 	struct peer_ref ref;
 	struct endpoint *endpoint = endpoint_of_iface(skb, &ref);
 
-	if (skb->protocol != bpf_htons(ETH_ARP))
+	if (skb->protocol != bpf_htons(ETH_ARP) || skb->vlan_present)
 		return drop(skb, p, DROP_REASON_UNSUPPORTED_L2, HOOK_FROM_POD);
 	if (!endpoint)
 		return drop(skb, p, DROP_REASON_ENDPOINT_NOT_READY, HOOK_FROM_POD);
@@ -129,7 +129,8 @@ int from_pod(struct __sk_buff *skb)
 	if (!scratch)
 		return VERDICT_DROP;
 	p = &scratch->pkt;
-	err = parse_packet(skb, p);
+	/* The kernel takes a tag off before programs run, and puts it on again when the packet leaves. */
+	err = skb->vlan_present ? PARSE_NOT_IP : parse_packet(skb, p);
 	if (err == PARSE_NOT_IP)
 		return from_pod_not_ip(skb, p);
 	if (err)
