@@ -35,8 +35,8 @@ export const DROP_TEXTS = {
 		hubble: 132,
 	},
 	UNSUPPORTED_L2: {
-		text: 'the frame is neither IPv4, IPv6 nor ARP',
-		remedy: 'Only IP traffic is carried; stop sending other protocols from the pod.',
+		text: 'the frame is neither IPv4, IPv6 nor ARP, or has a VLAN tag',
+		remedy: 'Only IP traffic is carried; stop sending other protocols or tagged frames from the pod.',
 		hubble: 166,
 	},
 	FORBIDDEN_ARP: {

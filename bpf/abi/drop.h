@@ -11,7 +11,7 @@ enum drop_reason {
 	DROP_REASON_INVALID_PACKET = 1, /* truncated or lengths that contradict each other */
 	DROP_REASON_INVALID_SOURCE = 2, /* source address is not the pod's */
 	DROP_REASON_INVALID_SOURCE_MAC = 3,
-	DROP_REASON_UNSUPPORTED_L2 = 4,    /* neither IPv4, IPv6 nor ARP from a pod */
+	DROP_REASON_UNSUPPORTED_L2 = 4,    /* neither IPv4, IPv6 nor ARP from a pod, or tagged (IEEE 802.1Q) */
 	DROP_REASON_FORBIDDEN_ARP = 5,     /* ARP for anything but the gateway */
 	DROP_REASON_FORBIDDEN_ND = 6,      /* router advertisement, redirect, foreign neighbour message */
 	DROP_REASON_EXTENSION_HEADERS = 7, /* too many IPv6 extension headers, or routing type 0 */
