@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileComparison, formatConflist, type InstallOptions, installCni, uninstallCni } from './install.ts';
+import { FileComparison, formatConflist, type InstallOptions, installCni, setAsideCni } from './install.ts';
 
 let dir: string;
 let options: InstallOptions;
@@ -114,12 +114,91 @@ describe('installation', () => {
 		expect(readdirSync(options.binDir)).toEqual(['fairlead-cni']);
 	});
 
-	it('leaves configurations of others alone and can be taken back, twice', async () => {
+	it('leaves configurations of others alone and can be set aside, twice', async () => {
 		await installCni(options);
 		writeFileSync(join(options.confDir, '10-other.conflist'), '{}');
-		await uninstallCni(options);
-		await uninstallCni(options);
-		expect(readdirSync(options.confDir)).toEqual(['10-other.conflist']);
+		await setAsideCni(options);
+		await setAsideCni(options);
+		expect(readdirSync(options.confDir)).toEqual(['05-fairlead.conflist.aside', '10-other.conflist']);
 		expect(existsSync(binary())).toBe(true);
+	});
+});
+
+describe('a list that others have changed', () => {
+	interface List {
+		plugins: { type: string }[];
+		[key: string]: unknown;
+	}
+	const ISTIO = { type: 'istio-cni', log_level: 'info', kubernetes: { cni_bin_dir: '/opt/cni/bin' } };
+	const TUNING = { type: 'tuning', sysctl: { 'net.core.somaxconn': '500' } };
+	const read = (): List => JSON.parse(readFileSync(conflist(), 'utf8')) as List;
+	/** @returns what the next look finds wrong */
+	const change = (edit: (list: List) => unknown): Promise<string[]> => {
+		const list = read();
+		writeFileSync(conflist(), JSON.stringify(edit(list) ?? list));
+		return installCni(options);
+	};
+	const ours = (): unknown => (JSON.parse(formatConflist(options)) as List).plugins[0];
+
+	beforeEach(() => installCni(options));
+
+	it('is left as it is: plugins after ours, keys of others, another order and white space', async () => {
+		expect(await change((list) => void list.plugins.push(ISTIO, TUNING))).toEqual([]);
+		const reversed = (value: object): object => Object.fromEntries(Object.entries(value).reverse());
+		const sorted = (list: List) => reversed({ ...list, disableCheck: true, plugins: list.plugins.map(reversed) });
+		expect(await change(sorted)).toEqual([]);
+		expect(read()).toMatchObject({ disableCheck: true, plugins: [ours(), ISTIO, TUNING] });
+	});
+
+	it('keeps what is theirs when ours is written anew', async () => {
+		await change((list) => void Object.assign(list, { disableGC: true, plugins: [...list.plugins, ISTIO] }));
+		options = { ...options, socketPath: '/run/other/cni.sock', cniVersion: '1.0.0' };
+		expect(await installCni(options)).toEqual([conflist()]);
+		expect(read()).toEqual({
+			...{ cniVersion: '1.0.0', name: 'fairlead', disableGC: true },
+			plugins: [{ ...(ours() as object), socketPath: '/run/other/cni.sock' }, ISTIO],
+		});
+	});
+
+	it.each<[string, (list: List) => unknown]>([
+		['another name', (list) => void Object.assign(list, { name: 'other' })],
+		['another version', (list) => void Object.assign(list, { cniVersion: '0.4.0' })],
+		['a key more in our entry', ({ plugins }) => void Object.assign(plugins[0] ?? {}, { ipam: {} })],
+		['a key less in our entry', ({ plugins }) => void Reflect.deleteProperty(plugins[0] ?? {}, 'spoolDir')],
+		['our entry twice', ({ plugins }) => void plugins.push(...plugins.slice(0, 1))],
+		['our entry last', ({ plugins }) => void plugins.reverse()],
+	])('is repaired around what is theirs: %s', async (_, edit) => {
+		expect(await change((list) => void list.plugins.push(ISTIO, TUNING))).toEqual([]);
+		const theirs = (list: List) => list.plugins.filter(({ type }) => type !== 'fairlead-cni');
+		expect(await change((list) => edit(list))).toEqual([conflist()]);
+		const list = read();
+		expect({ ...list, plugins: list.plugins.slice(0, 1) }).toEqual(JSON.parse(formatConflist(options)));
+		expect(new Set(theirs(list))).toEqual(new Set([ISTIO, TUNING]));
+		expect(list.plugins).toHaveLength(3);
+		expect(await installCni(options)).toEqual([]);
+	});
+
+	it.each([
+		['no JSON', '{"plugins":[{"type":"fairlead-cni"}'],
+		['nothing', ''],
+		['no list', '[{"type":"fairlead-cni"}]'],
+		['no plugins', '{"name":"fairlead","plugins":{}}'],
+		['a list without our entry', '{"cniVersion":"1.1.0","name":"fairlead","plugins":[{"type":"bridge"}]}'],
+		['a list that no runtime loads', '{"name":"fairlead","plugins":[{"type":"fairlead-cni"},{"sysctl":{}}]}'],
+	])('is replaced as a whole: %s', async (_, text) => {
+		writeFileSync(conflist(), text);
+		expect(await installCni(options)).toEqual([conflist()]);
+		expect(readFileSync(conflist(), 'utf8')).toBe(formatConflist(options));
+	});
+
+	it('comes back whole after it was set aside, and only then', async () => {
+		await change((list) => void list.plugins.push(ISTIO));
+		await setAsideCni(options);
+		expect(await installCni(options)).toEqual([conflist()]);
+		expect(read().plugins).toEqual([ours(), ISTIO]);
+		expect(readdirSync(options.confDir)).toEqual(['05-fairlead.conflist']);
+		rmSync(conflist());
+		expect(await installCni(options)).toEqual([conflist()]);
+		expect(read().plugins).toEqual([ours()]);
 	});
 });

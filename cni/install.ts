@@ -2,8 +2,10 @@
  * Puts the CNI executable and the network configuration where runtimes look for them. A node becomes Ready as soon as
  * the configuration is there, so install() is called only when the agent can serve ADD.
  */
-import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import * as z from 'zod';
 import { errorMessage, FairleadError } from '../agent/model/errors.ts';
 
 export const CNI_TYPE = 'fairlead-cni';
@@ -27,11 +29,38 @@ export interface InstallOptions {
 	readonly delTimeoutMs: number;
 }
 
+export type ConfigurationPath = Pick<InstallOptions, 'confDir' | 'confName'>;
+
 const FRONT_MARGIN_MS = 2000;
 
-/** The network configuration as text. */
-export function formatConflist(o: InstallOptions): string {
-	const plugin = {
+/** A list that has an entry of ours, as it was written or changed since. Others may have added plugins and keys. */
+const ourList = z.looseObject({
+	plugins: z
+		.array(z.looseObject({ type: z.string().min(1) }))
+		.refine((plugins) => plugins.some(({ type }) => type === CNI_TYPE)),
+});
+
+/** Other keys of a list belong to who has put them there. */
+const OUR_KEYS: readonly string[] = ['cniVersion', 'name', 'plugins'];
+
+/**
+ * The network configuration as it should be, as text. Of a list that has our entry, plugins of others are kept, those that stood
+ * before ours behind it (ours makes the interface), and so are keys such as `disableCheck`. Any other text is replaced as a whole.
+ * @param found  what is there; '' = nothing
+ */
+export function formatConflist(o: InstallOptions, found = ''): string {
+	const { plugins = [], ...keys } = ourList.safeParse(parseJson(found)).data ?? {};
+	const wanted = {
+		cniVersion: o.cniVersion,
+		name: o.networkName,
+		...Object.fromEntries(Object.entries(keys).filter(([key]) => !OUR_KEYS.includes(key))),
+		plugins: [ourPlugin(o), ...plugins.filter(({ type }) => type !== CNI_TYPE)],
+	};
+	return `${JSON.stringify(wanted, null, 2)}\n`;
+}
+
+function ourPlugin(o: InstallOptions): object {
+	return {
 		type: CNI_TYPE,
 		capabilities: { portMappings: true },
 		socketPath: o.socketPath,
@@ -39,8 +68,14 @@ export function formatConflist(o: InstallOptions): string {
 		addTimeoutMs: o.addTimeoutMs + FRONT_MARGIN_MS,
 		delTimeoutMs: o.delTimeoutMs + FRONT_MARGIN_MS,
 	};
-	const list = { cniVersion: o.cniVersion, name: o.networkName, plugins: [plugin] };
-	return `${JSON.stringify(list, null, 2)}\n`;
+}
+
+function parseJson(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return undefined;
+	}
 }
 
 /** Remembers which two files were equal, so that they are read again only when one of them has changed. */
@@ -84,11 +119,13 @@ export async function installCni(o: InstallOptions, executables = new FileCompar
 		await replaceFile(executable, (path) => copyFile(o.executable, path), 0o755);
 		written.push(executable);
 	}
-	const text = Buffer.from(formatConflist(o));
-	if (!(await isContent(conflist, text))) {
+	const there = await readText(conflist);
+	const text = formatConflist(o, there ?? (await readText(asidePath(o))));
+	if (there === undefined || !isDeepStrictEqual(parseJson(there), parseJson(text))) {
 		await replaceFile(conflist, (path) => writeNew(path, text), 0o644);
 		written.push(conflist);
 	}
+	await rm(asidePath(o), { force: true });
 	return written;
 }
 
@@ -99,11 +136,24 @@ export async function firstBefore(confDir: string, confName: string): Promise<st
 	return first === undefined || first >= confName ? undefined : join(confDir, first);
 }
 
-/** Takes the configuration away, so that no new pods are given to this node. The executable stays: DEL needs it. */
-export async function uninstallCni(o: Pick<InstallOptions, 'confDir' | 'confName'>): Promise<void> {
-	await unlink(join(o.confDir, o.confName)).catch((error: NodeJS.ErrnoException) => {
-		if (error.code !== 'ENOENT') throw installError('remove', join(o.confDir, o.confName), error);
+/**
+ * Takes the configuration away, so that no new pods are given to this node, until it is installed again with what others have added
+ * to it. The executable stays: DEL needs it.
+ */
+export async function setAsideCni(o: ConfigurationPath): Promise<void> {
+	const conflist = join(o.confDir, o.confName);
+	await rename(conflist, asidePath(o)).catch((error: NodeJS.ErrnoException) => {
+		if (error.code !== 'ENOENT') throw installError('remove', conflist, error);
 	});
+}
+
+/** Where the configuration is while it is set aside: beside its place, by a name that no runtime reads. */
+export function asidePath(o: ConfigurationPath): string {
+	return join(o.confDir, `${o.confName}.aside`);
+}
+
+async function readText(path: string): Promise<string | undefined> {
+	return await readFile(path, 'utf8').catch(() => undefined);
 }
 
 async function orRefuse<T>(verb: string, path: string, result: Promise<T>): Promise<T> {
@@ -133,7 +183,7 @@ async function replaceFile(path: string, write: (path: string) => Promise<void>,
 	}
 }
 
-async function writeNew(path: string, content: Buffer): Promise<void> {
+async function writeNew(path: string, content: string): Promise<void> {
 	const file = await open(path, 'w', 0o600);
 	try {
 		await file.writeFile(content);

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { basename, join } from 'node:path';
+import { asidePath } from '../../cni/install.ts';
 import { netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { attachmentSchema, ownerOf } from '../endpoints/attachment.ts';
@@ -26,6 +27,7 @@ type PathConfig = Pick<Config, 'bpffsDir' | 'runDir' | 'stateDir' | 'cniBinDir' 
 export function cleanupPaths(config: PathConfig): CleanupPaths {
 	return {
 		conflist: join(config.cniConfDir, config.cniConfName),
+		asideConflist: asidePath({ confDir: config.cniConfDir, confName: config.cniConfName }),
 		executable: join(config.cniBinDir, 'fairlead-cni'),
 		bpffsDir: config.bpffsDir,
 		runDir: config.runDir,

@@ -4,6 +4,7 @@ import { type CleanupFacts, formatAction, planCleanup } from './cleanup-plan.ts'
 
 const PATHS = {
 	conflist: '/etc/cni/net.d/05-fairlead.conflist',
+	asideConflist: '/etc/cni/net.d/05-fairlead.conflist.aside',
 	executable: '/opt/cni/bin/fairlead-cni',
 	bpffsDir: '/sys/fs/bpf/fairlead',
 	runDir: '/run/fairlead',
@@ -67,6 +68,7 @@ describe('clean-up plan', () => {
 		};
 		expect(plan(facts, true)).toEqual([
 			'remove /etc/cni/net.d/05-fairlead.conflist',
+			'remove /etc/cni/net.d/05-fairlead.conflist.aside',
 			'delete interface fl0123456789a (no pod)',
 			'detach program uplink_2_ingress',
 			'delete interface fl_vxlan (node)',

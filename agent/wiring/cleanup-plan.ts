@@ -29,6 +29,8 @@ export interface CleanupFacts {
 
 export interface CleanupPaths {
 	readonly conflist: string;
+	/** The same, after a reboot and before an agent's self-test. */
+	readonly asideConflist: string;
 	readonly executable: string;
 	readonly bpffsDir: string;
 	readonly runDir: string;
@@ -70,6 +72,7 @@ export function planCleanup(facts: CleanupFacts, paths: CleanupPaths, withState:
 	return {
 		actions: [
 			...remove(paths.conflist),
+			...remove(paths.asideConflist),
 			...podLinks.map(({ name }) => ({ kind: 'delete-link' as const, name, owner: ownerOf(name, attachments) })),
 			...names.map((name) => ({ kind: 'detach' as const, name })),
 			...routes.map((route) => ({ kind: 'delete-route' as const, route })),

@@ -2,7 +2,7 @@
  * The node as the cluster sees it: Events, the condition and taint of its Node object, and what others do to our part of it.
  */
 import type { Logger } from 'pino';
-import { uninstallCni } from '../../cni/install.ts';
+import { setAsideCni } from '../../cni/install.ts';
 import type { Config } from '../config/schema.ts';
 import type { EndpointDeps } from '../endpoints/endpoint-deps.ts';
 import type { NodeCounts } from '../metrics/node-metrics.ts';
@@ -77,16 +77,16 @@ export class NodeLife {
 	}
 
 	/**
-	 * Before everything else. After a reboot the CNI configuration of the boot before goes, so that the node is not taken for ready
+	 * Before everything else. After a reboot the CNI configuration of the boot before is set aside, so that the node is not taken for ready
 	 * before this agent is; it comes back after the self-test.
 	 */
 	async begin(): Promise<void> {
 		const { config, log } = this.#options;
 		if (noteBoot(config.stateDir, bootId()) !== 'rebooted') return;
-		await uninstallCni({ confDir: config.cniConfDir, confName: config.cniConfName });
+		await setAsideCni({ confDir: config.cniConfDir, confName: config.cniConfName });
 		log.info(
 			{},
-			'the machine was booted since the last start: CNI configuration removed until the self-test has passed',
+			'the machine was booted since the last start: CNI configuration set aside until the self-test has passed',
 		);
 	}
 
