@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileComparison, formatConflist, type InstallOptions, installCni, setAsideCni } from './install.ts';
+import { CNI_VERSIONS } from './versions.ts';
 
 let dir: string;
 let options: InstallOptions;
@@ -24,7 +25,7 @@ beforeEach(() => {
 		binDir: join(dir, 'opt/cni/bin'),
 		confDir: join(dir, 'etc/cni/net.d'),
 		confName: '05-fairlead.conflist',
-		cniVersion: '1.1.0',
+		cniVersion: 'auto',
 		networkName: 'fairlead',
 		socketPath: '/run/fairlead/cni.sock',
 		spoolDir: '/var/lib/fairlead/cni-spool',
@@ -63,6 +64,17 @@ describe('installation', () => {
 				},
 			],
 		});
+	});
+
+	it('offers both versions or the one that is set', async () => {
+		const versions = (text: string) => ({ ...(JSON.parse(text) as object), name: undefined, plugins: undefined });
+		expect(versions(formatConflist(options))).toEqual({ cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'] });
+		for (const cniVersion of CNI_VERSIONS) {
+			expect(versions(formatConflist({ ...options, cniVersion }))).toEqual({ cniVersion });
+			await installCni(options);
+			expect(await installCni({ ...options, cniVersion })).toEqual([conflist()]);
+			expect(versions(readFileSync(conflist(), 'utf8'))).toEqual({ cniVersion });
+		}
 	});
 
 	it('touches nothing that is as it should be, so that runtimes do not load it again', async () => {
@@ -163,6 +175,7 @@ describe('a list that others have changed', () => {
 	it.each<[string, (list: List) => unknown]>([
 		['another name', (list) => void Object.assign(list, { name: 'other' })],
 		['another version', (list) => void Object.assign(list, { cniVersion: '0.4.0' })],
+		['other versions', (list) => void Object.assign(list, { cniVersions: ['1.1.0'] })],
 		['a key more in our entry', ({ plugins }) => void Object.assign(plugins[0] ?? {}, { ipam: {} })],
 		['a key less in our entry', ({ plugins }) => void Reflect.deleteProperty(plugins[0] ?? {}, 'spoolDir')],
 		['our entry twice', ({ plugins }) => void plugins.push(...plugins.slice(0, 1))],

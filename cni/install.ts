@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import { errorMessage, FairleadError } from '../agent/model/errors.ts';
+import type { CniVersion } from './versions.ts';
 
 export const CNI_TYPE = 'fairlead-cni';
 
@@ -19,8 +20,8 @@ export interface InstallOptions {
 	readonly confDir: string;
 	/** File name; the first in alphabetical order is used by runtimes. */
 	readonly confName: string;
-	/** 1.0.0 for containerd before 2.0; 1.1.0 brings STATUS and GC. */
-	readonly cniVersion: '1.0.0' | '1.1.0';
+	/** `auto`: 1.1.0, which brings STATUS and GC, for runtimes that know it, else 1.0.0. */
+	readonly cniVersion: CniVersion | 'auto';
 	readonly networkName: string;
 	readonly socketPath: string;
 	readonly spoolDir: string;
@@ -41,7 +42,7 @@ const ourList = z.looseObject({
 });
 
 /** Other keys of a list belong to who has put them there. */
-const OUR_KEYS: readonly string[] = ['cniVersion', 'name', 'plugins'];
+const OUR_KEYS: readonly string[] = ['cniVersion', 'cniVersions', 'name', 'plugins'];
 
 /**
  * The network configuration as it should be, as text. Of a list that has our entry, plugins of others are kept, those that stood
@@ -51,12 +52,20 @@ const OUR_KEYS: readonly string[] = ['cniVersion', 'name', 'plugins'];
 export function formatConflist(o: InstallOptions, found = ''): string {
 	const { plugins = [], ...keys } = ourList.safeParse(parseJson(found)).data ?? {};
 	const wanted = {
-		cniVersion: o.cniVersion,
+		...versionsOf(o.cniVersion),
 		name: o.networkName,
 		...Object.fromEntries(Object.entries(keys).filter(([key]) => !OUR_KEYS.includes(key))),
 		plugins: [ourPlugin(o), ...plugins.filter(({ type }) => type !== CNI_TYPE)],
 	};
 	return `${JSON.stringify(wanted, null, 2)}\n`;
+}
+
+/**
+ * Runtimes that know 1.1.0 know `cniVersions`, too, and take the highest of them that they speak. Others look at `cniVersion` alone, and
+ * every ADD fails if they do not speak it.
+ */
+function versionsOf(cniVersion: InstallOptions['cniVersion']): object {
+	return cniVersion === 'auto' ? { cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'] } : { cniVersion };
 }
 
 function ourPlugin(o: InstallOptions): object {

@@ -261,9 +261,9 @@ export const CONFIG_KEYS = {
 	),
 	cniVersion: key(
 		'text',
-		z.enum(['0.3.1', '0.4.0', '1.0.0', '1.1.0']),
-		'1.1.0',
-		'cniVersion of the written configuration',
+		z.enum(['auto', '0.3.1', '0.4.0', '1.0.0', '1.1.0']),
+		'auto',
+		'version of the CNI configuration; auto = 1.1.0 for runtimes that know it, else 1.0.0',
 	),
 	logLevel: key(
 		'text',

@@ -236,7 +236,7 @@ export class Pods {
 			binDir: config.cniBinDir,
 			confDir: config.cniConfDir,
 			confName: config.cniConfName,
-			cniVersion: config.cniVersion === '1.1.0' ? '1.1.0' : '1.0.0',
+			cniVersion: config.cniVersion,
 			networkName: 'fairlead',
 			socketPath: join(config.runDir, 'cni.sock'),
 			spoolDir: this.#spoolDir,

@@ -42,11 +42,15 @@ export class CniError extends Error {
 }
 
 interface NetworkList {
+	/** The one in which plugins are called. */
 	cniVersion: string;
+	cniVersions?: string[];
 	name: string;
 	plugins: { type: string; capabilities?: Record<string, boolean>; [key: string]: unknown }[];
 }
 
+/** Versions that the runtime speaks, oldest first. */
+const VERSIONS = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'];
 const STATUS_SINCE = '1.1.0';
 
 export class CniRuntime {
@@ -61,13 +65,20 @@ export class CniRuntime {
 		for (const dir of [o.confDir, o.binDir, o.cacheDir]) mkdirSync(dir, { recursive: true });
 	}
 
-	/** The network configuration in force: the first file of the directory, as runtimes choose it. Throws when there is none. */
+	/**
+	 * The network configuration in force: the first file of the directory, and of its versions the highest, as runtimes choose them.
+	 * Throws when there is none.
+	 */
 	network(): NetworkList {
 		const file = readdirSync(this.#confDir)
 			.filter((f) => /\.(conf|conflist|json)$/.test(f))
 			.sort()[0];
 		if (!file) throw new Error(`${this.#confDir}: no network configuration; the agent is not ready`);
-		return JSON.parse(readFileSync(join(this.#confDir, file), 'utf8')) as NetworkList;
+		const list = JSON.parse(readFileSync(join(this.#confDir, file), 'utf8')) as NetworkList;
+		const offered = [list.cniVersion, ...(list.cniVersions ?? [])];
+		const cniVersion = VERSIONS.findLast((version) => offered.includes(version));
+		if (!cniVersion) throw new Error(`${file}: no version of ${offered.join(', ')} is spoken`);
+		return { ...list, cniVersion };
 	}
 
 	#cacheFile(containerId: string): string {

@@ -1,10 +1,39 @@
-/** Other plugins behind ours in our list, as Istio's installer puts its own there: the reference `tuning`, of Debian's package. */
+/** The list that runtimes read: its versions, and plugins of others behind ours, as Istio's installer puts its own there. */
 import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { type ClusterNode, eventually } from '../lib/cluster.ts';
 
+describe('versions of the list', () => {
+	const cluster = useCluster({ nodes: 1 });
+	const node = (): ClusterNode => cluster().node(1);
+
+	it('are two where none is set: old runtimes see the older one, others take the newer one', () => {
+		const text = readFileSync(join(node().confDir, '05-fairlead.conflist'), 'utf8');
+		expect(JSON.parse(text)).toMatchObject({ cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'] });
+		expect(node().cni.network().cniVersion).toBe('1.1.0');
+	});
+
+	it.each(['0.3.1', '0.4.0', '1.0.0', '1.1.0'])(
+		'are %s alone where that is set, and pods are attached',
+		async (version) => {
+			await node().stopAgent();
+			node().configure({ cniVersion: version });
+			node().startAgent();
+			await eventually('the version', () => expect(node().cni.network().cniVersion).toBe(version));
+			await node().waitReady();
+			expect(node().cni.network()).not.toHaveProperty('cniVersions');
+			const pod = await cluster().createPod({ node: node(), name: `v${version.replaceAll('.', '-')}` });
+			expect(pod.result.cniVersion).toBe(version);
+			await pod.run(['ping', '-c1', '-W2', node().addresses.v4]);
+			if (version !== '0.3.1') await node().cni.check(pod.cniRequest);
+			await pod.detach();
+		},
+	);
+});
+
+/** The plugin is the reference `tuning` of Debian's package. */
 describe('a plugin that follows ours', () => {
 	const cluster = useCluster({ nodes: 1, config: { cniVersion: '1.0.0' } });
 	const node = (): ClusterNode => cluster().node(1);
