@@ -5,13 +5,21 @@ import {
 	readFileSync,
 	rmSync,
 	statSync,
+	symlinkSync,
 	utimesSync,
 	writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FileComparison, formatConflist, type InstallOptions, installCni, setAsideCni } from './install.ts';
+import {
+	FileComparison,
+	formatConflist,
+	hasLoopback,
+	type InstallOptions,
+	installCni,
+	setAsideCni,
+} from './install.ts';
 import { CNI_VERSIONS } from './versions.ts';
 
 let dir: string;
@@ -124,6 +132,14 @@ describe('installation', () => {
 		writeFileSync(join(dir, 'etc'), 'a file');
 		await expect(installCni(options)).rejects.toThrow(`cannot install ${conflist()}: ENOTDIR`);
 		expect(readdirSync(options.binDir)).toEqual(['fairlead-cni']);
+	});
+
+	it('finds a loopback plugin, by way of a link, too', async () => {
+		expect(await hasLoopback(options)).toBe(false);
+		await installCni(options);
+		expect(await hasLoopback(options)).toBe(false);
+		symlinkSync('/outside/of/the/container', join(options.binDir, 'loopback'));
+		expect(await hasLoopback(options)).toBe(true);
 	});
 
 	it('leaves configurations of others alone and can be set aside, twice', async () => {

@@ -2,7 +2,7 @@
  * Puts the CNI executable and the network configuration where runtimes look for them. A node becomes Ready as soon as
  * the configuration is there, so install() is called only when the agent can serve ADD.
  */
-import { chmod, copyFile, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
@@ -143,6 +143,18 @@ export async function firstBefore(confDir: string, confName: string): Promise<st
 	const names = await readdir(confDir).catch((): string[] => []);
 	const [first] = names.filter((name) => /\.(conf|conflist|json)$/.test(name)).sort();
 	return first === undefined || first >= confName ? undefined : join(confDir, first);
+}
+
+/**
+ * Whether there is the plugin that containerd runs for the `lo` of every pod, whatever our list says, unless it is told
+ * `use_internal_loopback`. A link counts even if it leads nowhere from where the agent is: its container has only this directory of the
+ * node's.
+ */
+export async function hasLoopback({ binDir }: Pick<InstallOptions, 'binDir'>): Promise<boolean> {
+	return await lstat(join(binDir, 'loopback')).then(
+		() => true,
+		() => false,
+	);
 }
 
 /**

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Readiness } from '../../cni/dispatch.ts';
-import { FileComparison, firstBefore, type InstallOptions, installCni } from '../../cni/install.ts';
+import { FileComparison, firstBefore, hasLoopback, type InstallOptions, installCni } from '../../cni/install.ts';
 import { type CniServer, createCniServer } from '../../cni/server.ts';
 import { replaySpool } from '../../cni/spool.ts';
 import { netlinkRequest, netnsCookie, peerCredentials } from '../../native/index.ts';
@@ -131,6 +131,12 @@ export class Pods {
 		});
 		const written = await this.install();
 		if (written.length > 0) log.info({ files: written }, 'CNI plugin installed');
+		const { cniBinDir: binDir } = config;
+		if (!(await hasLoopback({ binDir })))
+			log.warn(
+				{ binDir },
+				'no CNI plugin loopback there: containerd starts no pod without it, unless use_internal_loopback is set',
+			);
 	}
 
 	/** Puts the CNI executable and its configuration where they belong. @returns what was missing or different */

@@ -15,6 +15,16 @@ describe('versions of the list', () => {
 		expect(node().cni.network().cniVersion).toBe('1.1.0');
 	});
 
+	it('is not all that containerd needs: a missing loopback plugin is told at the start', async () => {
+		const warned = () => node().agentLogTail(1000).split('no CNI plugin loopback there').length - 1;
+		expect(warned()).toBe(1);
+		symlinkSync('/usr/lib/cni/loopback', join(node().root, 'cni-bin/loopback'));
+		await node().stopAgent();
+		node().startAgent();
+		await node().waitReady();
+		expect(warned()).toBe(1);
+	});
+
 	it.each(['0.3.1', '0.4.0', '1.0.0', '1.1.0'])(
 		'are %s alone where that is set, and pods are attached',
 		async (version) => {
