@@ -1,7 +1,7 @@
 /**
  * An attachment: one interface of one container on this node, as the ledger remembers it. Plain values.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import * as z from 'zod';
 
 /** Who an attachment is for, in the runtime's words. */
@@ -74,6 +74,13 @@ export function ownerOf(attachment: { readonly pod: PodRef | null; readonly cont
 /** 'aa:bb:cc:dd:ee:ff' */
 export function formatMac(bytes: Uint8Array): string {
 	return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+/** Locally administered, unicast. */
+export function newMac(random: (count: number) => Uint8Array = randomBytes): string {
+	const bytes = Uint8Array.from(random(6));
+	bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
+	return formatMac(bytes);
 }
 
 /** 6 bytes of what formatMac() wrote. */

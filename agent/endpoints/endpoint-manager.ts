@@ -2,7 +2,6 @@
  * The pods attached to this node: attach, detach, check, collect garbage. One container at a time, different ones side
  * by side. The ledger is the truth; memory, maps and interfaces follow it, and start() makes them agree again.
  */
-import { randomBytes } from 'node:crypto';
 import { setLink } from '../kernel/netlink.ts';
 import type { Address, Cidr } from '../model/address.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
@@ -10,7 +9,7 @@ import type { HostPort } from '../model/host-port.ts';
 import { AddressForgetter } from './address-forgetter.ts';
 import { adoptAttachments, findLeakedLinks } from './adopt.ts';
 import { findChainedLink, makePair, type PodLink, wirePod } from './attach-steps.ts';
-import { type Attachment, type AttachmentKey, attachmentId, formatMac, hostIfnameOf, ownerOf } from './attachment.ts';
+import { type Attachment, type AttachmentKey, attachmentId, hostIfnameOf, newMac, ownerOf } from './attachment.ts';
 import { checkAttachment } from './check.ts';
 import type { AdoptReport, AttachRequest, CheckRequest, EndpointDeps, GcReport } from './endpoint-deps.ts';
 import { type EndpointIdentity, EndpointRows, UNKNOWN_POD } from './endpoint-rows.ts';
@@ -92,7 +91,7 @@ export class EndpointManager {
 		}
 		const erasedRows = this.#rows.eraseUnclaimed();
 		for (const record of released) {
-			if (record.bootId === this.#deps.bootId) this.#coolDown(record);
+			if (record.bootId === this.#deps.bootId) this.#coolDown(this.#withoutHeld(record));
 			else await this.#deps.ledger.forget(record);
 		}
 		for (const attachment of adoption.dropped) await this.#drop(attachment);
@@ -106,11 +105,17 @@ export class EndpointManager {
 		};
 	}
 
+	/** A record whose removal failed says nothing of addresses that were given to another pod since: those stay with it. */
+	#withoutHeld(record: ReleasedRecord): ReleasedRecord {
+		return { ...record, addresses: record.addresses.filter((address) => !this.#ipam.holds(address)) };
+	}
+
 	/** The kernel has forgotten all of another boot, so those addresses are free at once: the same pods may need them now. */
 	async #drop(attachment: Attachment): Promise<void> {
 		const { ledger, programs, bootId } = this.#deps;
-		if (attachment.bootId === bootId) this.#coolDown(await ledger.release(attachment, this.#now()));
-		else await ledger.remove(attachment);
+		if (attachment.bootId === bootId) {
+			this.#coolDown(this.#withoutHeld(await ledger.release(attachment, this.#now())));
+		} else await ledger.remove(attachment);
 		await programs.detach(attachment.hostIfname);
 	}
 
@@ -227,8 +232,8 @@ export class EndpointManager {
 			index,
 			gen,
 			addresses,
-			mac: chained ? chained.mac : this.#newMac(),
-			hostMac: chained ? chained.hostMac : this.#newMac(),
+			mac: chained ? chained.mac : newMac(this.#deps.randomBytes),
+			hostMac: chained ? chained.hostMac : newMac(this.#deps.randomBytes),
 			hostIfname: chained ? chained.hostIfname : hostIfnameOf(request),
 			mtu: chained ? chained.mtu : this.#deps.mtu(),
 			hostPorts: [...request.hostPorts],
@@ -243,13 +248,6 @@ export class EndpointManager {
 		const addresses = this.#ipam.allocate(owner);
 		undo.push('free addresses', () => this.#ipam.free(addresses));
 		return addresses;
-	}
-
-	/** Locally administered, unicast. */
-	#newMac(): string {
-		const bytes = Uint8Array.from((this.#deps.randomBytes ?? randomBytes)(6));
-		bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
-		return formatMac(bytes);
 	}
 
 	/**

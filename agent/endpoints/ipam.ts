@@ -80,6 +80,11 @@ export class Ipam {
 		}
 	}
 
+	/** Held by an attachment. */
+	holds(address: Address): boolean {
+		return this.#used.has(address);
+	}
+
 	/** Back at once: nothing has ever used them. */
 	free(addresses: readonly Address[]): void {
 		for (const address of addresses) this.#used.delete(address);

@@ -1,8 +1,8 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AttachRequest } from '../../agent/endpoints/endpoint-deps.ts';
-import type { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
+import type { EndpointManager, LiveEndpoint } from '../../agent/endpoints/endpoint-manager.ts';
 import { repairPodRoutes } from '../../agent/endpoints/pod-routes.ts';
 import { type Address, type Family, familyOf } from '../../agent/model/address.ts';
 import { eventually, sh, TestNode } from './harness.ts';
@@ -129,6 +129,40 @@ describe('start', () => {
 		await next.sweep();
 		expect(readdirSync(node.ledgerDir).filter((name) => name.endsWith('.released'))).toEqual([]);
 		expect(other.addresses).toEqual(['10.77.0.1']);
+	});
+
+	it('leaves a pod its address that records of earlier pods name, which could not be removed', async () => {
+		node.clockMs = 1_000_000;
+		const more = { podCidrs: ['10.77.0.0/32'], coolDownMs: 10_000 };
+		const first = await node.manager(more);
+		const at = (name: string): string => join(node.ledgerDir, name);
+		const undone = await first.attach(request(node.addPodNetns(), { containerId: 'undone' }));
+		const [live = ''] = readdirSync(node.ledgerDir);
+		const record = readFileSync(at(live));
+		await first.detach(undone);
+		const [released = ''] = readdirSync(node.ledgerDir);
+		node.clockMs += 10_001;
+		let endpoint: LiveEndpoint | undefined;
+		await eventually(async () => {
+			endpoint = await first.attach(request(node.addPodNetns(), { containerId: 'c2' }));
+		});
+		await first.close();
+		const current = readdirSync(node.ledgerDir);
+		for (const name of [live, released]) writeFileSync(at(name), record);
+		const forgotten: string[] = [];
+		const next = await node.manager({
+			...more,
+			forgetAddresses: async (addresses) => void forgotten.push(...addresses),
+		});
+		expect(await next.start()).toMatchObject({ adopted: 1, dropped: [{ containerId: 'undone' }] });
+		expect(next.list()).toEqual([endpoint]);
+		expect(next.usage()).toMatchObject([{ used: 1, coolingDown: 0 }]);
+		node.clockMs += 10_001;
+		const attempt = next.attach(request(node.addPodNetns(), { containerId: 'c3' }));
+		await expect(attempt).rejects.toMatchObject({ code: 'ADDRESS_EXHAUSTED' });
+		await next.close();
+		expect(forgotten).toEqual([]);
+		expect(readdirSync(node.ledgerDir)).toEqual(current);
 	});
 });
 
