@@ -30,7 +30,7 @@ export async function checkAttachment(
 	} finally {
 		netns.close();
 	}
-	wrong.push(...(await checkHostSide(endpoint, deps.netlink)));
+	wrong.push(...(await checkHostSide(endpoint, deps)));
 	if (!rows.isWritten(endpoint, endpoint.ifindex))
 		wrong.push(`row ${endpoint.index} of the endpoint table is different`);
 	if (wrong.length === 0) return;
@@ -64,10 +64,12 @@ async function checkDefaultRoutes(endpoint: LiveEndpoint, link: LinkInfo, netlin
 	return wrong;
 }
 
-async function checkHostSide(endpoint: LiveEndpoint, netlink: Netlink): Promise<string[]> {
+async function checkHostSide(endpoint: LiveEndpoint, { netlink, programs }: EndpointDeps): Promise<string[]> {
 	const link = await netlink.link({ name: endpoint.hostIfname });
 	if (link?.ifindex !== endpoint.ifindex) return [`interface ${endpoint.hostIfname} is missing on the node`];
 	const wrong = linkProblems(link, endpoint.hostIfname);
+	for (const program of programs.missing(link.ifindex, endpoint.hostIfname))
+		wrong.push(`program ${program} is not attached to ${endpoint.hostIfname}`);
 	if (endpoint.mode === 'chained') return wrong;
 	for (const address of endpoint.addresses) {
 		const routes = await netlink.routes(familyOf(address));

@@ -20,6 +20,8 @@ export interface EndpointPrograms {
 	 * programs of all of them together once its tables are complete, and does nothing here.
 	 */
 	adopt?(ifindex: number, hostIfname: string): void | Promise<void>;
+	/** Asks the kernel. @returns names of the programs that do not run at the interface */
+	missing(ifindex: number, hostIfname: string): readonly string[];
 	/** Forgets the interface; it may be gone already. */
 	detach(hostIfname: string): void | Promise<void>;
 }

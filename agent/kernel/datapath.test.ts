@@ -336,6 +336,24 @@ describe('hooks', () => {
 			'pod_a_in',
 		]);
 	});
+
+	it.each(['auto', 'clsact'] as const)('of a pod are asked for one by one (%s)', async (tc) => {
+		await open({ tc });
+		await activate({ uplinks: [UPLINK], endpoints: [] });
+		const missing = (ifindex: number): Promise<string[]> => agent.call('missingAt', ifindex);
+		expect(await missing(POD)).toEqual(['to_pod', 'from_pod']);
+		await agent.call('attachEndpoint', POD, 'a');
+		expect(await missing(POD)).toEqual([]);
+		await agent.call('reload', { podMtu: 1400 });
+		expect(await missing(POD)).toEqual([]);
+		if (tc === 'auto') await agent.call('detachLink', join(linksDir, 'pod_a_in'));
+		else await agent.call('detachClsact', POD, 'ingress');
+		expect(await missing(POD)).toEqual(['from_pod']);
+		await agent.call('attachForeign', other, POD, 'ingress');
+		expect(await missing(POD)).toEqual(['from_pod']);
+		await agent.call('ip', ['link', 'del', 'v4']);
+		expect(await missing(POD)).toEqual(['to_pod', 'from_pod']);
+	});
 });
 
 describe('upgrade and rollback', () => {

@@ -287,6 +287,13 @@ export class Datapath {
 		if (failed) throw failed.reason;
 	}
 
+	/** Asks the kernel which programs of a pod's host side veth do not run there, by name; those that are loaded now are meant. */
+	missingAt(ifindex: number): string[] {
+		return [...endpointAttachments({ ifindex, pinName: '' }).values()]
+			.filter(({ program, target }) => !this.#links.runs(this.#programs.find(program)?.id ?? 0, target))
+			.map(({ program }) => program);
+	}
+
 	/** @returns false when nothing was attached under the name */
 	detachEndpoint(pinName: string): boolean {
 		const names = [...endpointAttachments({ ifindex: 0, pinName }).keys()];

@@ -11,6 +11,7 @@ import {
 	type CgroupAttachType,
 	clsact,
 	NativeError,
+	tcxPrograms,
 	type Where,
 	xdpMode,
 } from '../../native/index.ts';
@@ -141,6 +142,17 @@ export class Links {
 		const stale = this.#entries().filter((entry) => !names.has(nameOf(entry)));
 		for (const pin of stale) this.#remove(pin);
 		return stale;
+	}
+
+	/** Asks the kernel whether the program runs at the target, attached in our way. */
+	runs(programId: number, { ifindex, where }: TcTarget): boolean {
+		try {
+			if (this.#useTcx) return tcxPrograms(ifindex, where).includes(programId);
+			return clsact.programId(ifindex, where, CLSACT_SLOT) === programId;
+		} catch (error) {
+			if (errorCode(error) === 'ENODEV') return false;
+			throw error;
+		}
 	}
 
 	/** Names of all attachments. */

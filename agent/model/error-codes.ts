@@ -31,7 +31,8 @@ export const ERROR_CODES = {
 	ENDPOINT_UNKNOWN: 'no attachment is known for the container and interface',
 	ENDPOINT_LIMIT: 'all rows of the endpoint table are in use',
 	ENDPOINT_TIMEOUT: 'an attachment was given up because its deadline passed or its caller went away',
-	ENDPOINT_CHANGED: 'an attachment is not as it was made: interface, address, route or map row is missing or different',
+	ENDPOINT_CHANGED:
+		'an attachment is not as it was made: interface, address, route, program or map row is missing or different',
 	POD_UNKNOWN: 'the API server does not know the pod that is to be attached, or cannot be asked',
 	NETNS_INVALID: 'the path of a pod network namespace does not name one, or names that of the node',
 	ADDRESS_EXHAUSTED: 'no free address is left in the pod CIDRs of the node',

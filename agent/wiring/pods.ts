@@ -67,6 +67,7 @@ export class Pods {
 			programs: {
 				attach: (ifindex, pinName) => datapath.attachEndpoint(ifindex, pinName),
 				adopt: () => undefined, // activate() swaps all programs together, after live flows have been carried over
+				missing: (ifindex) => datapath.missingAt(ifindex),
 				detach: (pinName) => void datapath.detachEndpoint(pinName),
 			},
 			ledger: await FileLedger.open(join(config.stateDir, 'attachments')),

@@ -197,6 +197,11 @@ describe('check', () => {
 			() => inPod(node.netns, 'ip', 'route', 'del', '10.77.0.1'),
 			/route to 10.77.0.1/,
 		],
+		[
+			'programs are not attached',
+			(_netns, hostIfname) => void node.attached.delete(hostIfname),
+			/eth0 of default\/web has changed: program to_pod is not attached to fl\w+; program from_pod is not attached to fl\w+$/,
+		],
 	];
 	for (const [title, damage, message] of damages) {
 		it(`reports that ${title}`, async () => {

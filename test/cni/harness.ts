@@ -141,6 +141,7 @@ export class TestNode {
 			kernel: this.kernel,
 			programs: {
 				attach: (_ifindex, name) => this.faults.around('attach programs', () => void this.attached.add(name)),
+				missing: (_ifindex, name) => (this.attached.has(name) ? [] : ['to_pod', 'from_pod']),
 				detach: (name) => void this.attached.delete(name),
 			},
 			ledger: this.#faultyLedger(await FileLedger.open(this.ledgerDir)),

@@ -93,6 +93,7 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 		BpfLink.attachTcxAsync = attachTcxAsync;
 		attachHeld.resolve();
 	},
+	missingAt: (ifindex: number) => datapath?.missingAt(ifindex),
 	detachEndpoint: (name: string) => datapath?.detachEndpoint(name),
 	set: (map: keyof typeof Maps, key: Uint8Array, value: Uint8Array) => datapath?.kernel.mapSet(map, key, value),
 	get: (map: keyof typeof Maps, key: Uint8Array) => datapath?.kernel.mapGet(map, key),
