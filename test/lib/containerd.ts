@@ -1,8 +1,19 @@
 /**
- * containerd with directories and a socket of its own, and containers run by `ctr` from an image archive. It runs in a place of
- * a test cluster, so that all its processes end with the cluster.
+ * containerd with directories and a socket of its own, and containers run by `ctr` from an image archive or a directory. It runs in
+ * a place of a test cluster, so that all its processes end with the cluster.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmdirSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BackgroundProcess, eventually, type RunOptions, type RunResult } from './cluster/exec.ts';
@@ -32,6 +43,26 @@ export interface ContainerOptions {
 	readonly netns: string;
 	readonly logFile: string;
 }
+
+/** A container that gets its network by CNI. */
+export interface CniContainer {
+	readonly id: string;
+	readonly rootfs: string;
+	/** Shell script that it runs. */
+	readonly script: string;
+	/** Where the network configuration is. */
+	readonly confDir: string;
+	/** Where the plugins are. */
+	readonly binDir: string;
+}
+
+/**
+ * Directories in which ctr looks for networks; it cannot be told otherwise, so it sees others there. What lies beside them is hidden
+ * from it: nothing is made on the machine.
+ */
+const WITH_CNI = `for top in /etc /opt /var/lib; do mount -t tmpfs none $top; done
+	mkdir -p /etc/cni/net.d /opt/cni/bin /var/lib/cni
+	mount --bind "$1" /etc/cni/net.d; mount --bind "$2" /opt/cni/bin; shift 2; exec "$@"`;
 
 /** What ctr gives a container when it is told nothing. */
 const DEFAULT_CAPABILITIES = [
@@ -83,8 +114,28 @@ export class Containerd {
 		if (!/snapshotter\S*\s+overlayfs\s.*\sok\s*$/m.test(stdout)) this.#snapshotter = 'native';
 	}
 
+	#command(args: readonly string[]): string[] {
+		return ['ctr', '--address', this.#at('sock'), '--namespace', this.#namespace, ...args];
+	}
+
 	ctr(args: readonly string[], o: RunOptions = {}): Promise<RunResult> {
-		return this.#place.run(['ctr', '--address', this.#at('sock'), '--namespace', this.#namespace, ...args], o);
+		return this.#place.run(this.#command(args), o);
+	}
+
+	/** Makes a root file system out of busybox. @returns its path */
+	makeRootfs(applets: readonly string[]): string {
+		const root = this.#at('rootfs');
+		for (const dir of ['bin', 'proc', 'sys', 'dev', 'tmp', 'etc']) mkdirSync(join(root, dir), { recursive: true });
+		copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
+		for (const applet of applets) symlinkSync('busybox', join(root, 'bin', applet));
+		return root;
+	}
+
+	/** Runs a container with CNI ADD before it and CNI DEL after it. @returns what it printed */
+	async runWithCni({ id, rootfs, script, confDir, binDir }: CniContainer): Promise<string> {
+		const args = ['run', '--rm', '--cni', '--rootfs', rootfs, id, '/bin/sh', '-ec', script];
+		const enter = ['unshare', '--mount', 'sh', '-ec', WITH_CNI, 'ctr', confDir, binDir];
+		return (await this.#place.run([...enter, ...this.#command(args)], { timeoutMs: 120_000 })).stdout;
 	}
 
 	/** @param archive  of an OCI layout. @returns names of the images in it: `base:tag` */

@@ -39,6 +39,7 @@ export class ClusterNode extends Place {
 	readonly stateDir: string;
 	readonly bpffsDir: string;
 	readonly confDir: string;
+	readonly binDir: string;
 	readonly configFile: string;
 	/** Cgroup of the node as a whole: where the socket hooks are attached. */
 	readonly nodeCgroup: string;
@@ -55,11 +56,11 @@ export class ClusterNode extends Place {
 		this.runDir = join(o.dir, 'run');
 		this.stateDir = join(o.dir, 'state');
 		this.confDir = join(o.dir, 'net.d');
-		const binDir = join(o.dir, 'cni-bin');
+		this.binDir = join(o.dir, 'cni-bin');
 		for (const path of [this.runDir, this.stateDir, o.bpffsDir, join(o.cgroup, 'agent')]) {
 			mkdirSync(path, { recursive: true, mode: 0o700 });
 		}
-		this.cni = new CniRuntime({ confDir: this.confDir, binDir, cacheDir: join(o.dir, 'cni-cache') });
+		this.cni = new CniRuntime({ confDir: this.confDir, binDir: this.binDir, cacheDir: join(o.dir, 'cni-cache') });
 		this.configFile = join(o.dir, 'agent.yaml');
 		this.#config = {
 			nodeName: o.name,
@@ -70,7 +71,7 @@ export class ClusterNode extends Place {
 			runDir: this.runDir,
 			stateDir: this.stateDir,
 			cgroupRoot: o.cgroup,
-			cniBinDir: binDir,
+			cniBinDir: this.binDir,
 			cniConfDir: this.confDir,
 			...o.config,
 		};
