@@ -69,6 +69,19 @@ describe('the CNI plugin while the agent is down', () => {
 		await kept.node.cni.check(kept.cniRequest);
 	});
 
+	it('fails CHECK while a program of the pod is detached, until the agent has attached it again', async () => {
+		const links = join(node().bpffsDir, 'links');
+		const before = new Set(readdirSync(links));
+		const pod = await cluster().createPod({ node: node(), name: 'checked' });
+		const [pin = ''] = readdirSync(links).filter((name) => /^pod_.*_in$/.test(name) && !before.has(name));
+		const why = /of default\/checked has changed: program from_pod is not attached to fl\w+/;
+		await eventually('CHECK names the program', async () => {
+			await run(['bpftool', 'link', 'detach', 'pinned', join(links, pin)]);
+			await expect(node().cni.check(pod.cniRequest)).rejects.toThrow(why);
+		});
+		await eventually('CHECK succeeds', () => node().cni.check(pod.cniRequest), { timeoutMs: 30_000 });
+	});
+
 	it('fails ADD of an interface that exists already and leaves it as it is', async () => {
 		const pod = await cluster().createPod({ node: node(), name: 'twice' });
 		const error: unknown = await node()
