@@ -184,7 +184,11 @@ describe('sweepMap', () => {
 		}
 		const touching = { offsets: [5], addresses: [new Uint8Array(4)] };
 		expect(() => sweepMap(map, spec({ touching }))).toThrow('sweep.addressOffsets');
-		const aimed = { created: 4, otherEnds: 0, ends: [{ address: new Uint8Array(16), port: 53, proto: UDP }] };
+		const aimed = {
+			created: 4,
+			otherEnds: 0,
+			ends: [{ address: new Uint8Array(16), port: 53, proto: UDP, before: 9 }],
+		};
 		expect(() => sweepMap(map, spec({ aimed }))).toThrow('sweep.aimed');
 	});
 

@@ -83,7 +83,8 @@ describe.each([4, 6])('destinations that have another meaning, IPv%i', (family) 
 			: entry6({ flags, xlateAddr: other, xlatePort, created, backend: 5 });
 	const forget = (maps: ReturnType<typeof tables>) =>
 		forgetDestinations({ ...maps, clock: { now: () => NOW, hz: 250 }, nodeAddresses: [] }, [
-			{ address: service, port: 53, proto: L4Proto.UDP },
+			{ address: service, port: 53, proto: L4Proto.UDP, before: NOW },
+			{ address: service, port: 54, proto: L4Proto.UDP, before: NOW - 20 },
 		]);
 	const tablesWith = (rows: Rows) => tables(family === 4 ? { ct4: rows } : { ct6: rows });
 	const left = ({ ct4, ct6 }: ReturnType<typeof tables>): number => ct4.entries().length + ct6.entries().length;
@@ -100,7 +101,8 @@ describe.each([4, 6])('destinations that have another meaning, IPv%i', (family) 
 
 	it.each<[string, Uint8Array, Uint8Array]>([
 		['of another protocol', rowKey(service, 53, L4Proto.TCP), row(0, backend, 5353)],
-		['to another port', rowKey(service, 54), row(0, backend, 5353)],
+		['to another port', rowKey(service, 55), row(0, backend, 5353)],
+		['that began since one came, though before another did', rowKey(service, 54), row(0, backend, 5353, NOW - 20)],
 		['to another address', rowKey(backend, 53), row(0, backend, 5353)],
 		['that began since', rowKey(service, 53), row(CtFlags.SVC_FORWARD, backend, 5353, NOW)],
 		['that came from there', rowKey(service, 53), row(CtFlags.INITIATOR_IS_HI, backend, 5353)],

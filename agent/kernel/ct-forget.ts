@@ -47,14 +47,14 @@ export async function forgetAddresses(maps: CtMaps, addresses: readonly Uint8Arr
 }
 
 /**
- * Deletes the flows that clients began towards one of these addresses and ports before now, wherever they were sent to: what they come to is
- * to be chosen anew.
+ * Deletes the flows that clients began towards one of these addresses and ports before its time, wherever they were sent to: what they come
+ * to is to be chosen anew.
  */
 export async function forgetDestinations(
 	options: Omit<CtGcOptions, 'timeouts'>,
 	ends: readonly FlowEnd[],
-	now = options.clock.now(),
 ): Promise<ForgetReport> {
+	const now = options.clock.now();
 	const sweeps: SweepResult[] = [];
 	for (const table of Object.values(tablesOf(options))) {
 		const own = ends.filter(({ address }) => belongsTo(table, address));

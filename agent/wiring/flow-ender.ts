@@ -3,6 +3,7 @@
  * one's. A client that goes on from the same port would never come to the service.
  */
 import type { Logger } from 'pino';
+import type { FlowEnd } from '../../native/index.ts';
 import { type ForgetReport, forgetDestinations } from '../kernel/ct-forget.ts';
 import type { CtMaps } from '../kernel/ct-gc.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
@@ -26,9 +27,7 @@ export interface FlowEnderOptions {
 
 export class FlowEnder {
 	readonly #options: FlowEnderOptions;
-	#waiting = new Map<string, TakenFrontend>();
-	/** Flows that began later have met the service. */
-	#now = 0;
+	#waiting = new Map<string, FlowEnd>();
 	#timer: NodeJS.Timeout | undefined;
 	#running: Promise<void> = Promise.resolve();
 	#last: LastLook = { endedMs: 0, tookMs: 0 };
@@ -38,17 +37,22 @@ export class FlowEnder {
 		this.#options = options;
 	}
 
-	/** What service ports have newly; the maps say so already. */
+	/**
+	 * What service ports have newly; the maps say so already, so that flows which begin later have met the service: whatever comes while these
+	 * wait is no reason to end them. Of one that comes again the later time counts, as another service port has it since, and flows of
+	 * between the two met the former.
+	 */
 	add(taken: readonly TakenFrontend[]): void {
 		if (taken.length === 0 || this.#closed) return;
-		for (const each of taken) this.#waiting.set(`${each.address}|${each.port}|${each.proto}`, each);
-		this.#now = this.#options.clock.now();
+		const before = this.#options.clock.now();
+		for (const { address, port, proto } of taken)
+			this.#waiting.set(`${address}|${port}|${proto}`, { address: addressBytes(address), port, proto, before });
 		this.#timer ??= setTimeout(
 			() => {
 				this.#timer = undefined;
-				const [batch, now] = [[...this.#waiting.values()], this.#now];
+				const batch = [...this.#waiting.values()];
 				this.#waiting = new Map();
-				this.#running = this.#running.then(() => this.#end(batch, now));
+				this.#running = this.#running.then(() => this.#end(batch));
 			},
 			delayOf(performance.now(), this.#last, this.#options.delayMs),
 		);
@@ -60,12 +64,11 @@ export class FlowEnder {
 		await this.#running;
 	}
 
-	async #end(batch: readonly TakenFrontend[], now: number): Promise<void> {
+	async #end(batch: readonly FlowEnd[]): Promise<void> {
 		const { maps, clock, nodeAddresses, onEnded, log, forget = forgetDestinations } = this.#options;
 		const beganMs = performance.now();
 		try {
-			const ends = batch.map(({ address, port, proto }) => ({ address: addressBytes(address), port, proto }));
-			const report = await forget({ ...maps, clock, nodeAddresses: nodeAddresses() }, ends, now);
+			const report = await forget({ ...maps, clock, nodeAddresses: nodeAddresses() }, batch);
 			onEnded(report);
 			if (report.deleted > 0)
 				log.info({ entries: report.deleted, frontends: batch.length }, 'flows of before a service ended');

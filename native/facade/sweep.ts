@@ -104,7 +104,7 @@ export interface SweepSpec {
 	readonly pairs?: PairSpec;
 	/** Entries go that have one of these addresses at one of these offsets of their key. */
 	readonly touching?: { readonly offsets: readonly number[]; readonly addresses: readonly Uint8Array[] };
-	/** Flows go that began before `now` towards one of these ends, with both entries. Needs `pairs`. */
+	/** Flows towards one of these ends go that began before its time, with both entries. Needs `pairs`. */
 	readonly aimed?: AimSpec;
 }
 
@@ -113,6 +113,7 @@ export interface AimSpec {
 	readonly created: number;
 	/** Flags of entries whose responder is not whom the initiator asked for. */
 	readonly otherEnds: number;
+	/** Each once. */
 	readonly ends: readonly FlowEnd[];
 }
 
@@ -122,6 +123,8 @@ export interface FlowEnd {
 	readonly port: number;
 	/** IP protocol number. */
 	readonly proto: number;
+	/** Flows that began at this time or later stay. */
+	readonly before: number;
 }
 
 /** Deletes entries that are idle for too long, touch an address or were made for an end. A key that changes meanwhile may be judged by its old value. */
@@ -143,9 +146,10 @@ export function sweepMap(map: BpfMap, spec: SweepSpec): Promise<SweepResult> {
 	});
 }
 
-/** As keys have it, port in network order. */
-function endBytes({ address, port, proto }: FlowEnd): Uint8Array {
-	return Uint8Array.of(...address, port >>> 8, port & 0xff, proto);
+/** As keys have it, port in network order; then the time as values have it. */
+function endBytes({ address, port, proto, before }: FlowEnd): Uint8Array {
+	const time = new Uint8Array(Uint32Array.of(before).buffer);
+	return Uint8Array.of(...address, port >>> 8, port & 0xff, proto, ...time);
 }
 
 /**

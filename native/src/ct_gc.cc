@@ -243,11 +243,11 @@ void AddTo(Tallies &tallies, const TallyRule &rule, const uint8_t *value, uint32
 	}
 }
 
-/// Flows that began before `now` and whose initiator asked for one of these ends.
+/// Flows whose initiator asked for one of these ends and that began before the time of that end.
 struct AimRule {
-	uint32_t created;                        // offset
-	uint32_t other_ends;                     // flags of entries whose responder is not whom the initiator asked for
-	std::set<std::string, std::less<>> ends; // address, port, protocol, as they are in memory
+	uint32_t created;    // offset
+	uint32_t other_ends; // flags of entries whose responder is not whom the initiator asked for
+	std::map<std::string, uint32_t, std::less<>> ends; // time by address, port, protocol, as they are in memory
 
 	static constexpr size_t kEnd = kAddress + sizeof(uint16_t) + 1;
 
@@ -257,19 +257,21 @@ struct AimRule {
 			return std::nullopt;
 		Fields aimed(fields.Get("aimed"), fields.Title("aimed"));
 		AimRule rule{aimed.Offset("created", sizeof(uint32_t), value_bytes), aimed.U32("otherEnds"), {}};
-		Bytes all = aimed.Raw("ends", kEnd);
-		for (size_t at = 0; at < all.size(); at += kEnd)
-			rule.ends.emplace(reinterpret_cast<const char *>(&all[at]), kEnd);
+		Bytes all = aimed.Raw("ends", kEnd + sizeof(uint32_t));
+		for (size_t at = 0; at < all.size(); at += kEnd + sizeof(uint32_t))
+			rule.ends.emplace(std::string(reinterpret_cast<const char *>(&all[at]), kEnd),
+					  Load<uint32_t>(&all[at + kEnd]));
 		return rule;
 	}
 
-	bool Matches(const End &end, uint8_t proto) const
+	bool Matches(const End &end, uint8_t proto, uint32_t began) const
 	{
 		std::array<char, kEnd> text{};
 		memcpy(text.data(), end.address.data(), kAddress);
 		memcpy(text.data() + kAddress, &end.port, sizeof end.port);
 		text.back() = static_cast<char>(proto);
-		return ends.contains(std::string_view(text.data(), text.size()));
+		auto found = ends.find(std::string_view(text.data(), text.size()));
+		return found != ends.end() && static_cast<int32_t>(found->second - began) > 0;
 	}
 };
 
@@ -303,10 +305,10 @@ struct SweepJob {
 
 	bool IsAimed(const uint8_t *key, const uint8_t *value, uint32_t entry_flags) const
 	{
-		if (!aimed || !pairs || (entry_flags & aimed->other_ends) != 0 ||
-		    static_cast<int32_t>(now - Load<uint32_t>(value + aimed->created)) <= 0)
+		if (!aimed || !pairs || (entry_flags & aimed->other_ends) != 0)
 			return false;
-		return aimed->Matches(pairs->Responder(key, entry_flags), key[proto]);
+		return aimed->Matches(pairs->Responder(key, entry_flags), key[proto],
+				      Load<uint32_t>(value + aimed->created));
 	}
 
 	bool IsIdle(uint32_t entry_proto, const FlowState &state) const
