@@ -148,6 +148,17 @@ describe.each(FAMILIES)('services of IPv$family', (x) => {
 			expect((await afterSeconds(61, 43_000)).size).toBeGreaterThan(1);
 		});
 
+		it('counts the time of the service from the last connection', async () => {
+			const [first] = await podPorts(PORT.sticky, [41_000]);
+			const got: (number | undefined)[] = [];
+			for (const sport of range(20).map((i) => 44_000 + i)) {
+				const { entry, set } = await affinity();
+				await set({ lastUsed: (entry.lastUsed - 50 * 250) >>> 0 });
+				got.push(...(await podPorts(PORT.sticky, [sport])));
+			}
+			expect(new Set(got)).toEqual(new Set([first]));
+		});
+
 		it.each([
 			['left the list', { flags: BackendFlags.SERVING }],
 			['is another one in the same row', { generation: 9 }],
