@@ -6,7 +6,13 @@ import { eventually } from '../../test/lib/cluster/exec.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
 import { addressBytes } from '../model/address.ts';
 import { decodeReply, encodeMessage } from './netlink-codec.ts';
-import { destroySockets, type GoneBackend, probeSockDestroy, type SockDestroyOptions } from './sock-destroy.ts';
+import {
+	destroySockets,
+	type GoneBackend,
+	type LeadsTo,
+	probeSockDestroy,
+	type SockDestroyOptions,
+} from './sock-destroy.ts';
 import { listConnected, NETLINK_SOCK_DIAG, type Peer, parseDiagSocket } from './sock-diag-codec.ts';
 
 const TCP = 6;
@@ -41,6 +47,7 @@ describe('sockets of a backend that is gone', () => {
 			request: netlinkRequest,
 			lookUp: (key) => rows.get(text(key)),
 			remove: (key) => void rows.delete(text(key)),
+			leadsTo: () => false,
 			namespaces: () => namespaces,
 		};
 		const add = (cookie: bigint, peer: Peer, vip = VIP): void => {
@@ -102,6 +109,20 @@ describe('sockets of a backend that is gone', () => {
 		expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [] });
 		expect(await ended(open)).toBe('ECONNABORTED');
 		expect(await pod.call<string>('end', finished)).toBe('');
+	});
+
+	it('are left alone when their backend is back at the address that they came by, and at no other', async () => {
+		const [mine, other] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
+		const second = { address: '10.96.0.11', port: 80 };
+		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP, second] };
+		const { options, add } = sockRev();
+		const found = await cookies(backend);
+		add(found.get(mine) ?? 0n, backend);
+		add(found.get(other) ?? 0n, backend, second);
+		const leadsTo: LeadsTo = ({ address }, { port }) => address === VIP.address && port === PORT;
+		expect(await destroySockets([backend], { ...options, leadsTo })).toEqual({ destroyed: 1, problems: [] });
+		expect(await ended(other)).toBe('ECONNABORTED');
+		expect(await pod.call<string>('end', mine)).toBe('');
 	});
 
 	it('are left alone when another port or address is gone', async () => {

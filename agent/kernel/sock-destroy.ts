@@ -22,9 +22,18 @@ import {
 
 /** A backend that serves nothing any more, as far as one service port goes. */
 export interface GoneBackend extends Peer {
-	/** Addresses and ports under which the service port answers; sockets that came by another one are not its. */
-	readonly frontends: readonly { readonly address: Address; readonly port: number }[];
+	/** Sockets that came by another one are not the service's. */
+	readonly frontends: readonly ServiceEnd[];
 }
+
+/** Address and port under which a service port answers. */
+export interface ServiceEnd {
+	readonly address: Address;
+	readonly port: number;
+}
+
+/** Whether clients reach a backend by a frontend. */
+export type LeadsTo = (frontend: ServiceEnd, backend: Peer) => boolean;
 
 export interface SockDestroyOptions {
 	/** `netlinkRequest` of native/index.ts. */
@@ -32,6 +41,8 @@ export interface SockDestroyOptions {
 	/** Value of sock_rev; undefined = no such entry. */
 	readonly lookUp: (key: Uint8Array) => Uint8Array | undefined;
 	readonly remove: (key: Uint8Array) => void;
+	/** Backends may be back. Asked after sockets have been listed, so that none is ended that began since. */
+	readonly leadsTo: LeadsTo;
 	/** Paths of the network namespaces of all pods; the node's own is always looked at. */
 	readonly namespaces: () => readonly string[];
 }
@@ -129,15 +140,17 @@ async function destroyIn(
 /** Key of the socket in sock_rev if it was connected by one of the frontends; undefined = it is none of the service's. */
 function serviceKeyOf(
 	{ cookie }: DiagSocket,
-	{ address, port, frontends }: GoneBackend,
-	{ lookUp }: SockDestroyOptions,
+	backend: GoneBackend,
+	{ lookUp, leadsTo }: SockDestroyOptions,
 ): Uint8Array | undefined {
+	const { address, port, frontends } = backend;
 	const key = SockRevKey.encode({ cookie, addr: addressBytes(address), port });
 	const value = lookUp(key);
 	if (value === undefined) return undefined;
 	const entry = SockRevEntry.decode(value);
 	const came = addressOfBytes(entry.addr);
-	return frontends.some((each) => each.address === came && each.port === entry.port) ? key : undefined;
+	const frontend = frontends.find((each) => each.address === came && each.port === entry.port);
+	return frontend === undefined || leadsTo(frontend, backend) ? undefined : key;
 }
 
 async function send(

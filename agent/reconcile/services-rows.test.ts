@@ -152,6 +152,26 @@ describe('backends that are gone', () => {
 		]);
 	});
 
+	it('are known to be back from when they are written again, at the frontends of their service only', async () => {
+		const reconciler = new ServicesReconciler({ kernel: new FakeKernel() });
+		const backend = { address: '10.244.0.1', port: 8080, proto: 6 };
+		const leads = (over = {}, frontend = { address: '10.96.0.10', port: 80 }) =>
+			reconciler.leadsTo(frontend, { ...backend, ...over });
+		await reconciler.replaceAll(plansOf(['10.244.0.1', '10.244.0.2']));
+		expect(leads()).toBe(true);
+		await reconciler.update(plansOf(['10.244.0.2']));
+		expect(leads()).toBe(false);
+		const back = reconciler.update(plansOf(['10.244.0.1']));
+		expect(leads()).toBe(true);
+		await back;
+		expect([leads({ address: '10.244.0.2' }), leads({ port: 80 }), leads({ proto: 17 })]).toEqual([
+			false,
+			false,
+			false,
+		]);
+		expect(leads({}, { address: '10.96.0.11', port: 80 })).toBe(false);
+	});
+
 	it('are not told while an entry that names them could not be replaced, but later', async () => {
 		const kernel = new FakeKernel();
 		const told: string[] = [];

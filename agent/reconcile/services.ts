@@ -1,6 +1,8 @@
 /**
  * Keeps the service maps equal to the plan. One call at a time; the caller (ReconcileLoop) sees to that.
  */
+import { SvcScope } from '../../native/abi/generated.ts';
+import { backendKey } from '../plan/endpoints.ts';
 import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
 import type { Kernel } from './kernel.ts';
 import { type Jiffies, NO_FLOWS, type RememberedFlows, rememberedFlows } from './remembered-flows.ts';
@@ -162,6 +164,19 @@ export class ServicesReconciler {
 		this.#refused = refused;
 		const problems = [...failures, ...this.refusals()];
 		return { ops, failures, problems, refused: [...refused.keys()], full, tookMs: this.#now() - start };
+	}
+
+	/** Whether clients reach a backend by an address and port, as of the last change that was begun. */
+	leadsTo(
+		frontend: GoneBackend['frontends'][number],
+		backend: Pick<GoneBackend, 'address' | 'port' | 'proto'>,
+	): boolean {
+		const { address, port, proto } = backend;
+		const key = backendKey(address, port, proto);
+		return Object.values(SvcScope).some((scope) => {
+			const claims = this.#state?.claims.get(`${frontend.address}|${frontend.port}|${proto}|${scope}`);
+			return claims?.[0]?.port.plan.serving.some((each) => each.key === key) ?? false;
+		});
 	}
 
 	/** Reads once, when first asked. */

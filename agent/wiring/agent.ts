@@ -270,7 +270,7 @@ export class Agent {
 		for (const problem of adoption.problems) this.#log.warn({ problem: problem.message }, 'attachment not adopted');
 		const { metrics, life, log } = { metrics: this.#metrics, life: this.#life, log: this.#log };
 		const common: Common = { config: values, store: this.#store, dataplane, pods, metrics, life, log };
-		this.#sockets = await openSockets(common);
+		this.#sockets = await openSockets(common, (...ends) => services.reconciler.leadsTo(...ends));
 		const services = this.#planner(common, clock);
 		this.#domains = new Domains({
 			...{ config: values, view: this.#store, dataplane, clock, pods, log, events: life.events },

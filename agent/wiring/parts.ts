@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.ts';
 import { ctTimeoutsOf } from '../kernel/ct-timeouts.ts';
 import type { JiffiesClock } from '../kernel/jiffies.ts';
 import { countClosed } from '../kernel/open-connections.ts';
+import type { LeadsTo } from '../kernel/sock-destroy.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ClusterStore } from '../sources/store.ts';
 import { FlowCollector, type FlowCollectorOptions, flowTables } from './collector.ts';
@@ -61,11 +62,12 @@ export function makePolicies(
 	return new Policies({ ...{ view: store, kernel, nodeName, audit, pods, events: life.events }, ...told });
 }
 
-export function openSockets({ dataplane, pods, metrics, log }: Common): Promise<SocketEnder> {
+export function openSockets({ dataplane, pods, metrics, log }: Common, leadsTo: LeadsTo): Promise<SocketEnder> {
 	return SocketEnder.open({
 		request: netlinkRequest,
 		kernel: dataplane.datapath.kernel,
 		namespaces: () => pods.list().map(({ netns }) => netns),
+		leadsTo,
 		onEnded: (count) => metrics.recordSocketsEnded(count),
 		log,
 	});

@@ -5,7 +5,7 @@ import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NetnsIdentity } from '../endpoints/netns.ts';
 import type { NetlinkRequest } from '../kernel/netlink.ts';
-import { destroySockets, type GoneBackend, probeSockDestroy } from '../kernel/sock-destroy.ts';
+import { destroySockets, type GoneBackend, type LeadsTo, probeSockDestroy } from '../kernel/sock-destroy.ts';
 import { backendKey } from '../plan/endpoints.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
 
@@ -14,6 +14,8 @@ export interface SocketEnderOptions {
 	readonly kernel: Pick<Kernel, 'mapGet' | 'mapDelete'>;
 	/** Network namespaces of the pods. */
 	readonly namespaces: () => Iterable<NetnsIdentity & { readonly path: string }>;
+	/** A backend that is back when it is looked for keeps its sockets. */
+	readonly leadsTo: LeadsTo;
 	readonly onEnded: (sockets: number) => void;
 	readonly log: Logger;
 	/** How long the first backend waits for others: all share one look at the namespaces. */
@@ -88,12 +90,13 @@ export class SocketEnder {
 	}
 
 	async #end(batch: readonly GoneBackend[]): Promise<void> {
-		const { request, kernel, namespaces, onEnded, log } = this.#options;
+		const { request, kernel, namespaces, leadsTo, onEnded, log } = this.#options;
 		const beganMs = performance.now();
 		const { destroyed, problems } = await destroySockets(batch, {
 			request,
 			lookUp: (key) => kernel.mapGet('sock_rev', key),
 			remove: (key) => void kernel.mapDelete('sock_rev', key),
+			leadsTo,
 			namespaces: () => [...namespaces()].filter(isSame).map(({ path }) => path),
 		});
 		const endedMs = performance.now();

@@ -21,6 +21,8 @@ import { awaitBackends, draining, ECHO_PORT, ECHO_PORTS } from '../lib/echo-clus
 import { ServiceWatch } from '../lib/service-watch.ts';
 
 const REPLACEMENTS = 1000;
+/** One endpoint goes altogether at each of these, and is back at the next. */
+const ROUNDS_PER_LEAVE = 20;
 const NODE_PORT = 31_500;
 /** Of a service that comes later. */
 const LATE_PORT = 31_501;
@@ -35,26 +37,29 @@ const SERVICE = {
 const unready = (pod: Pod) => ({ name: pod.name, nodeName: pod.node.name, addresses: pod.addresses, ready: false });
 
 describe('a service that changes under traffic', () => {
-	let pods: { hooked: Pod; plain: Pod; b1: Pod; b2: Pod };
+	let pods: { hooked: Pod; plain: Pod; b1: Pod; b2: Pod; b3: Pod };
 	/** The pod `plain` as programs see it that the socket hook does not: every packet is translated. */
 	let plain: Place;
 	let watch: ServiceWatch;
-	const cluster = useCluster({ routing: 'vxlan', source: 'kubernetes' }, async (made) => {
+	// Few rows, so that they are used again.
+	const config = { maps: { backends: 64 } };
+	const cluster = useCluster({ routing: 'vxlan', source: 'kubernetes', config }, async (made) => {
 		const [first, second] = [made.node(1), made.node(2)];
-		const [hooked, packets, b1, b2] = await Promise.all([
+		const [hooked, packets, b1, b2, b3] = await Promise.all([
 			made.createPod({ node: first, name: 'hooked' }),
 			made.createPod({ node: first, name: 'plain' }),
 			made.createPod({ node: first, name: 'b1' }),
 			made.createPod({ node: second, name: 'b2' }),
+			made.createPod({ node: second, name: 'b3' }),
 		]);
-		pods = { hooked, plain: packets, b1, b2 };
+		pods = { hooked, plain: packets, b1, b2, b3 };
 		plain = new Place({
 			name: 'packets',
 			netns: packets.netns,
 			cgroup: join(first.nodeCgroup, '..', 'client'),
 			dir: join(packets.dir, 'packets'),
 		});
-		await Promise.all([b1.startEcho(), b2.startEcho()]);
+		await Promise.all([b1, b2, b3].map((pod) => pod.startEcho()));
 		made.publish(SERVICE, [b1, b2]);
 		for (const place of [hooked, b2]) await awaitBackends(place, VIP.IPv4, 80, ['b1', 'b2']);
 		watch = new ServiceWatch(made.nodes, VIP.IPv4, 80, 'TCP');
@@ -89,12 +94,16 @@ describe('a service that changes under traffic', () => {
 	it(`loses no new connection while all ready endpoints are replaced ${REPLACEMENTS} times`, async () => {
 		const traffic = hammer(cluster());
 		await Promise.all(Object.values(traffic).map((one) => one.flowing()));
-		const { b1, b2 } = pods;
+		const { b1, b2, b3 } = pods;
+		let [ready, last, next] = [b2, b1, b3];
 		for (let i = 0; i < REPLACEMENTS; i++) {
-			const [ready, other] = i % 2 === 0 ? [b1, b2] : [b2, b1];
-			await watch.after(() => cluster().publishEndpoints(SERVICE, [ready, draining(other)]));
+			const leaves = i % ROUNDS_PER_LEAVE === ROUNDS_PER_LEAVE - 1;
+			if (leaves) await idle(next);
+			const drains = (leaves ? [last] : [last, next]).map(draining);
+			await watch.after(() => cluster().publishEndpoints(SERVICE, [ready, ...drains]));
+			[ready, last, next] = [next, ready, last];
 		}
-		await expectNoErrors(traffic, ['b1', 'b2']);
+		await expectNoErrors(traffic, ['b1', 'b2', 'b3']);
 	});
 
 	it('keeps a TCP connection and re-chooses for datagrams when packets of both lose their backend', async () => {
