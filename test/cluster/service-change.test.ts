@@ -34,6 +34,7 @@ const SERVICE = {
 	ports: ECHO_PORTS.map((port) => ({ ...port, nodePort: NODE_PORT })),
 };
 
+const range = (n: number): number[] => Array.from({ length: n }, (_unused, i) => i);
 const unready = (pod: Pod) => ({ name: pod.name, nodeName: pod.node.name, addresses: pod.addresses, ready: false });
 
 describe('a service that changes under traffic', () => {
@@ -119,6 +120,38 @@ describe('a service that changes under traffic', () => {
 		}
 		await expectNoErrors({ tcp }, ['b1']);
 		await expectNoErrors({ udp, fresh }, ['b1', 'b2']);
+	});
+
+	it('gives a client one backend while it asks for session affinity, and leaves connections that are there alone', async () => {
+		const { b1, b2, hooked } = pods;
+		const made = cluster();
+		await watch.after(() => made.publishEndpoints(SERVICE, [b1, b2]));
+		const asks = [
+			[plain, VIP.IPv6, 80],
+			[hooked, VIP.IPv4, 80],
+			[made.client, made.node(1).addresses.v4, NODE_PORT],
+		] as const;
+		const streams = asks.flatMap(([place, host, port]) =>
+			range(4).map((i) => startTraffic(place, `sticky-${i}`, { mode: 'stream', host, port, intervalMs: 20 })),
+		);
+		await Promise.all(streams.map((one) => one.flowing()));
+		for (const sessionAffinity of ['ClientIP', 'None'] as const) {
+			made.publish({ ...SERVICE, extra: { sessionAffinity } }, [b1, b2]);
+			for (const [place, host, port] of asks) {
+				if (sessionAffinity === 'None') await awaitBackends(place, host, port, ['b1', 'b2']);
+				else
+					await eventually(`${place.name} reaches one backend only`, async () => {
+						const { servers, errors } = await ask(place, { mode: 'tcp', host, port, count: 24 });
+						expect(errors).toEqual({});
+						expect(Object.keys(servers)).toHaveLength(1);
+					});
+			}
+		}
+		for (const one of streams) {
+			const { errors, servers } = await one.stop();
+			expect(errors).toEqual({});
+			expect(Object.keys(servers)).toHaveLength(1);
+		}
 	});
 
 	it('answers the sockets that sent before it had no endpoint, with the first one it has again', async () => {
