@@ -202,6 +202,38 @@ describe('a service that changes under traffic', () => {
 		for (const one of early) expect(Object.keys((await one.stop()).servers)).toEqual(['b1']);
 	});
 
+	it('has the datagrams of the same sockets at its new target port, though the old one answers still', async () => {
+		const made = cluster();
+		const { b1, hooked } = pods;
+		const newPort = ECHO_PORT + 1;
+		await b1.startEcho(newPort, 'moved');
+		const service = (targetPort: number) => ({
+			name: 'moving',
+			type: 'NodePort' as const,
+			clusterIPs: ['10.96.2.4', 'fd00:96::204'],
+			ports: [{ name: 'udp', port: 53, targetPort, protocol: 'UDP' as const, nodePort: LATE_PORT + 1 }],
+		});
+		made.publish(service(ECHO_PORT), [b1]);
+		const o = { mode: 'udp-stream', intervalMs: 20, timeoutMs: 200 } as const;
+		const { v4, v6 } = made.node(1).addresses;
+		const streams = [
+			...['10.96.2.4', 'fd00:96::204'].map((host) => startTraffic(plain, `moving-${host}`, { ...o, host, port: 53 })),
+			...[v4, v6].map((host) => startTraffic(made.client, `moving-${host}`, { ...o, host, port: LATE_PORT + 1 })),
+		];
+		await Promise.all(streams.map((one) => one.flowing()));
+		made.publish(service(newPort), [b1]);
+		for (const place of [hooked, made.node(2)])
+			await eventually(`${place.name} reaches the new port`, async () => {
+				const { servers } = await ask(place, { mode: 'udp', host: '10.96.2.4', port: 53, count: 4, timeoutMs: 500 });
+				expect(servers).toEqual({ moved: 4 });
+			});
+		const later = startTraffic(plain, 'moving-later', { ...o, host: 'fd00:96::204', port: 53 });
+		await later.flowing();
+		await sleep(1000 * Number(process.env.TEST_PATIENCE ?? 1)); // each of them sends some dozens of times
+		expect(Object.keys((await later.stop()).servers)).toEqual(['moved']);
+		for (const one of streams) expect(Object.keys((await one.stop()).servers).sort()).toEqual(['b1', 'moved']);
+	});
+
 	it('serves without one error while its pods are replaced one after the other', async () => {
 		const made = cluster();
 		await watch.after(() => made.publishEndpoints(SERVICE, [pods.b1, pods.b2]));

@@ -91,8 +91,8 @@ export class Pod extends Place {
 	}
 
 	/** Starts the echo server (TCP and UDP), which answers with the pod's name; returns when it listens. */
-	async startEcho(port = 7000): Promise<BackgroundProcess> {
-		const server = this.start(`echo-${port}`, [NODE, join(PROGRAMS, 'echo-server.ts'), this.name, String(port)]);
+	async startEcho(port = 7000, name = this.name): Promise<BackgroundProcess> {
+		const server = this.start(`echo-${port}`, [NODE, join(PROGRAMS, 'echo-server.ts'), name, String(port)]);
 		await this.#listening('echo server', port, server);
 		return server;
 	}
