@@ -313,11 +313,13 @@ describe('the life of a node', () => {
 		await node().run(['sh', '-c', 'ip link del fl_vxlan; ip link del fl_host']);
 		await cluster().api.kill();
 		node().startAgent();
-		await eventually('the configuration of the former boot is gone', () => {
-			expect(readdirSync(node().confDir)).toEqual([]);
+		await eventually('the configuration of the former boot is set aside', () => {
+			expect(readdirSync(node().confDir)).toEqual(['05-fairlead.conflist.aside']);
+			expect(() => node().cni.network()).toThrow('no network configuration');
 		});
 		await cluster().api.start();
 		await node().waitReady();
+		await eventually('it is back', () => expect(readdirSync(node().confDir)).toEqual(['05-fairlead.conflist']));
 		expect(JSON.parse((await node().cli('endpoint', 'list', '-o', 'json')).stdout)).toEqual({ endpoints: [] });
 		expect(readdirSync(attachments).filter((file) => !file.includes('.released'))).toEqual([]);
 		const again = await cluster().createPod({ node: node(), name: 'after' });

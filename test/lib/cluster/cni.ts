@@ -183,6 +183,7 @@ export class CniRuntime {
 		const network = this.network();
 		if (network.cniVersion === STATUS_SINCE) return network;
 		const plugins = network.plugins.filter(({ type }) => type === 'fairlead-cni');
+		if (plugins.length === 0) throw new Error(`network ${network.name} is of another plugin`);
 		return { ...network, cniVersion: STATUS_SINCE, plugins };
 	}
 }
