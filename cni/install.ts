@@ -93,8 +93,8 @@ export class FileComparison {
 
 	/** A missing `other` differs. @throws CNI_INSTALL when `path` cannot be read */
 	async areEqual(path: string, other: string): Promise<boolean> {
-		const content = await orRefuse('read', path, stateOf(path));
-		const state = `${content} ${await stateOf(other).catch(() => 'missing')}`;
+		const own = await orRefuse('read', path, stateOf(path));
+		const state = `${own} ${await stateOf(other).catch(() => 'missing')}`;
 		if (state === this.#equal) return true;
 		const wanted = await orRefuse('read', path, readFile(path));
 		const isEqual = await isContent(other, wanted);

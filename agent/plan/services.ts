@@ -353,6 +353,11 @@ function rankOf(service: Service): string {
 	return `0 ${service.created || '9'} ${serviceKey(service)}`;
 }
 
+/** Key of a frontend among those of all services. */
+export function frontendKey(address: Address, port: number, proto: number, scope: number): string {
+	return `${address}|${port}|${proto}|${scope}`;
+}
+
 function frontend(
 	address: Address,
 	port: number,
@@ -362,7 +367,7 @@ function frontend(
 	atNode: boolean,
 	sources: SourceSet = ANYBODY,
 ): Frontend {
-	return { key: `${address}|${port}|${proto}|${scope}`, address, port, proto, scope, flags, atNode, sources };
+	return { key: frontendKey(address, port, proto, scope), address, port, proto, scope, flags, atNode, sources };
 }
 
 /** Desired state of host ports, by owner ('hostport:' + pod). */

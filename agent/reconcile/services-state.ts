@@ -6,7 +6,7 @@
 import { Limits, RuntimeState, SvcEntry, SvcKey } from '../../native/abi/generated.ts';
 import { addressOfBytes } from '../model/address.ts';
 import type { Backend } from '../plan/endpoints.ts';
-import type { DesiredPort, Frontend } from '../plan/services.ts';
+import { type DesiredPort, type Frontend, frontendKey } from '../plan/services.ts';
 import { BackendTable } from './backend-table.ts';
 import { ExtentAllocator } from './extents.ts';
 import type { Kernel } from './kernel.ts';
@@ -112,7 +112,7 @@ export function chunksFor(count: number): number {
 /** Frontend key of an entry's key bytes. */
 export function frontendKeyOf(bytes: Uint8Array): string {
 	const key = SvcKey.decode(bytes);
-	return `${addressOfBytes(key.addr)}|${key.port}|${key.proto}|${key.scope}`;
+	return frontendKey(addressOfBytes(key.addr), key.port, key.proto, key.scope);
 }
 
 /** Changes under way by port name, with the times that no map holds. */

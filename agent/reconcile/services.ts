@@ -3,7 +3,7 @@
  */
 import { SvcScope } from '../../native/abi/generated.ts';
 import { backendKey } from '../plan/endpoints.ts';
-import type { OwnerPlan, ServiceProblem } from '../plan/services.ts';
+import { frontendKey, type OwnerPlan, type ServiceProblem } from '../plan/services.ts';
 import type { Kernel } from './kernel.ts';
 import { type Jiffies, NO_FLOWS, type RememberedFlows, rememberedFlows } from './remembered-flows.ts';
 import type { ServiceMemory } from './services-apply.ts';
@@ -174,7 +174,7 @@ export class ServicesReconciler {
 		const { address, port, proto } = backend;
 		const key = backendKey(address, port, proto);
 		return Object.values(SvcScope).some((scope) => {
-			const claims = this.#state?.claims.get(`${frontend.address}|${frontend.port}|${proto}|${scope}`);
+			const claims = this.#state?.claims.get(frontendKey(frontend.address, frontend.port, proto, scope));
 			return claims?.[0]?.port.plan.serving.some((each) => each.key === key) ?? false;
 		});
 	}
