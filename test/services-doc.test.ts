@@ -29,6 +29,13 @@ describe('docs/services.md', () => {
 		expect(references().flatMap(({ titles }) => titles).length).toBeGreaterThan(80);
 	});
 
+	it('says of each rule which test shows it, or whose it is', () => {
+		const rows = [...PAGE.matchAll(/^\| (.+?) \| (.+) \|$/gm)].filter(([, , shown]) => shown !== 'test');
+		const bare = rows.filter(([, , shown = '']) => !/\]\(\.\.\/|\*not here\*: \w|\bsection \d/.test(shown));
+		expect(bare.map(([, rule]) => rule)).toEqual([]);
+		expect(rows.length).toBeGreaterThan(100);
+	});
+
 	it('has a section for each of the rules', () => {
 		const numbers = [...PAGE.matchAll(/^## (\d+) /gm)].map(([, n]) => Number(n));
 		expect(numbers).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
