@@ -2,12 +2,13 @@
  * Runs in a namespace of its own (xdp.ts): loads the XDP program and the driver, and measures scenarios on request.
  */
 import { NorthSouth } from '../native/abi/generated.ts';
-import { RingBuffer } from '../native/index.ts';
+import { BpfLink, RingBuffer } from '../native/index.ts';
 import { makeDevices } from '../test/lib/dataplane/devices.ts';
 import { Objects } from '../test/lib/dataplane/objects.ts';
-import { flat, indexKey, worldConfig, worldRows, xdpNodeRows } from '../test/lib/dataplane/rows.ts';
+import { flat, ifindexOf, indexKey, worldConfig, worldRows, xdpNodeRows } from '../test/lib/dataplane/rows.ts';
 import { serve } from '../test/lib/netns-process.ts';
-import { build, eth, ip, parse, raw, tcp } from '../test/lib/packet.ts';
+import type { Layer } from '../test/lib/packet.ts';
+import { build, eth, ip, layerOf, parse, raw, tcp } from '../test/lib/packet.ts';
 import { xdpServiceRows } from '../test/lib/xdp-service-rows.ts';
 import { benchWorld, CLIENT, FOREIGN, NODE, SERVICE_PORT, serviceAddress, UPLINK_MAC } from './xdp-world.ts';
 
@@ -15,8 +16,8 @@ export type Mode = 'dsr' | 'snat';
 
 export interface Scenario {
 	readonly mode: Mode;
-	/** To whom the packets go. */
-	readonly to: 'service' | 'foreign' | 'node';
+	/** To whom the packets go; client: a backend's replies to flows through the node. */
+	readonly to: 'service' | 'foreign' | 'node' | 'client';
 	/** TCP flags. */
 	readonly flags: 'A' | 'S';
 	readonly services: number;
@@ -42,11 +43,15 @@ const XDP_PASS = 2;
 const XDP_TX = 3;
 const CONFIG = { dsr: { north_south: NorthSouth.IPIP }, snat: { north_south: NorthSouth.SNAT } } as const;
 
+/** struct xdp_md: size and offsets. */
+const XDP_MD = { SIZE: 24, DATA_END: 4, INGRESS_IFINDEX: 12 } as const;
+
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 function addressOf(scenario: Scenario, flow: number): string {
 	switch (scenario.to) {
 		case 'service':
+		case 'client':
 			return serviceAddress(flow % scenario.services);
 		case 'foreign':
 			return FOREIGN;
@@ -56,7 +61,7 @@ function addressOf(scenario: Scenario, flow: number): string {
 }
 
 function frameOf(scenario: Scenario, flow: number): Uint8Array {
-	const port = scenario.to === 'service' ? SERVICE_PORT : 10_250;
+	const port = scenario.to === 'service' || scenario.to === 'client' ? SERVICE_PORT : 10_250;
 	const layers = [
 		eth({ src: CLIENT.mac, dst: UPLINK_MAC }),
 		ip(CLIENT.ipv4, addressOf(scenario, flow)),
@@ -68,22 +73,45 @@ function frameOf(scenario: Scenario, flow: number): Uint8Array {
 			ack: scenario.flags === 'S' ? 0 : 1,
 		}),
 	];
-	return build(...layers, raw(new Uint8Array(FRAME_BYTES - build(...layers).length)));
+	return filled(...layers);
+}
+
+const filled = (...layers: readonly Layer[]): Uint8Array =>
+	build(...layers, raw(new Uint8Array(FRAME_BYTES - build(...layers).length)));
+
+/** What a backend answers to a packet that the program sent to it. */
+function replyTo(sent: Uint8Array): Uint8Array {
+	const parsed = parse(sent);
+	const [link, { src, dst }, { sport, dport }] = [
+		layerOf(parsed, 'eth'),
+		layerOf(parsed, 'ipv4'),
+		layerOf(parsed, 'tcp'),
+	];
+	return filled(
+		eth({ src: link.dst, dst: UPLINK_MAC }),
+		ip(dst, src),
+		tcp({ sport: dport, dport: sport, flags: 'A', seq: 1, ack: 2 }),
+	);
 }
 
 class Worker {
 	readonly #objects: Objects;
 	readonly #ring: RingBuffer;
+	readonly #uplink: number;
+	readonly #link: BpfLink;
 	readonly #frames = new Map<string, { readonly scenario: Scenario; readonly frames: readonly Uint8Array[] }>();
 
-	private constructor(objects: Objects) {
+	private constructor(objects: Objects, uplink: number) {
 		this.#objects = objects;
+		this.#uplink = uplink;
+		this.#link = BpfLink.attachXdp(objects.program('xdp_lb'), uplink, 'native');
 		this.#ring = new RingBuffer(objects.map('events'), () => undefined, { pollMs: 5, maxQueued: 1024 });
 	}
 
 	static async start(driver: string, { mode, services, backends, changing = false }: Scenario): Promise<Worker> {
 		const world = benchWorld(services, { dsr: mode === 'dsr', changing, backends });
 		const devices = makeDevices(world);
+		const uplink = ifindexOf(devices, 'uplink');
 		const config = { ...worldConfig(world, devices), ...CONFIG[mode] };
 		const objects = await Objects.load({
 			objects: ['xdp_lb', 'clock', driver],
@@ -94,7 +122,7 @@ class Worker {
 		const made = worldRows(world, devices);
 		const rows = {
 			...made,
-			xdp_nodes: xdpNodeRows(world, now),
+			xdp_nodes: xdpNodeRows(world, now, 4, uplink),
 			xdp_svc: xdpServiceRows(world.services, made),
 		};
 		for (const [map, list] of Object.entries(rows)) {
@@ -103,7 +131,7 @@ class Worker {
 		}
 		objects.map('bench_targets').setProgram(0, objects.program('xdp_lb'));
 		objects.map('bench_targets').setProgram(1, objects.program('bench_empty'));
-		return new Worker(objects);
+		return new Worker(objects, uplink);
 	}
 
 	/** Forgets flows and masquerade ports. */
@@ -132,6 +160,11 @@ class Worker {
 		const opening = frames.map((_, flow) => frameOf({ ...scenario, flags: 'S' }, flow));
 		await this.#load(opening);
 		await this.#once(opening, 0);
+		if (scenario.to === 'client') {
+			await this.#load(frames);
+			const replies = frames.map((_, flow) => replyTo(this.#run(frames, 0, 1, flow).data));
+			this.#frames.set(id, { scenario, frames: replies });
+		}
 	}
 
 	async #load(frames: readonly Uint8Array[]): Promise<void> {
@@ -152,7 +185,11 @@ class Worker {
 		view.setUint32(8, slot, true);
 		this.#objects.map('bench_state').set(indexKey(0), state);
 		const data = frames[0] ?? new Uint8Array(FRAME_BYTES);
-		const got = this.#objects.program('bench_driver').testRun({ data, repeat, dataOutSize: 2048 });
+		const md = new Uint8Array(XDP_MD.SIZE);
+		const mdView = new DataView(md.buffer);
+		mdView.setUint32(XDP_MD.DATA_END, data.length, true);
+		mdView.setUint32(XDP_MD.INGRESS_IFINDEX, this.#uplink, true);
+		const got = this.#objects.program('bench_driver').testRun({ data, repeat, dataOutSize: 2048, ctx: md });
 		return { retval: got.retval, data: got.data, ns: got.durationNs };
 	}
 
@@ -161,7 +198,8 @@ class Worker {
 		const { retval, data } = this.#run(frames, 0, 1);
 		const parsed = parse(data);
 		const headers = parsed.layers.filter((layer) => layer.kind === 'ipv4').length;
-		const [verdict, wanted] = scenario.to !== 'service' ? [XDP_PASS, 1] : [XDP_TX, scenario.mode === 'dsr' ? 2 : 1];
+		const ours = scenario.to === 'service' || scenario.to === 'client';
+		const [verdict, wanted] = ours ? [XDP_TX, scenario.mode === 'dsr' ? 2 : 1] : [XDP_PASS, 1];
 		if (retval !== verdict || headers !== wanted || parsed.problems.length > 0) {
 			throw new Error(`${id}: verdict ${retval}, ${headers} IP headers, ${parsed.problems.join('; ')}`);
 		}
@@ -185,6 +223,7 @@ class Worker {
 	}
 
 	close(): void {
+		this.#link.close();
 		this.#ring.close();
 		this.#objects.close();
 	}

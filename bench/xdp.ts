@@ -66,6 +66,16 @@ const FIGURES: readonly XdpFigure[] = [
 		scenario: { ...snat, ...MANY },
 	},
 	{
+		id: 'xdp.snat.reply.ns',
+		what: "a backend's reply to a client behind a router, one flow, 1 service × 100 backends",
+		scenario: { ...snat, ...ONE, to: 'client' },
+	},
+	{
+		id: 'xdp.snat.reply.32k.ns',
+		what: 'the same, 32,768 flows in turn over 10,000 services × 10 backends',
+		scenario: { ...snat, ...MANY, to: 'client' },
+	},
+	{
 		id: 'xdp.snat.new.ns',
 		what: 'first packets of 32,768 flows over 1 service: a port and two entries each, flow events on',
 		target: { atMost: 1050 },
