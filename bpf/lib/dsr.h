@@ -18,7 +18,9 @@
 /* The tag of an encapsulated packet: in the IPv4 identification or the flow label, in network order. */
 enum dsr_tag_bits {
 	DSR_TAG_MASK = 0x7fff,
-	DSR_TAG_FINAL = 0x8000, /* a backend's node has sent it on already: nobody else will */
+	DSR_TAG_SENT_ON = 0x8000, /* by a backend's node that does not know the flow */
+	DSR_TAG_AGAIN = 0x4000, /* of what was sent on: the next node may do so once more. Otherwise a bit of the tag */
+	DSR_TAG_COMPARED = 0x3fff,
 };
 
 /* Source address of frames that XDP has taken out of their encapsulation; the last two bytes are the tag. */
@@ -93,14 +95,14 @@ INLINE int dsr_maybe_inside(const addr_t *addr)
  * Is the destination of what was in an envelope the address of a node, so that it was sent to a NodePort? Of this node only if another one
  * has sent it on: before that nobody would put what came to us into an envelope to us.
  */
-INLINE int dsr_is_entry(const addr_t *addr, __u32 final)
+INLINE int dsr_is_entry(const addr_t *addr, __u32 sent_on)
 {
 	struct ipcache_entry *owner;
 
 	if (!dsr_has_inside_bit(addr))
 		return 0;
 	owner = bpf_map_lookup_elem(&fl_ipcache_1, addr);
-	return owner && (owner->peer.kind == PEER_KIND_REMOTE_NODE || (owner->peer.kind == PEER_KIND_HOST && final));
+	return owner && (owner->peer.kind == PEER_KIND_REMOTE_NODE || (owner->peer.kind == PEER_KIND_HOST && sent_on));
 }
 
 /* Tells a node's backends apart in the encapsulation. Not unique; a mismatch only costs a search. Host order. */

@@ -8,6 +8,7 @@
 
 enum dsr_tc_limits {
 	DSR_SCAN_SLOTS = 128, /* of a table that are searched for a backend of this node */
+	DSR_SENT_ON_MAX = 2,  /* to the node that the envelope names, and to the one that this node's tables name */
 };
 
 /* One header of an envelope, at `off`. */
@@ -18,6 +19,17 @@ struct dsr_header {
 	__u16 tag;
 	__u8 proto;
 };
+
+/* What the tag of an envelope says of its way. */
+INLINE void dsr_take_tag(struct dsr_packet *in, __u16 tag)
+{
+	in->tag = tag & DSR_TAG_MASK;
+	in->sent_on = 0;
+	if (tag & DSR_TAG_SENT_ON) {
+		in->sent_on = tag & DSR_TAG_AGAIN ? 1 : DSR_SENT_ON_MAX;
+		in->tag = tag & DSR_TAG_COMPARED;
+	}
+}
 
 NOINLINE int dsr_read_header(struct __sk_buff *skb, __u32 off, __u32 family, struct dsr_header *h)
 {
@@ -77,8 +89,7 @@ GLOBAL int dsr_open(struct __sk_buff *skb)
 		in->hint = outer.dst;
 		in->hint_tag = outer.tag & DSR_TAG_MASK;
 	} else {
-		in->tag = outer.tag & DSR_TAG_MASK;
-		in->final = !!(outer.tag & DSR_TAG_FINAL);
+		dsr_take_tag(in, outer.tag);
 	}
 	if (!in->received && dsr_is_envelope(inner.proto)) {
 		in->hint = inner.dst;
@@ -88,7 +99,7 @@ GLOBAL int dsr_open(struct __sk_buff *skb)
 		if (dsr_read_header(skb, off + strip, family, &inner))
 			return 1;
 	}
-	if (!lb_maybe_vip(&inner.dst) && !dsr_is_entry(&inner.dst, in->final))
+	if (!lb_maybe_vip(&inner.dst) && !dsr_is_entry(&inner.dst, in->sent_on))
 		return 1;
 	owner = bpf_map_lookup_elem(&fl_ipcache_1, &outer.src);
 	if (!owner || owner->peer.kind != PEER_KIND_REMOTE_NODE)
@@ -124,8 +135,7 @@ NOINLINE void dsr_begin(struct __sk_buff *skb, struct dsr_packet *in)
 		return;
 	tag = bpf_ntohs(*(__be16 *)(eth->h_source + 4));
 	in->received = 1;
-	in->tag = tag & DSR_TAG_MASK;
-	in->final = !!(tag & DSR_TAG_FINAL);
+	dsr_take_tag(in, tag);
 }
 
 /* Did the packet at hand come in an envelope? For checks that see no scratch memory. */
@@ -144,7 +154,8 @@ GLOBAL int dsr_is_here(__u32 index, __u32 tag)
 {
 	struct backend *backend = index && dsr_on() ? dsr_backend(index) : 0;
 
-	return backend && (backend->flags & BACKEND_FLAG_SERVING) && (!tag || dsr_tag(backend) == tag) &&
+	return backend && (backend->flags & BACKEND_FLAG_SERVING) &&
+	       (!tag || !((dsr_tag(backend) ^ tag) & DSR_TAG_COMPARED)) &&
 	       dsr_owner(backend).kind == PEER_KIND_LOCAL_POD;
 }
 
@@ -198,9 +209,16 @@ INLINE __u32 dsr_local_backend(const struct svc_entry *svc, __u32 now, __u32 bef
 	return dsr_search(svc->all_base, svc->all_count, hash, 0);
 }
 
+INLINE int dsr_is_other_node(const addr_t *tunnel)
+{
+	addr_t own = addr_is_ipv4(tunnel) ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
+
+	return !addr_is_zero(tunnel) && !addr_equal(tunnel, &own);
+}
+
 /*
- * Another node that a connection unknown here may live on: the one the envelope names, or what this node's own tables say. 1 = in->target and
- * in->hint_tag are set.
+ * Another node that a connection unknown here may live on: the one the envelope names, or what this node's own tables say. Where the balancer is
+ * behind, only these name the newest backends. 1 = in->target and in->hint_tag are set.
  */
 INLINE int dsr_find_other(struct dsr_packet *in, __u32 now, __u32 before)
 {
@@ -208,7 +226,7 @@ INLINE int dsr_find_other(struct dsr_packet *in, __u32 now, __u32 before)
 	struct backend *backend;
 
 	in->target = in->hint;
-	if (addr_is_zero(&in->target)) {
+	if (!dsr_is_other_node(&in->hint)) {
 		dsr_target_of(other, &in->target);
 		if (addr_is_zero(&in->target) && in->received) {
 			other = before;
@@ -217,14 +235,12 @@ INLINE int dsr_find_other(struct dsr_packet *in, __u32 now, __u32 before)
 		backend = dsr_backend(other);
 		in->hint_tag = backend ? dsr_tag(backend) : 0;
 	}
-	addr_t own = addr_is_ipv4(&in->target) ? addr_config(cfg_node_addr4) : addr_config(cfg_node_addr6);
-
-	return !addr_is_zero(&in->target) && !addr_equal(&in->target, &own);
+	return dsr_is_other_node(&in->target);
 }
 
 /*
  * A packet without a conntrack entry that came in an envelope or was kept for a backend of this node: if it is in the middle of a
- * connection and that may live elsewhere, it is sent there once; otherwise scratch->dsr.backend is the choice. DSR_GO_ON or a verdict.
+ * connection and that may live elsewhere, it is sent there, and once more from there; otherwise scratch->dsr.backend is the choice. DSR_GO_ON or a verdict.
  */
 GLOBAL int dsr_settle(struct __sk_buff *skb)
 {
@@ -248,8 +264,9 @@ GLOBAL int dsr_settle(struct __sk_buff *skb)
 	now = dsr_slot(svc->all_base, svc->all_count, hash);
 	if (svc->prev_count)
 		before = dsr_slot(svc->prev_base, svc->prev_count, hash);
-	if (p->proto == L4_PROTO_TCP && !(p->tcp_flags & TCP_SYN) && !in->final && dsr_find_other(in, now, before)) {
-		in->tag = in->hint_tag | DSR_TAG_FINAL;
+	if (p->proto == L4_PROTO_TCP && !(p->tcp_flags & TCP_SYN) && in->sent_on < DSR_SENT_ON_MAX &&
+	    dsr_find_other(in, now, before)) {
+		in->tag = (in->hint_tag & DSR_TAG_COMPARED) | DSR_TAG_SENT_ON | (in->sent_on ? 0 : DSR_TAG_AGAIN);
 		in->hint = (addr_t){};
 		return DSR_SEND;
 	}

@@ -114,7 +114,7 @@ struct dsr_packet {
 	__u16 tag;
 	__u16 hint_tag;
 	__u8 received; /* came in an envelope */
-	__u8 final;    /* was sent on by another node already */
+	__u8 sent_on;  /* how often nodes that do not know the flow have sent it on; see DSR_SENT_ON_MAX */
 	__u16 pad;
 };
 

@@ -282,7 +282,7 @@ NOINLINE int dsr_unpack(struct xdp_md *ctx, const struct xdp_pkt *outer, __u32 o
 	}
 	if (proto == IPPROTO_IPIP || proto == IPPROTO_IPV6)
 		return XDP_PASS;
-	if (!lb_maybe_vip(&dst) && !dsr_is_entry(&dst, outer_len_tag & DSR_TAG_FINAL))
+	if (!lb_maybe_vip(&dst) && !dsr_is_entry(&dst, outer_len_tag & DSR_TAG_SENT_ON))
 		return XDP_PASS;
 	owner = bpf_map_lookup_elem(&fl_ipcache_1, &outer->src);
 	if (!owner || owner->peer.kind != PEER_KIND_REMOTE_NODE)

@@ -18,12 +18,12 @@ import {
 	isMoved,
 	MODE,
 	PORT,
+	sentOn,
 	sportFor,
 	XDP,
 	xdpWorld,
 } from './xdp-world.ts';
 
-const FINAL = 0x8000;
 const LIVE_ONLY = 1;
 let node: TestNode;
 
@@ -285,12 +285,18 @@ describe.each(FAMILIES)('a node that is sent the middle of a connection it does 
 		return node.fromUplink(unpacked.packet);
 	}
 
-	function expectSentOn(sent: Uint8Array, got: RunResult, to: string, tag: number): void {
+	function expectSentOn(
+		sent: Uint8Array,
+		got: RunResult,
+		to: string,
+		tag: number,
+		times: 'once' | 'twice' = 'once',
+	): void {
 		const parsed = expectVerdict(sent, got, VERDICT.REDIRECT);
 		expect(headersOf(parsed)).toBe(2);
 		expect(addressesOf(parsed, 0)).toMatchObject({ src: V4.node, dst: to });
 		expect(addressesOf(parsed, 1)).toMatchObject({ src: x.world, dst: x.external });
-		expect(layerOf(parsed, 'ipv4')).toMatchObject({ id: tag | FINAL });
+		expect(layerOf(parsed, 'ipv4')).toMatchObject({ id: sentOn(tag, times) });
 	}
 
 	async function expectKept(sent: Uint8Array): Promise<void> {
@@ -312,12 +318,21 @@ describe.each(FAMILIES)('a node that is sent the middle of a connection it does 
 		expect(await node.flows()).toEqual([]);
 	});
 
-	it('keeps it when it was sent on already', () => expectKept(envelope({ tag: FINAL })));
+	it('sends it on once more when the node that did had no better answer', async () => {
+		const sent = envelope({ tag: sentOn(0, 'once') });
+		expectSentOn(sent, await receive(sent), V4.node3, backendTag(x.pod3, BACKEND_PORT.web), 'twice');
+		expect(await node.flows()).toEqual([]);
+	});
+
+	it('keeps it when it was sent on twice already', () => expectKept(envelope({ tag: sentOn(0, 'twice') })));
 
 	it('keeps it when both tables say that it belongs here', () =>
 		expectKept(envelope({ sport: sportFor(x, service, (slot) => !isMoved(slot)) })));
 
-	it('keeps it when the other backend named is one of its own', () => expectKept(envelope({ hint: V4.node, tag: 0 })));
+	it('asks its own table when the other backend named is one of its own', async () => {
+		const sent = envelope({ hint: V4.node, tag: 0 });
+		expectSentOn(sent, await receive(sent), V4.node3, backendTag(x.pod3, BACKEND_PORT.web));
+	});
 
 	it('keeps a new connection, and from then on all of it', async () => {
 		await expectKept(envelope({ flags: 'S', hint: V4.node2 }));

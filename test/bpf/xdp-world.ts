@@ -7,6 +7,10 @@ import type { Layer, Parsed } from '../lib/packet.ts';
 import { ip, layerOf, parse, raw, sctp, tcp, udp } from '../lib/packet.ts';
 import { type Addresses, BACKEND_PORT, PROTO, uplinkFrame, V4, V6, WORLD } from './world.ts';
 
+/** The tag of a packet that nodes have sent on, which did not know its flow (enum dsr_tag_bits). */
+export const sentOn = (tag: number, times: 'once' | 'twice'): number =>
+	0x8000 | (times === 'once' ? 0x4000 : 0) | (tag & 0x3fff);
+
 /** XDP's verdicts. */
 export const XDP = { DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 } as const;
 /** cfg_north_south */
