@@ -170,6 +170,38 @@ describe('flows over changes of a Maglev table', () => {
 		expect(twice.previous).toBe(grown.previous);
 	});
 
+	it.each([
+		['tables of one size', () => 251],
+		['tables of other sizes', maglevSize],
+	])(
+		'are named by one of both tables to a balancer that has not seen them, once the set has rested: %s',
+		(_, sizeOf) => {
+			const grow = (old: Tables | undefined, count: number, nowMs: number): Tables => {
+				const rows = Array.from({ length: count }, (_unused, i) => i + 1);
+				const goal = {
+					members: members(...rows),
+					size: sizeOf(count),
+					serving: new Set(rows),
+					remembersAll: false,
+				};
+				return moveTables(old, goal, { nowMs, transitionMs: WINDOW_MS });
+			};
+			const at = (table: ArrayLike<number> | null, hash: number): number =>
+				table?.[Math.floor(hash * table.length)] ?? 0;
+			const hashes = Array.from({ length: 500 }, (_unused, n) => (n * 0.618) % 1);
+			const first = grow(undefined, 1, 0);
+			const second = grow(first, 2, 0);
+			const named = ({ current }: Tables, { current: now, previous }: Tables): boolean =>
+				hashes.every((hash) => [at(now, hash), at(previous, hash)].includes(at(current, hash)));
+			const soon = grow(second, 3, 20 * WINDOW_MS - 1);
+			const rested = grow(second, 3, 20 * WINDOW_MS);
+			expect([named(first, soon), named(second, soon)]).toEqual([true, false]);
+			expect([named(first, rested), named(second, rested)]).toEqual([false, true]);
+			const again = grow(rested, 4, 40 * WINDOW_MS);
+			expect([named(second, again), named(rested, again)]).toEqual([false, true]);
+		},
+	);
+
 	/** Changes: which of ten backends are wanted, which of the others still drain, and how much time has passed. */
 	const change = fc.record({
 		wanted: fc.uniqueArray(fc.integer({ min: 1, max: 10 }), { minLength: 1, maxLength: 10 }),

@@ -25,7 +25,9 @@ export interface Tables {
 	readonly current: Table;
 	/** null = no transition is under way. */
 	readonly previous: Table | null;
-	/** Until then additions wait, in milliseconds of the caller's clock. */
+	/** When the set of backends changed last, in milliseconds of the caller's clock; null = it is not known to have changed. */
+	readonly changedMs: number | null;
+	/** Until then additions wait. */
 	readonly youngUntilMs: number;
 	/** Then the previous table is given up, unless something changes before or flows live by it. */
 	readonly keepUntilMs: number;
@@ -57,6 +59,13 @@ const KEEP_MS = 3_600_000;
 
 /** How long a previous table stays over its time because flows live by it. */
 const POSTPONE_MS = 600_000;
+
+/**
+ * After so many transition times another change keeps the table in force as the one before, not an older one, where all three differ. Flows
+ * that an older table tells apart and that nobody remembers have been silent all that while; those of the table in force are many by then, and
+ * a balancer that they come to for the first time has nothing but tables to go by.
+ */
+const RESTED_TRANSITIONS = 20;
 
 const EMPTY: Table = new Uint32Array(0);
 
@@ -98,7 +107,15 @@ export function moveTables(old: Tables | undefined, goal: TableGoal, clock: Tran
 
 /** Nothing changes. */
 export function settled(current: Table): Tables {
-	return { current, previous: null, youngUntilMs: 0, keepUntilMs: 0, behind: false, remembered: false };
+	return {
+		current,
+		previous: null,
+		changedMs: null,
+		youngUntilMs: 0,
+		keepUntilMs: 0,
+		behind: false,
+		remembered: false,
+	};
 }
 
 /** A transition as the maps have it. */
@@ -111,7 +128,7 @@ export interface FoundTables {
 /** A transition that begins, or one found in the kernel: nobody knows how old it is. */
 export function resumeTables(found: FoundTables, { nowMs, transitionMs }: TransitionClock): Tables {
 	const keepUntilMs = nowMs + Math.max(KEEP_MS, transitionMs);
-	return { ...found, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
+	return { ...found, changedMs: nowMs, youngUntilMs: nowMs + transitionMs, keepUntilMs, behind: false };
 }
 
 /** The transition has had its time, but flows live by the table before: they are looked at again later. */
@@ -132,8 +149,9 @@ function mustRemember({ previous, current, remembered }: Tables, next: Table, go
 function started(old: Tables, goal: TableGoal, target: Table, clock: TransitionClock): Tables {
 	const { current } = old;
 	const remembered = mustRemember(old, target, goal);
-	const previous = old.previous ?? current;
-	const before = tableBefore({ ...goal, previous, current, next: target, remembered });
+	const rested = old.changedMs !== null && clock.nowMs - old.changedMs >= RESTED_TRANSITIONS * clock.transitionMs;
+	const previous = rested && remembered ? current : (old.previous ?? current);
+	const before = tableBefore({ ...goal, previous, current, next: target, remembered, rested });
 	if (!remembered && sameTable(before, target)) return settled(target);
 	return resumeTables({ current: target, previous: before, remembered }, clock);
 }
@@ -155,7 +173,8 @@ function patched(old: Tables, previous: Table, goal: TableGoal, target: Table): 
 }
 
 /**
- * The table to have beside `next`, made of the two that were in force: the one before as long as its backends serve.
+ * The table to have beside `next`, made of the two that were in force: the one before as long as its backends serve, or the later one if it
+ * has been in force for long (`rested`).
  * Where those two disagreed all flows are remembered, and that counts only while tables disagree: there it must not
  * say the same as `next`, unless it counts everywhere (`remembered`).
  */
@@ -166,16 +185,18 @@ function tableBefore(parts: {
 	readonly members: readonly TableMember[];
 	readonly serving: ReadonlySet<number>;
 	readonly remembered: boolean;
+	readonly rested?: boolean;
 }): Table {
-	const { previous, current, next, members, serving, remembered } = parts;
-	const kept = replaceRows(previous, serving, members, () => 0);
-	if (remembered || previous.length !== current.length || next.length !== current.length) return kept;
+	const { previous, current, next, members, serving, remembered, rested = false } = parts;
+	const oldest = replaceRows(previous, serving, members, () => 0);
+	if (remembered || previous.length !== current.length || next.length !== current.length) return oldest;
 	const rows = [...members.map(({ row }) => row), ...serving];
-	const result = Uint32Array.from(kept);
+	const result = Uint32Array.from(oldest);
 	for (let slot = 0; slot < result.length; slot++) {
 		const [older, newer, now] = [previous[slot] ?? 0, current[slot] ?? 0, next[slot] ?? 0];
-		if (older === newer || (serving.has(older) && older !== now)) continue;
-		if (serving.has(newer) && newer !== now) result[slot] = newer;
+		if (older === newer) continue;
+		const kept = (rested ? [newer, older] : [older, newer]).find((row) => serving.has(row) && row !== now);
+		if (kept !== undefined) result[slot] = kept;
 		else if (result[slot] === now) result[slot] = rows.find((row) => row !== now) ?? now;
 	}
 	return sameTable(result, previous) ? previous : result;
