@@ -29,6 +29,11 @@ export class ServiceWatch {
 	async after(change: () => void): Promise<void> {
 		const before = this.versions();
 		change();
+		await this.left(before);
+	}
+
+	/** Waits until no node has the version it had. */
+	async left(before: readonly (number | undefined)[]): Promise<void> {
 		await eventually(
 			`all nodes have the change of ${this.#what}`,
 			() => {

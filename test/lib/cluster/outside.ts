@@ -4,12 +4,12 @@ import { compileBpf } from '../../../scripts/build-bpf.ts';
 import type { Cluster } from '../cluster.ts';
 import { run } from './exec.ts';
 
-/** Its routes to these addresses, an IPv4 and an IPv6 one, lead to node 1. */
-export async function leadOutside(cluster: Cluster, [v4, v6]: readonly [string, string]): Promise<void> {
+/** Its routes to these addresses, an IPv4 and an IPv6 one, lead to node `index` from now on. */
+export async function leadOutside(cluster: Cluster, [v4, v6]: readonly [string, string], index = 1): Promise<void> {
 	const router = `${cluster.name}-router`;
-	const first = cluster.node(1).addresses;
-	await run(['ip', '-n', router, 'route', 'add', `${v4}/32`, 'via', first.v4]);
-	await run(['ip', '-n', router, 'route', 'add', `${v6}/128`, 'via', first.v6]);
+	const node = cluster.node(index).addresses;
+	await run(['ip', '-n', router, 'route', 'replace', `${v4}/32`, 'via', node.v4]);
+	await run(['ip', '-n', router, 'route', 'replace', `${v6}/128`, 'via', node.v6]);
 }
 
 /** Its ports to the nodes take frames that XDP sent: a veth does not unless its far end has a program. */

@@ -17,7 +17,7 @@ export interface ClientRequest {
 	port: number;
 	/** Requests to send; ignored with untilSignal. */
 	count: number;
-	/** One after the other when 1 (default); else so many at a time (tcp, udp, http). */
+	/** One after the other when 1 (default); else so many at a time, each with a socket of its own. */
 	parallel?: number;
 	/** For each request, in milliseconds; default 3 s times TEST_PATIENCE. */
 	timeoutMs?: number;
@@ -242,8 +242,7 @@ process.on('SIGTERM', () => {
 	stopped = true;
 });
 if (options.untilSignal) process.stdout.write('first request\n');
-const workers = options.mode.includes('stream') ? 1 : (options.parallel ?? 1);
-await Promise.all(Array.from({ length: workers }, work));
+await Promise.all(Array.from({ length: options.parallel ?? 1 }, work));
 times.sort((a, b) => a - b);
 const at = (share: number): number =>
 	Number((times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0).toFixed(3));
