@@ -270,6 +270,18 @@ describe('how a backend is chosen', () => {
 		expect(portOf(both, undefined, { ...CONTEXT, dsr: true, ...context })?.transitions).toBe(true);
 	});
 
+	it('lists the backends of this node where other nodes send what is for them, and servers that are no nodes nowhere', () => {
+		const local = (over: Partial<Service>, context: Partial<ServicesContext>) =>
+			portOf({ externalIps: ['198.51.100.1'], ...over }, [HERE, THERE], { ...CONTEXT, ...context })?.local.length;
+		expect(local({}, { dsr: true })).toBe(1);
+		expect(local({}, {})).toBe(0);
+		expect(local({ externalIps: [] }, { dsr: true })).toBe(0);
+		expect(local({ lbAlgorithm: 'random' }, { dsr: true })).toBe(0);
+		expect(
+			local({ ports: [{ name: '', protocol: 'TCP', port: 8080, nodePort: 0 }] }, { dsr: true, standalone: true }),
+		).toBe(0);
+	});
+
 	it('remembers all flows where servers are no nodes', () => {
 		const remembers = (standalone: boolean) =>
 			portOf({}, undefined, { ...CONTEXT, dsr: true, standalone })?.remembersAll;

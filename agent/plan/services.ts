@@ -51,7 +51,7 @@ export interface DesiredPort {
 	/** `all` of frontends of external scope; the same object as `all` when nothing tells them apart. */
 	readonly external: readonly Backend[];
 	readonly externalTable: number;
-	/** Empty unless a Local policy uses it. */
+	/** Empty unless a Local policy uses it, or other nodes may send what is for one of them whatever the tables of this node name. */
 	readonly local: readonly Backend[];
 	/** Rows that must exist; contains all lists. */
 	readonly serving: readonly Backend[];
@@ -263,6 +263,8 @@ function planPort(
 		nodePortFlags: context.dsr === true && context.nodePortDsr === false ? SvcFlags.TRACKED : 0,
 		localAddresses: context.node.localAddresses,
 	});
+	const transitions = everywhere && isStateless(service, context) && frontends.some(isServedByHash);
+	const usesLocal = localInternal || (localExternal && hasExternal) || (transitions && context.standalone !== true);
 	return {
 		name: `${serviceKey(service)}:${port.name}/${port.protocol}/${family}`,
 		rank: rankOf(service),
@@ -271,10 +273,10 @@ function planPort(
 		allTable: cluster.table,
 		external: hasExternal ? external : choice.all,
 		externalTable: outer.table,
-		local: localInternal || (localExternal && hasExternal) ? choice.local : NO_BACKENDS,
+		local: usesLocal ? choice.local : NO_BACKENDS,
 		serving: choice.serving,
 		affinityTimeoutS: service.affinityTimeoutS ?? 0,
-		transitions: everywhere && isStateless(service, context) && frontends.some(isServedByHash),
+		transitions,
 		remembersAll: context.standalone === true,
 	};
 }

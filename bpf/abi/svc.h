@@ -44,7 +44,7 @@ struct svc_entry {
 	__u32 flags; /* enum svc_flags */
 	__u32 all_base;
 	__u32 all_count;
-	__u32 local_base;
+	__u32 local_base; /* backends of this node: for a Local policy, and for what other nodes send by direct server return */
 	__u32 local_count;
 	__u32 prev_base;  /* Maglev table before the change that is under way */
 	__u32 prev_count; /* 0 = none is under way */

@@ -170,7 +170,7 @@ GLOBAL int dsr_try_slot(__u32 base, __u32 count, __u32 slot, __u32 tag)
 	return dsr_is_here(index, tag) ? index : 0;
 }
 
-/* Searches part of a table, from the flow's own slot on, for a backend of this node. 0 = none. */
+/* Searches part of a table or a list, from the flow's own slot on, for a backend of this node. 0 = none. */
 NOINLINE __u32 dsr_search(__u32 base, __u32 count, __u32 hash, __u32 tag)
 {
 	__u32 slot = flow_slot(hash, count);
@@ -186,18 +186,21 @@ NOINLINE __u32 dsr_search(__u32 base, __u32 count, __u32 hash, __u32 tag)
 
 /*
  * Which backend of this node a packet is for. The tag names it; the tables of the sender and of this node may differ, so it is
- * searched for, and any backend of the service here is better than none. A sender that is behind names one that the table in force has no
- * more, and in a row of changes the table before may have it in other slots than the flow's. 0 = none.
+ * searched for, and any backend of the service here is better than none. A sender that is ahead names one that waits here for its place in the
+ * table, but is in the list of this node's own (entries of earlier versions have none). One that is behind names one that the table in force
+ * has no more, and in a row of changes the table before may have it in other slots than the flow's. 0 = none.
  */
 INLINE __u32 dsr_local_backend(const struct svc_entry *svc, __u32 now, __u32 before, __u32 hash, __u32 tag)
 {
+	__u32 base = svc->local_count ? svc->local_base : svc->all_base;
+	__u32 count = svc->local_count ? svc->local_count : svc->all_count;
 	__u32 found;
 
 	if (dsr_is_here(now, tag))
 		return now;
 	if (dsr_is_here(before, tag))
 		return before;
-	found = dsr_search(svc->all_base, svc->all_count, hash, tag);
+	found = dsr_search(base, count, hash, tag);
 	if (!found)
 		found = dsr_search(svc->prev_base, svc->prev_count, hash, tag);
 	if (found)
@@ -206,7 +209,7 @@ INLINE __u32 dsr_local_backend(const struct svc_entry *svc, __u32 now, __u32 bef
 		return now;
 	if (dsr_is_here(before, 0))
 		return before;
-	return dsr_search(svc->all_base, svc->all_count, hash, 0);
+	return dsr_search(base, count, hash, 0);
 }
 
 INLINE int dsr_is_other_node(const addr_t *tunnel)

@@ -348,6 +348,14 @@ describe.each(FAMILIES)('a node that is sent the middle of a connection it does 
 		await expectKept(envelope({ ...leaving, sport, tag }));
 	});
 
+	it('keeps a new connection for a backend that waits for its place in the tables, from a balancer that is ahead', async () => {
+		const waiting = { ...service, dport: PORT.waiting };
+		const sport = sportFor(x, waiting, () => true);
+		const tag = backendTag(x.b, BACKEND_PORT.web);
+		await expectKept(envelope({ ...waiting, sport, tag, flags: 'S' }));
+		await expectKept(envelope({ ...waiting, sport, tag }));
+	});
+
 	it('sends on from its own clients too when it balances itself', async () => {
 		const sent = fromClient(x, { ...service, sport });
 		const got = await node.fromUplink(sent);

@@ -40,6 +40,8 @@ export const PORT = {
 	moving: 8007,
 	/** As moving, after another change: nothing new comes to this node any more. */
 	leaving: 8009,
+	/** As web, but no table names the backend of this node, which waits for its place. */
+	waiting: 8010,
 	/** Backend is the other node itself. */
 	nodeBackend: 8006,
 	/** As web, over SCTP. */
@@ -100,6 +102,7 @@ function services(x: Addresses): ServiceFixture[] {
 			table: BEFORE.map(() => 1),
 			previous: NOW,
 		},
+		{ ...web, port: PORT.waiting, table: BEFORE.map(() => AT.node2), listsLocal: true },
 		{ ...web, port: PORT.nodeBackend, backends: node, table: BEFORE },
 		{ ...web, port: PORT.sctp, proto: PROTO.SCTP },
 		{ ...web, ...atNode, port: NODE_PORT, backends: two, table: BEFORE },

@@ -5,7 +5,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { acceptXdpFrames, leadOutside } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { type Cluster, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
+import { ask, type Cluster, type Pod, startTraffic, type Traffic } from '../lib/cluster.ts';
 import { awaitBackends, draining, ECHO_PORTS } from '../lib/echo-cluster.ts';
 import { ServiceWatch } from '../lib/service-watch.ts';
 
@@ -110,3 +110,45 @@ describe.each([
 		});
 	},
 );
+
+describe('a service whose changes nodes take at different times, with direct server return', () => {
+	const service = { ...SERVICE, ports: ECHO_PORTS };
+	let pods: readonly Pod[];
+	const cluster = useCluster({ withoutAgents: true, config: { northSouth: 'dsr', xdp: 'off' } }, async (made) => {
+		await leadOutside(made, VIPS);
+		// of a node whose agent starts anew or sees changes one by one, new backends wait where those of the other do not
+		made.node(1).configure({ lbTransitionMs: 0 });
+		made.node(2).configure({ lbTransitionMs: 600_000 });
+		await made.startAgents();
+		pods = await Promise.all(
+			([1, 1, 2] as const).map((i, n) => made.createPod({ node: made.node(i), name: ['a1', 'b1', 'a2'][n] ?? '' })),
+		);
+		await Promise.all(pods.map((pod) => pod.startEcho()));
+	});
+
+	it('has the connections of a new backend at its node, whose own tables do not name it yet', async () => {
+		const [a1, b1, a2] = pods as [Pod, Pod, Pod];
+		const { client } = cluster();
+		for (const [set, names] of [
+			[
+				[a1, b1],
+				['a1', 'b1'],
+			],
+			[[a1], ['a1']],
+			[
+				[a1, a2],
+				['a1', 'a2'],
+			],
+		] as const) {
+			cluster().publish(service, set);
+			for (const place of [...pods, client]) {
+				const addresses = place === client ? VIPS : service.clusterIPs;
+				for (const address of addresses) await awaitBackends(place, address, 80, names);
+			}
+		}
+		for (const host of VIPS) {
+			const report = await ask(client, { mode: 'udp', host, port: 53, count: 50, timeoutMs: 2000 });
+			expect(report).toMatchObject({ ok: 50, failed: 0 });
+		}
+	});
+});

@@ -160,7 +160,7 @@ class ServiceRows {
 			});
 			return index;
 		});
-		const usesLocal = ((service.flags ?? 0) & LOCAL_POLICIES) !== 0;
+		const usesLocal = service.listsLocal === true || ((service.flags ?? 0) & LOCAL_POLICIES) !== 0;
 		const local = usesLocal ? indexes.filter((_, i) => service.backends[i]?.local) : [];
 		const [all, previous] = [service.table, service.previous].map((table) => table?.map((at) => indexes[at] ?? 0));
 		const id = this.#nextId++;

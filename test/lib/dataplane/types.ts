@@ -65,6 +65,8 @@ export interface ServiceFixture {
 	readonly table?: readonly number[];
 	/** The table before, during a transition. */
 	readonly previous?: readonly number[];
+	/** The `local` slots are there without a Local policy too: for what comes in an envelope. */
+	readonly listsLocal?: boolean;
 }
 
 export interface WorldFixture {
