@@ -1,7 +1,7 @@
 import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
 import { leftovers, sweep } from '../lib/cluster/scope.ts';
-import { ask, CLIENT, Cluster, eventually, ROUTER_OUTSIDE, sleep, startTraffic } from '../lib/cluster.ts';
+import { ask, CLIENT, Cluster, eventually, ROUTER_OUTSIDE, run, sleep, startTraffic } from '../lib/cluster.ts';
 import { HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
 
 const made: Cluster[] = [];
@@ -14,6 +14,17 @@ async function bareCluster(): Promise<Cluster> {
 	made.push(cluster);
 	return cluster;
 }
+
+it('tells programs nothing of what is said to tests, which agents would refuse', async () => {
+	process.env.FAIRLEAD_TEST_OF_HARNESS = '1';
+	try {
+		const { stdout } = await run(['env'], { env: { OTHER: '2' } });
+		expect(stdout).toContain('OTHER=2');
+		expect(stdout).not.toContain('FAIRLEAD_TEST_OF_HARNESS');
+	} finally {
+		delete process.env.FAIRLEAD_TEST_OF_HARNESS;
+	}
+});
 
 it('connects nodes of two subnets and the outside client, in both families', async () => {
 	const cluster = await bareCluster();

@@ -7,6 +7,12 @@ import { createWriteStream, openSync } from 'node:fs';
 /** What all time limits are multiplied by: emulated machines are slow, shared ones stand still at times. */
 export const PATIENCE = Number(process.env.TEST_PATIENCE ?? 1);
 
+/** Without what is said to tests, such as a seed: agents refuse variables that they do not know. */
+function environment(more: Record<string, string | undefined> = {}): Record<string, string | undefined> {
+	const own = Object.entries(process.env).filter(([name]) => !name.startsWith('FAIRLEAD_TEST_'));
+	return { ...Object.fromEntries(own), ...more };
+}
+
 export interface RunResult {
 	code: number;
 	stdout: string;
@@ -37,7 +43,7 @@ export async function run(command: readonly string[], o: RunOptions = {}): Promi
 	const [file = '', ...args] = command;
 	const timeoutMs = (o.timeoutMs ?? 20_000) * PATIENCE;
 	const { promise, resolve, reject } = Promise.withResolvers<RunResult>();
-	const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...o.env } });
+	const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment(o.env) });
 	const out: Buffer[] = [];
 	const err: Buffer[] = [];
 	child.stdout.on('data', (data: Buffer) => out.push(data));
@@ -88,7 +94,7 @@ export function start(
 ): BackgroundProcess {
 	const [file = '', ...args] = command;
 	const log = openSync(logFile, 'a');
-	const child = spawn(file, args, { stdio: ['ignore', log, log], detached: true, env: { ...process.env, ...env } });
+	const child = spawn(file, args, { stdio: ['ignore', log, log], detached: true, env: environment(env) });
 	child.unref();
 	let ended = false;
 	const exited = new Promise<number>((resolve) => {
