@@ -15,12 +15,11 @@ import { simulate } from '../lib/service-oracle.ts';
 import { ServiceMaps } from '../lib/service-oracle-maps.ts';
 import { formatOutcome, formatProbe, type Outcome, PROTOCOLS, type Probe } from '../lib/service-oracle-probe.ts';
 import { findService, type RulesWorld } from '../lib/service-rules.ts';
-import type { RawService } from '../lib/service-rules-objects.ts';
 import { EMPTY_WORLD, PLACES } from '../service-cases/geography.ts';
 import type { KernelSync } from '../service-cases/kernel-sync.ts';
 import { describeWorld, type WorldPlanner } from '../service-cases/plan-world.ts';
 import { probesOf } from '../service-cases/probes.ts';
-import { randomWorld } from '../service-cases/random-world.ts';
+import { forDirectReturn, randomWorld } from '../service-cases/random-world.ts';
 import { randomRuns } from '../service-cases/seed.ts';
 import { judge, outsideFrame, planFor, SNAT_PORTS } from './service-differential.ts';
 import { TestNode, WORLD } from './world.ts';
@@ -105,13 +104,6 @@ async function compare(world: RulesWorld, seen: Map<string, number>, flows = 1):
 			`${formatProbe(probe)} from port ${sport}\n  maps: ${formatOutcome(outcome)}\n  but it ${fault}\n${describeWorld(world)}`,
 		);
 	}
-}
-
-/** Every second service is one that direct server return serves. */
-function forDirectReturn(service: RawService, n: number): RawService {
-	if (n % 2 === 1) return service;
-	const { externalTrafficPolicy, sessionAffinity, loadBalancerSourceRanges, ...spec } = service.spec;
-	return { ...service, metadata: { ...service.metadata, annotations: {} }, spec };
 }
 
 /** The same world after a change of all sets: each has lost an endpoint. */

@@ -1,13 +1,12 @@
 /** Outside clients whose backend is on another node, with XDP in the driver of the uplinks and direct server return. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { acceptXdpFrames, leadOutside } from '../lib/cluster/outside.ts';
+import { acceptXdpFrames, leadOutside, sentByXdp } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import {
 	ask,
 	CLIENT,
 	type Cluster,
-	type ClusterNode,
 	curl,
 	eventually,
 	type Pod,
@@ -34,12 +33,6 @@ const SERVICE = {
 		{ name: 'iperf', port: IPERF_PORT, targetPort: IPERF_PORT },
 	],
 } as const;
-
-/** Frames that the node's uplink has sent by XDP, without ever making an skb of them. */
-async function sentByXdp(node: ClusterNode): Promise<number> {
-	const { stdout } = await node.run(['ethtool', '-S', 'eth0']);
-	return [...stdout.matchAll(/rx_queue_\d+_xdp_tx: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
-}
 
 describe.each([
 	{ routing: 'vxlan', dsr: 'ipip' },

@@ -22,6 +22,10 @@ export const CHOICES = {
 	affinityOutranksHints:
 		'a client that has met a backend at an external address balanced by Maglev stays with it at the ClusterIP, hints or not',
 	spoofed: 'packets from outside with the source of this node, of its pods or of a ClusterIP are dropped',
+	directReturn:
+		'with direct server return clients outside keep their address towards pods of other nodes as well, which answer them',
+	looksBack:
+		'with direct server return nobody knows which datagram is the first: after a change it may go to a pod of before that serves still, and by way of the node if the backend of before is no pod',
 } as const;
 
 export interface RulesNode {
@@ -58,6 +62,10 @@ export interface RulesOptions {
 	readonly rules: 'kubernetes' | 'fairlead';
 	/** Backend that a client has from an earlier connection within the timeout, as 'address port'. */
 	readonly remembered?: string;
+	/** Clients outside are served by direct server return where the world has it; else what holds for who is not. */
+	readonly directReturn?: boolean;
+	/** Sets of backends have changed, or may just be doing so. */
+	readonly changed?: boolean;
 }
 
 type Port = NonNullable<RawService['spec']['ports']>[number];
@@ -91,7 +99,17 @@ export function expectedOutcome(world: RulesWorld, probe: Probe, options: RulesO
 		match.service.spec.sessionAffinity === 'ClientIP'
 			? kept.filter((e) => `${e.address} ${e.port}` === options.remembered)
 			: [];
-	return answered((sticky.length > 0 ? sticky : list).map((e) => answerOf(world, probe, match, local, e, options)));
+	const chosen = sticky.length > 0 ? sticky : list;
+	const answers = (by: readonly RuleEndpoint[], direct: boolean) =>
+		by.map((e) => answerOf(world, probe, match, { local, direct }, e, options));
+	if (!options.directReturn || !isServedByHash(world, probe, match)) return answered(answers(chosen, false));
+	const looksBack = options.changed === true && probe.protocol !== 'TCP';
+	const pods = endpoints.filter((e) => isPod(world, e));
+	return answered([
+		...answers(chosen, true),
+		...(looksBack ? answers(pods, true) : []),
+		...(looksBack && pods.length < endpoints.length ? answers(chosen, false) : []),
+	]);
 }
 
 function withoutService(world: RulesWorld, probe: Probe): Outcome {
@@ -169,14 +187,18 @@ function answersAt(world: RulesWorld, service: RawService, port: Port, probe: Pr
 
 /** loadBalancerSourceRanges of the family; a node in range may also come with one of the VIPs as its source. */
 function sourceAllowed(world: RulesWorld, service: RawService, { client, address }: Probe): boolean {
-	const family = familyOfText(address);
-	const ranges = (service.spec.loadBalancerSourceRanges ?? [])
-		.map((range) => range.trim())
-		.filter((range) => familyOfText(range) === family);
-	if (ranges.length === 0 || ranges.some((range) => range.endsWith('/0'))) return true;
-	if (ranges.some((range) => within(range, client.address))) return true;
+	const ranges = sourceRanges(service, familyOfText(address));
+	if (ranges.length === 0 || ranges.some((range) => within(range, client.address))) return true;
 	const nodeAllowed = world.node.addresses.some((own) => ranges.some((range) => within(range, own)));
 	return nodeAllowed && balancerIps(service).includes(client.address);
+}
+
+/** None = everybody. */
+function sourceRanges({ spec }: RawService, family: 4 | 6): string[] {
+	const ranges = (spec.loadBalancerSourceRanges ?? [])
+		.map((range) => range.trim())
+		.filter((range) => familyOfText(range) === family);
+	return ranges.some((range) => range.endsWith('/0')) ? [] : ranges;
 }
 
 /** Endpoints that serve the service port, as 'address port', whatever list they are in: flows to them stay. */
@@ -276,6 +298,31 @@ function isExternalMaglev(world: RulesWorld, { service, port }: Match, family: 4
 	return world.lbAlgorithm === 'maglev' || (world.dsr === true && stateless);
 }
 
+/** Direct server return: the same hash on every node says which endpoint, so nothing may depend on the client. */
+function isServedByHash(world: RulesWorld, { client, address }: Probe, match: Match): boolean {
+	const family = familyOfText(address);
+	const { externalTrafficPolicy, sessionAffinity } = match.service.spec;
+	if (world.dsr !== true || client.kind !== 'outside' || match.via === 'cluster IP') return false;
+	if (externalTrafficPolicy === 'Local' || sessionAffinity === 'ClientIP') return false;
+	if (!isExternalMaglev(world, match, family)) return false;
+	if (match.via === 'load balancer') return sourceRanges(match.service, family).length === 0;
+	if (match.via === 'external IP') return true;
+	// Another node would answer the cluster's own clients with packets of their own.
+	return hasPrimaryNodePorts(world) && placeOf(world, client.address) === 'outside';
+}
+
+/** Of this node or one that gets packets for it as their clients sent them. */
+function isPod(world: RulesWorld, { address }: RuleEndpoint): boolean {
+	const place = placeOf(world, address);
+	const isNode = world.otherNodes.some(({ addresses }) => addresses.includes(address));
+	return place === 'local pod' || (place === 'other node' && !isNode);
+}
+
+/** Other nodes know that their NodePorts are open here under the address that they have of this node. */
+export function hasPrimaryNodePorts({ node }: RulesWorld): boolean {
+	return node.nodePortAddresses.every((address) => node.addresses.includes(address));
+}
+
 function placeOf(world: RulesWorld, address: string): Place {
 	if (world.localPods.includes(address)) return 'local pod';
 	if ([...world.node.localAddresses, ...world.node.addresses].includes(address)) return 'this node';
@@ -289,7 +336,7 @@ function answerOf(
 	world: RulesWorld,
 	probe: Probe,
 	match: Match,
-	local: boolean,
+	way: { readonly local: boolean; readonly direct: boolean },
 	endpoint: RuleEndpoint,
 	{ rules }: RulesOptions,
 ): Answer {
@@ -303,9 +350,10 @@ function answerOf(
 	if (rules === 'fairlead' && client.kind === 'node' && probe.path === 'packet' && place === 'this node') {
 		return { address, port, place, source: probe.address };
 	}
+	if (way.direct && isPod(world, endpoint)) return { address, port, place, source: client.address };
 	const masqueraded =
 		rules === 'kubernetes'
-			? masqueradedByKubeProxy(match, local, probe, address)
+			? masqueradedByKubeProxy(match, way.local, probe, address)
 			: masqueradedByFairlead(probe, place, address);
 	return { address, port, place, source: masqueraded || leavesCluster ? own : client.address };
 }

@@ -14,7 +14,7 @@ import { PeerIndex } from '../../agent/reconcile/services-peers.ts';
 import { readObject } from '../../agent/sources/objects.ts';
 import { ClusterStore } from '../../agent/sources/store.ts';
 import { FakeKernel } from '../lib/fake-kernel.ts';
-import type { RulesWorld } from '../lib/service-rules.ts';
+import { hasPrimaryNodePorts, type RulesWorld } from '../lib/service-rules.ts';
 import { LOCAL_PODS, PEERS } from './geography.ts';
 
 /** ifindexes that the rows name. */
@@ -107,6 +107,7 @@ export class WorldPlanner {
 			...(world.proxyName !== undefined && { proxyName: world.proxyName }),
 			...(world.lbAlgorithm !== undefined && { lbAlgorithm: world.lbAlgorithm }),
 			...(world.dsr !== undefined && { dsr: world.dsr }),
+			nodePortDsr: hasPrimaryNodePorts(world),
 		});
 		const { problems } = await this.#reconciler.replaceAll(plans);
 		if (problems.length > 0) throw new Error(problems.join('\n'));

@@ -128,6 +128,13 @@ export const randomWorld: fc.Arbitrary<RulesWorld> = fc
 		...(dsr && { dsr: true }),
 	}));
 
+/** Every second service is one that direct server return serves. */
+export function forDirectReturn(service: RawService, n: number): RawService {
+	if (n % 2 === 1) return service;
+	const { externalTrafficPolicy, sessionAffinity, loadBalancerSourceRanges, ...spec } = service.spec;
+	return { ...service, metadata: { ...service.metadata, annotations: {} }, spec };
+}
+
 const nameOf = (n: number): string => `svc-${n}`;
 const portName = (seed: ServiceSeed, p: number): { name?: string } =>
 	seed.ports.length === 1 ? {} : { name: `p${p}` };

@@ -1,7 +1,7 @@
-/** What the router in front of a test cluster does for services with addresses outside of it. */
+/** What the router in front of a test cluster does for services with addresses outside of it, and what nodes do by XDP. */
 import { join } from 'node:path';
 import { compileBpf } from '../../../scripts/build-bpf.ts';
-import type { Cluster } from '../cluster.ts';
+import type { Cluster, ClusterNode } from '../cluster.ts';
 import { run } from './exec.ts';
 
 /** Its routes to these addresses, an IPv4 and an IPv6 one, lead to node `index` from now on. */
@@ -31,4 +31,10 @@ export async function acceptXdpFrames(cluster: Cluster): Promise<void> {
 			'xdp',
 		]);
 	}
+}
+
+/** Frames that the node's uplink has sent by XDP, without ever making an skb of them. */
+export async function sentByXdp(node: ClusterNode): Promise<number> {
+	const { stdout } = await node.run(['ethtool', '-S', 'eth0']);
+	return [...stdout.matchAll(/rx_queue_\d+_xdp_tx: (\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
 }
