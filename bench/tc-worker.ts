@@ -11,6 +11,7 @@ import { serve } from '../test/lib/netns-process.ts';
 import { Random } from '../test/lib/packet/mutate.ts';
 import type { Layer } from '../test/lib/packet.ts';
 import { addressText, build, eth, ip, layerOf, parse, raw, tcp, u32 } from '../test/lib/packet.ts';
+import { establish } from './establish.ts';
 import { median } from './figures.ts';
 import { enforce, writePolicy } from './policy-rows.ts';
 import type { BackendPlace, Family } from './tc-world.ts';
@@ -246,6 +247,7 @@ class Worker {
 			this.#run(feed, 0, Math.min(NEW_CHUNK, feed.frames.length - at), at);
 			await sleep(5);
 		}
+		await establish(this.#objects);
 	}
 
 	#steady(prepared: Prepared): Sample {

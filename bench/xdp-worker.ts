@@ -10,6 +10,7 @@ import { serve } from '../test/lib/netns-process.ts';
 import type { Layer } from '../test/lib/packet.ts';
 import { build, eth, ip, layerOf, parse, raw, tcp } from '../test/lib/packet.ts';
 import { xdpServiceRows } from '../test/lib/xdp-service-rows.ts';
+import { establish } from './establish.ts';
 import { benchWorld, CLIENT, FOREIGN, NODE, SERVICE_PORT, serviceAddress, UPLINK_MAC } from './xdp-world.ts';
 
 export type Mode = 'dsr' | 'snat';
@@ -160,6 +161,7 @@ class Worker {
 		const opening = frames.map((_, flow) => frameOf({ ...scenario, flags: 'S' }, flow));
 		await this.#load(opening);
 		await this.#once(opening, 0);
+		await establish(this.#objects);
 		if (scenario.to === 'client') {
 			await this.#load(frames);
 			const replies = frames.map((_, flow) => replyTo(this.#run(frames, 0, 1, flow).data));

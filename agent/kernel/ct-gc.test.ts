@@ -73,6 +73,8 @@ async function run(ctRows: Rows, fullRows: Rows = [], over: Partial<CtGcOptions>
 	return { report, ct: maps.ct4.entries(), full: maps.ctfull4.entries() };
 }
 
+const CLOSED_BY_CLIENT = CtFlags.ESTABLISHED | CtFlags.FIN_FORWARD;
+
 describe('conntrack garbage collection', () => {
 	it('sums flows by the rules that allowed them, and those that are over too', async () => {
 		const counted = { rule: [20, 30], packets: [4, 2], bytes: [400n, 200n] };
@@ -91,7 +93,13 @@ describe('conntrack garbage collection', () => {
 	it.each([
 		['an established TCP flow', L4Proto.TCP, CtFlags.ESTABLISHED, DEFAULT_CT_TIMEOUTS.tcpEstablished],
 		['a TCP flow after RST', L4Proto.TCP, CtFlags.ESTABLISHED | CtFlags.CLOSING, DEFAULT_CT_TIMEOUTS.tcpClosing],
-		['a half-closed TCP flow', L4Proto.TCP, CtFlags.FIN_FORWARD, DEFAULT_CT_TIMEOUTS.tcpHalfClosed],
+		['a half-closed TCP flow', L4Proto.TCP, CLOSED_BY_CLIENT, DEFAULT_CT_TIMEOUTS.tcpHalfClosed],
+		[
+			'a TCP flow whose FIN came before it was established',
+			L4Proto.TCP,
+			CtFlags.FIN_FORWARD,
+			DEFAULT_CT_TIMEOUTS.tcpOpening,
+		],
 		['a TCP flow without an answer', L4Proto.TCP, 0, DEFAULT_CT_TIMEOUTS.tcpOpening],
 		['a TCP service flow without an answer', L4Proto.TCP, CtFlags.SVC_FORWARD, DEFAULT_CT_TIMEOUTS.tcpOpening],
 		[

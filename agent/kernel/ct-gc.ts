@@ -52,7 +52,7 @@ export interface FamilyReport {
 	readonly closing: number;
 	/** What policy rules allowed: rows of cookie, flows, packets, bytes; see TallySpec. */
 	readonly byRule: RuleTallies;
-	/** Of the TCP entries: nobody has answered. */
+	/** Of the TCP entries: the handshake is not over. */
 	readonly synOnly: number;
 }
 

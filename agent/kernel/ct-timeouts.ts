@@ -11,7 +11,7 @@ export interface CtTimeouts {
 	readonly tcpClosing: number;
 	/** One side has sent its FIN. */
 	readonly tcpHalfClosed: number;
-	/** No reply yet. */
+	/** No reply yet, or nothing after it. */
 	readonly tcpOpening: number;
 	readonly udpReplied: number;
 	readonly udpUnreplied: number;
@@ -49,15 +49,16 @@ export function ctTimeoutsOf(given: { readonly [K in keyof CtTimeouts]?: number 
 export function idleRules(timeouts: CtTimeouts, hz: number): readonly IdleRule[] {
 	const { TCP, UDP, SCTP, ICMP, ICMPV6 } = L4Proto;
 	const { CLOSING, FIN_FORWARD, FIN_REPLY, ESTABLISHED, HOST_LOOP, SHARED, SVC_REPLY } = CtFlags;
-	const rule = (proto: number, flag: number, seconds: number): IdleRule => {
-		return { proto, mask: flag, value: flag, limit: Math.round(seconds * hz) };
+	const rule = (proto: number, flags: number, seconds: number): IdleRule => {
+		return { proto, mask: flags, value: flags, limit: Math.round(seconds * hz) };
 	};
 	return [
 		// The service's connection may be over, the one that shares its entry is not.
 		rule(TCP, SHARED | SVC_REPLY, timeouts.tcpEstablished),
 		rule(TCP, CLOSING, timeouts.tcpClosing),
-		rule(TCP, FIN_FORWARD, timeouts.tcpHalfClosed),
-		rule(TCP, FIN_REPLY, timeouts.tcpHalfClosed),
+		// A FIN before that is anybody's. Entries of one flow are told both together.
+		rule(TCP, FIN_FORWARD | ESTABLISHED, timeouts.tcpHalfClosed),
+		rule(TCP, FIN_REPLY | ESTABLISHED, timeouts.tcpHalfClosed),
 		rule(TCP, ESTABLISHED, timeouts.tcpEstablished),
 		// The entries of a node that talks to itself do not find each other, and one of them sees no answers.
 		rule(TCP, HOST_LOOP, timeouts.tcpEstablished),

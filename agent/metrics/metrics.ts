@@ -203,7 +203,7 @@ function addConntrack(registry: MetricRegistry, source: MetricsSource): void {
 	addGauge(
 		registry,
 		'fairlead_conntrack_tcp_entries',
-		'TCP conntrack entries at the last collection that nobody has answered, or that are closing',
+		'TCP conntrack entries at the last collection whose handshake is not over, or that are closing',
 		['ip_family', 'state'],
 		read(
 			({ synOnly, closing }) => [

@@ -24,8 +24,9 @@ enum ct_flags {
 	 * CT_FLAG_SVC_REPLY, has the key that replies have, {node and port, responder}, so that it also says that the port is taken.
 	 */
 	CT_FLAG_MASQUERADE = 8,
-	CT_FLAG_ESTABLISHED = 16, /* a reply has been seen */
-	CT_FLAG_CLOSING = 32,     /* RST, or FIN from both sides */
+	/* A reply has been seen; of TCP one to which the initiator has come back, or more than a SYN-ACK. */
+	CT_FLAG_ESTABLISHED = 16,
+	CT_FLAG_CLOSING = 32, /* RST, or FIN from both sides */
 	CT_FLAG_FIN_FORWARD = 64,
 	CT_FLAG_FIN_REPLY = 128,
 	/* Replies go back to the node's stack: through the host device, or with CT_FLAG_EXTERNAL through the loopback device. */

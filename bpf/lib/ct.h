@@ -406,6 +406,11 @@ INLINE struct ct_entry *ct_partner(const struct pkt *p, struct pkt *other, const
 	return partner;
 }
 
+enum {
+	/* What one entry of a translated flow learns for both. */
+	CT_FLAGS_OF_BOTH = CT_FLAG_ESTABLISHED | CT_FLAG_CLOSING | CT_FLAG_FIN_FORWARD | CT_FLAG_FIN_REPLY,
+};
+
 /* An entry whose flags become these. The last of them takes an open connection off its backend. */
 INLINE void ct_set_flags(struct ct_entry *entry, __u16 flags)
 {
@@ -439,71 +444,26 @@ INLINE int ct_is_shared(const struct ct_entry *entry)
 	return (entry->flags & (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY)) == (CT_FLAG_SHARED | CT_FLAG_SVC_REPLY);
 }
 
-/* ct_end of the packet in the scratch. */
-GLOBAL int ct_end_counted(void)
+/*
+ * May the TCP packet establish its connection? An answered SYN proves nothing: whoever sent it may not be who got the answer. But flows that share an entry
+ * are told apart by what comes back only.
+ */
+INLINE int ct_may_complete(const struct pkt *p, __u32 flags)
 {
-	struct scratch *scratch = scratch_get();
-	struct ct_entry *entry, *partner;
-	__u16 flags;
-	__u32 dir;
-
-	if (!scratch)
-		return 0;
-	struct pkt *p = &scratch->pkt;
-
-	entry = ct_find(p);
-	if (!entry)
-		return 0;
-	dir = ct_direction(entry, p);
-	if (dir == CT_DIR_FORWARD && ct_is_shared(entry)) {
-		entry = ct_sharer(p, &scratch->inner, entry);
-		if (!entry)
-			return 0;
-	}
-	flags = entry->flags;
-	if (p->tcp_flags & TCP_RST)
-		flags |= CT_FLAG_CLOSING;
-	if (p->tcp_flags & TCP_FIN)
-		flags |= dir == CT_DIR_FORWARD ? CT_FLAG_FIN_FORWARD : CT_FLAG_FIN_REPLY;
-	if ((flags & CT_FLAG_FIN_FORWARD) && (flags & CT_FLAG_FIN_REPLY))
-		flags |= CT_FLAG_CLOSING;
-	if (flags == entry->flags)
-		return 0;
-	partner = ct_partner(p, &scratch->inner, entry, dir);
-	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
-		ct_report_close(p, entry, partner, dir);
-	ct_set_flags(entry, flags);
-	if (partner)
-		ct_set_flags(partner,
-			     partner->flags | (flags & (CT_FLAG_CLOSING | CT_FLAG_FIN_FORWARD | CT_FLAG_FIN_REPLY)));
-	return 0;
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK || (flags & CT_FLAG_SHARED);
 }
 
 /*
- * Follows FIN and RST. A flow is closing after a RST or a FIN of each side; of a service flow each entry sees one side. `p` is copied
- * into the scratch, where it is already but for XDP.
+ * Does it? From the responder each does that follows the SYN-ACK, from the initiator each that follows an answer. `partner` is the other entry of a
+ * translated flow, if there is one: that sees the other direction.
  */
-INLINE void ct_end(const struct pkt *p)
+INLINE int ct_completes(const struct pkt *p, const struct ct_entry *entry, const struct ct_entry *partner, __u32 dir)
 {
-	struct scratch *scratch = scratch_get();
-
-	if (!scratch)
-		return;
-	scratch->pkt = *p;
-	ct_end_counted();
-}
-
-/* Is the flow still there that shares the entry of the packet in the scratch? It has no other sign of life of its initiator. */
-GLOBAL int ct_touch_sharer(void)
-{
-	struct scratch *scratch = scratch_get();
-	struct ct_entry *entry = scratch ? ct_lookup(&scratch->pkt) : 0, *sharer;
-
-	sharer = entry ? ct_sharer(&scratch->pkt, &scratch->inner, entry) : 0;
-	if (!sharer)
+	if (!ct_may_complete(p, entry->flags))
 		return 0;
-	sharer->last_seen = jiffies32();
-	return 1;
+	if (dir == CT_DIR_REPLY || (entry->flags & CT_FLAG_HOST_LOOP))
+		return 1;
+	return (partner ? partner : entry)->packets[CT_DIR_REPLY] != 0;
 }
 
 /* Would a SYN in this direction begin another connection? The forward entry of a service flow never sees replies. */
@@ -519,6 +479,76 @@ INLINE int ct_is_over(const struct ct_entry *entry, __u32 dir)
 	       ((flags & CT_FLAG_SVC_FORWARD) && (flags & CT_FLAG_FIN_FORWARD));
 }
 
+/* ct_follow of the packet in the scratch. */
+GLOBAL int ct_follow_counted(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry, *partner;
+	__u16 flags;
+	__u32 dir;
+
+	if (!scratch)
+		return 1;
+	struct pkt *p = &scratch->pkt;
+
+	entry = ct_find(p);
+	if (!entry)
+		return 1;
+	dir = ct_direction(entry, p);
+	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && ct_is_over(entry, dir))
+		return 0;
+	if (dir == CT_DIR_FORWARD && ct_is_shared(entry)) {
+		entry = ct_sharer(p, &scratch->inner, entry);
+		if (!entry)
+			return 1;
+	}
+	flags = entry->flags;
+	if (p->tcp_flags & TCP_RST)
+		flags |= CT_FLAG_CLOSING;
+	if (p->tcp_flags & TCP_FIN)
+		flags |= dir == CT_DIR_FORWARD ? CT_FLAG_FIN_FORWARD : CT_FLAG_FIN_REPLY;
+	if ((flags & CT_FLAG_FIN_FORWARD) && (flags & CT_FLAG_FIN_REPLY))
+		flags |= CT_FLAG_CLOSING;
+	if (flags == entry->flags && ((flags & CT_FLAG_ESTABLISHED) || !ct_may_complete(p, flags)))
+		return 1;
+	partner = ct_partner(p, &scratch->inner, entry, dir);
+	if (ct_completes(p, entry, partner, dir))
+		flags |= CT_FLAG_ESTABLISHED;
+	if ((flags & ~entry->flags) & CT_FLAG_CLOSING)
+		ct_report_close(p, entry, partner, dir);
+	ct_set_flags(entry, flags);
+	if (partner)
+		ct_set_flags(partner, partner->flags | (flags & CT_FLAGS_OF_BOTH));
+	return 1;
+}
+
+/*
+ * Follows a TCP connection: when it is established, see ct_completes; it is closing after a RST or a FIN of each side. Of a service flow each entry sees one
+ * side. `p` is copied into the scratch, where it is already but for XDP. 0 = the packet is a SYN that begins another one, else 1.
+ */
+INLINE int ct_follow(const struct pkt *p)
+{
+	struct scratch *scratch = scratch_get();
+
+	if (!scratch)
+		return 1;
+	scratch->pkt = *p;
+	return ct_follow_counted();
+}
+
+/* Is the flow still there that shares the entry of the packet in the scratch? It has no other sign of life of its initiator. */
+GLOBAL int ct_touch_sharer(void)
+{
+	struct scratch *scratch = scratch_get();
+	struct ct_entry *entry = scratch ? ct_lookup(&scratch->pkt) : 0, *sharer;
+
+	sharer = entry ? ct_sharer(&scratch->pkt, &scratch->inner, entry) : 0;
+	if (!sharer)
+		return 0;
+	sharer->last_seen = jiffies32();
+	return 1;
+}
+
 /*
  * Counts a packet of an existing flow. A new SYN on a flow that is closing, or on an entry that belongs to a service's
  * reply side, starts a new connection: returns 0 then, and the caller makes new entries. Otherwise 1.
@@ -527,16 +557,15 @@ INLINE int ct_touch(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 {
 	__u32 now = jiffies32();
 
-	if (p->proto == L4_PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))) {
-		if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && ct_is_over(entry, dir))
+	if (p->proto == L4_PROTO_TCP) {
+		if (((p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || !(entry->flags & CT_FLAG_ESTABLISHED)) &&
+		    !ct_follow(p))
 			return 0;
-		if (p->tcp_flags & (TCP_FIN | TCP_RST))
-			ct_end(p);
+	} else if (dir == CT_DIR_REPLY && !(entry->flags & CT_FLAG_ESTABLISHED)) {
+		entry->flags |= CT_FLAG_ESTABLISHED;
 	}
 	if (now - entry->last_seen >= cfg_hz)
 		entry->last_seen = now;
-	if (dir == CT_DIR_REPLY && !(entry->flags & CT_FLAG_ESTABLISHED))
-		entry->flags |= CT_FLAG_ESTABLISHED;
 	entry->packets[dir & 1]++;
 	entry->bytes[dir & 1] += p->ip_len;
 	return 1;

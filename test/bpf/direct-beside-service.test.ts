@@ -85,6 +85,18 @@ describe.each(FAMILIES.flatMap((x) => PROTOCOLS.map((each) => ({ ...x, ...each }
 			expect(await node.flows()).toHaveLength(3);
 		});
 
+		const isTcp = x.protocol === 'tcp';
+		it('is not forgotten early when neither server has said anything after its first answer', async () => {
+			for (const open of [toService, toBackend]) {
+				const { sport } = await open('S');
+				await answer(sport, 'SA');
+				await open('A');
+			}
+			const flows = await node.flows();
+			const established = flows.filter(({ flags }) => flags & CtFlags.ESTABLISHED);
+			expect([flows.length, established.length]).toEqual([3, isTcp ? 3 : 2]);
+		});
+
 		it('sends the first packet again by the same port', async () => {
 			await toService();
 			const first = await toBackend();
