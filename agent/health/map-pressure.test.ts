@@ -47,11 +47,12 @@ describe('pressure on a map', () => {
 		}
 	});
 
-	it('names the key that helps, where one does', () => {
+	it('says what it leads to, and names the key that helps, where one does', () => {
 		const watch = new PressureWatch();
-		watch.look(['ct4', 'endpoints', 'affinity'].map((name) => ({ name, entries: 9, capacity: 10 })));
+		watch.look(['ct4', 'ctfull4', 'endpoints', 'affinity'].map((name) => ({ name, entries: 9, capacity: 10 })));
 		expect(watch.warnings.map((text) => text.split('; ')[1])).toEqual([
 			'when full, the least recently used go: raise maps.affinity',
+			'when full, new flows evict each other: raise ctMaxEntries',
 			'when full, the least recently used go: raise ctMaxEntries',
 			'when full, new ones are refused: its size is fixed',
 		]);

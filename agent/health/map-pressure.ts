@@ -18,10 +18,15 @@ const RELIEF = 0.65;
 
 const LOOK_MS = 1000;
 
-/** Configuration keys other than maps.NAME. */
-const SIZE_KEYS: Readonly<Record<string, string>> = { ct4: 'ctMaxEntries', ct6: 'ctMaxEntries' };
-/** What a table that throws old entries out loses by being full. */
-const EVICTING = new Set(['ct4', 'ct6', 'sock_rev', 'frags', 'affinity']);
+/** Configuration keys other than maps.NAME. What is in the tables for a full conntrack has no room there. */
+const SIZE_KEYS: Readonly<Record<string, string>> = {
+	ct4: 'ctMaxEntries',
+	ct6: 'ctMaxEntries',
+	ctfull4: 'ctMaxEntries',
+	ctfull6: 'ctMaxEntries',
+};
+/** Tables that throw old entries out. */
+const EVICTING = new Set(['ctfull4', 'ctfull6', 'sock_rev', 'frags', 'affinity']);
 /** Sized when the programs are built. */
 const FIXED = new Set(['endpoints', 'ifaces', 'nodes']);
 
@@ -87,6 +92,11 @@ export class PressureWatch {
 
 function warningOf({ name, entries, capacity }: MapOccupancy, ratio: number): string {
 	const advice = FIXED.has(name) ? 'its size is fixed' : `raise ${SIZE_KEYS[name] ?? `maps.${name}`}`;
-	const effect = EVICTING.has(name) ? 'when full, the least recently used go' : 'when full, new ones are refused';
-	return `map ${name}: ${entries} of ${capacity} entries used (${Math.floor(ratio * 100)} %); ${effect}: ${advice}`;
+	const used = `${entries} of ${capacity} entries used (${Math.floor(ratio * 100)} %)`;
+	return `map ${name}: ${used}; when full, ${effectOf(name)}: ${advice}`;
+}
+
+function effectOf(name: string): string {
+	if (name === 'ct4' || name === 'ct6') return 'new flows evict each other';
+	return EVICTING.has(name) ? 'the least recently used go' : 'new ones are refused';
 }
