@@ -56,7 +56,7 @@ export function idleRules(timeouts: CtTimeouts, hz: number): readonly IdleRule[]
 		// The service's connection may be over, the one that shares its entry is not.
 		rule(TCP, SHARED | SVC_REPLY, timeouts.tcpEstablished),
 		rule(TCP, CLOSING, timeouts.tcpClosing),
-		// A FIN before that is anybody's. Entries of one flow are told both together.
+		// A FIN before the connection is established is anybody's. Both entries of a flow are told of either.
 		rule(TCP, FIN_FORWARD | ESTABLISHED, timeouts.tcpHalfClosed),
 		rule(TCP, FIN_REPLY | ESTABLISHED, timeouts.tcpHalfClosed),
 		rule(TCP, ESTABLISHED, timeouts.tcpEstablished),
