@@ -8,7 +8,21 @@ const TABLES = [
 	{ name: 'ct6', codec: CtEntry, flags: fieldOffset(CtEntry, 'flags') },
 ] as const;
 
-/** All flows that there are. */
+/** Rows one after the other, each of them twice. */
+function twice(rows: Uint8Array, size: number): Uint8Array {
+	const out = new Uint8Array(2 * rows.length);
+	for (let at = 0; at < rows.length; at += size) {
+		const row = rows.subarray(at, at + size);
+		out.set(row, 2 * at);
+		out.set(row, 2 * at + size);
+	}
+	return out;
+}
+
+/**
+ * All flows that there are. An update of a preallocated hash goes to the element that the update before it has freed, and a second one of the same
+ * key goes back: so each flow stays where it was in memory, in the order in which it was opened.
+ */
 export async function establish(objects: Objects): Promise<void> {
 	for (const { name, codec, flags } of TABLES) {
 		if (!objects.maps.has(name)) continue;
@@ -17,6 +31,6 @@ export async function establish(objects: Objects): Promise<void> {
 		const view = new DataView(values.buffer, values.byteOffset);
 		for (let at = flags; at < count * codec.size; at += codec.size)
 			view.setUint16(at, view.getUint16(at, true) | CtFlags.ESTABLISHED, true);
-		await objects.map(name).updateBatch(keys, values);
+		await objects.map(name).updateBatch(twice(keys, keys.length / count), twice(values, codec.size));
 	}
 }
