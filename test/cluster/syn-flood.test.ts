@@ -5,8 +5,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { macOf, routerOf } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { CLIENT, eventually, PATIENCE, Place, type Pod, setSysctls, startTraffic } from '../lib/cluster.ts';
+import { CLIENT, eventually, PATIENCE, type Place, type Pod, setSysctls, startTraffic } from '../lib/cluster.ts';
 import { awaitBackends, ECHO_PORT } from '../lib/echo-cluster.ts';
 import type { IdleReport, IdleRequest } from '../lib/programs/idle-client.ts';
 import type { FloodRequest } from '../lib/programs/syn-flood.ts';
@@ -28,6 +29,8 @@ const TABLE = 16_384;
 const OPENING_S = 5;
 /** What finds no room, in entries of both families, ten times what there was. */
 const TOO_MUCH = 10 * (TABLE - HELD_ENTRIES);
+/** Share of a table from which on the agent warns. What it measures is what a pass of the collector has left. */
+const WARNED = 0.7;
 /** Passes of the collector while the flood lasts. */
 const PASSES = 3;
 
@@ -84,20 +87,10 @@ const hold = (place: Place, targets: IdleRequest['targets']) => {
 	return start(place, 'idle-client', request);
 };
 
-async function macOf(place: Place, device: string): Promise<string> {
-	const [link] = JSON.parse((await place.run(['ip', '-j', 'link', 'show', device])).stdout) as { address: string }[];
-	return link?.address ?? '';
-}
-
 /** Answers to who does not exist end at the client, which keeps them to itself. */
 async function startFlood() {
-	const { name, client, dir } = cluster();
-	const router = new Place({
-		name: 'router',
-		netns: `${name}-router`,
-		cgroup: client.cgroup,
-		dir: join(dir, 'router'),
-	});
+	const { client } = cluster();
+	const router = routerOf(cluster());
 	await router.shell(`ip route add 198.18.0.0/16 via ${CLIENT.v4}; ip route add 2001:db8:66::/112 via ${CLIENT.v6}`);
 	await client.shell('ip route add blackhole 198.18.0.0/16; ip route add blackhole 2001:db8:66::/112');
 	const macs = { src: await macOf(client, 'eth0'), dst: await macOf(router, 'outside') };
@@ -145,7 +138,7 @@ it(`costs none of ${2 * CLIENTS * HELD} idle connections and no new one, and lea
 				expect(since(of(PASS_COUNT, family))).toBeGreaterThanOrEqual(PASSES);
 				expect(since(of(DELETED, family))).toBeGreaterThan(2 * (TABLE - HELD_ENTRIES));
 			}
-			expect(Math.min(fullest.ct4, fullest.ct6)).toBeGreaterThan(0.95);
+			expect(Math.min(fullest.ct4, fullest.ct6)).toBeGreaterThan(WARNED);
 		},
 		{ timeoutMs: 60_000 },
 	);

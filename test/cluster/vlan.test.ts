@@ -1,8 +1,9 @@
 /** Frames with an IEEE 802.1Q tag on interfaces that Fairlead serves: the kernel takes the tag off before programs run. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { macOf, routerOf } from '../lib/cluster/outside.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { CLIENT, Place, type Pod } from '../lib/cluster.ts';
+import { CLIENT, type Pod } from '../lib/cluster.ts';
 import { build, eth, ip, type Layer, udp, vlan } from '../lib/packet.ts';
 
 const VLAN = 7;
@@ -28,11 +29,6 @@ describe('VLAN tags', () => {
 			Buffer.from(build(eth({ src, dst }), ...tag, ip(from, to), udp({ sport, dport: 9 }))).toString('hex'),
 		);
 
-	async function macOf(place: Place, device: string): Promise<string> {
-		const [link] = JSON.parse((await place.run(['ip', '-j', 'link', 'show', device])).stdout) as { address: string }[];
-		return link?.address ?? '';
-	}
-
 	/** Source ports of the flows that the node knows from an address. */
 	async function flowsFrom(address: string): Promise<number[]> {
 		const { stdout } = await cluster().node(1).cli('ct', 'list', '-a', address, '-o', 'json');
@@ -42,13 +38,7 @@ describe('VLAN tags', () => {
 	}
 
 	it('of another network are not for the uplink that carries it; a priority alone is', async () => {
-		const { name, client, dir } = cluster();
-		const router = new Place({
-			name: 'router',
-			netns: `${name}-router`,
-			cgroup: client.cgroup,
-			dir: join(dir, 'router'),
-		});
+		const router = routerOf(cluster());
 		const [from, to] = [await macOf(router, 'br0'), await macOf(cluster().node(1), 'eth0')];
 		await router.run([process.execPath, SCRIPT, 'node1', ...frames(from, to, CLIENT.v4, pod.address('IPv4'))]);
 		expect(await flowsFrom(CLIENT.v4)).toEqual([PRIORITY, UNTAGGED]);

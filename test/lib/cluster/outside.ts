@@ -3,6 +3,18 @@ import { join } from 'node:path';
 import { compileBpf } from '../../../scripts/build-bpf.ts';
 import type { Cluster, ClusterNode } from '../cluster.ts';
 import { run } from './exec.ts';
+import { Place } from './place.ts';
+
+/** As a place to run programs in. */
+export function routerOf({ name, client, dir }: Cluster): Place {
+	return new Place({ name: 'router', netns: `${name}-router`, cgroup: client.cgroup, dir: join(dir, 'router') });
+}
+
+/** MAC address of a device. */
+export async function macOf(place: Place, device: string): Promise<string> {
+	const [link] = JSON.parse((await place.run(['ip', '-j', 'link', 'show', device])).stdout) as { address: string }[];
+	return link?.address ?? '';
+}
 
 /** Its routes to these addresses, an IPv4 and an IPv6 one, lead to node `index` from now on. */
 export async function leadOutside(cluster: Cluster, [v4, v6]: readonly [string, string], index = 1): Promise<void> {
