@@ -8,7 +8,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { HOST_IFNAME } from '../../agent/endpoints/attachment.ts';
 import { Maps } from '../../native/abi/generated.ts';
 import { useCluster } from '../lib/cluster/use.ts';
-import { type ClusterNode, eventually, type Pod } from '../lib/cluster.ts';
+import { type ClusterNode, eventually, PATIENCE, type Pod } from '../lib/cluster.ts';
 import { Containerd } from '../lib/containerd.ts';
 import { awaitBackends, ECHO_SERVICE, VIP } from '../lib/echo-cluster.ts';
 
@@ -89,7 +89,7 @@ describe('containerd', () => {
 	 * socket programs, so the programs at the pod's interface serve it.
 	 */
 	const request = Object.values(VIP)
-		.map((address) => `echo hello | /bin/nc -w 10 ${address} 80`)
+		.map((address) => `echo hello | /bin/nc -w ${10 * PATIENCE} ${address} 80`)
 		.join('; ');
 	/** Answers of the server name the addresses that it has seen. */
 	const clientsOf = (output: string): string[] =>
