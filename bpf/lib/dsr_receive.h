@@ -243,7 +243,8 @@ INLINE int dsr_find_other(struct dsr_packet *in, __u32 now, __u32 before)
 
 /*
  * A packet without a conntrack entry that came in an envelope or was kept for a backend of this node: if it is in the middle of a
- * connection and that may live elsewhere, it is sent there, and once more from there; otherwise scratch->dsr.backend is the choice. DSR_GO_ON or a verdict.
+ * connection and that may live elsewhere, it is sent there, and once more from there; otherwise scratch->dsr.backend is the choice.
+ * DSR_GO_ON or a verdict.
  */
 GLOBAL int dsr_settle(struct __sk_buff *skb)
 {
