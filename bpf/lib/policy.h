@@ -28,6 +28,18 @@ INLINE __u32 policy_cookie_of(__u32 verdict)
 	return verdict >> POLICY_VERDICT_FLAG_SHIFT;
 }
 
+/*
+ * Do rules say what the pod may do when it reaches itself through a service? There are rows for that then; see policy_verdict(). Only cluster policies
+ * have such rules.
+ */
+INLINE int policy_judges_self(__u32 set, __u32 identity)
+{
+	struct policy_key out = {.set = set, .peer = policy_peer(identity, POLICY_DIRECTION_EGRESS, 1)};
+	struct policy_key in = {.set = set, .peer = policy_peer(identity, POLICY_DIRECTION_INGRESS, 1)};
+
+	return bpf_map_lookup_elem(&fl_policy_1, &out) || bpf_map_lookup_elem(&fl_policy_1, &in);
+}
+
 /* An extent as the one word that it is stored as: base in the low half. */
 INLINE __u64 policy_extent_word(const struct policy_extent *extent)
 {

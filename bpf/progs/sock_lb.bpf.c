@@ -6,6 +6,8 @@
 #include <linux/errno.h>
 #include "../lib/drop.h"
 #include "../lib/lb.h"
+#include "../lib/peer.h"
+#include "../lib/policy.h"
 
 enum sock_verdict {
 	SOCK_DENY = 0,
@@ -31,6 +33,25 @@ INLINE addr_t sock_client_addr(struct bpf_sock_addr *ctx, const addr_t *addr)
 	if (cfg_host_netns && bpf_get_netns_cookie(ctx) == cfg_host_netns)
 		return sock_node_addr(addr);
 	return (addr_t){};
+}
+
+/*
+ * May the backend be the very pod that asks, and have policies for that (networkpolicy-semantics section 2)? Within a pod no program sees packets, so that these
+ * are left to the packet path: it knows who asks.
+ */
+NOINLINE int sock_is_judged_as_self(struct bpf_sock_addr *ctx, const struct lb_choice *choice)
+{
+	struct ipcache_entry owner = {.peer = choice->peer};
+	struct endpoint *endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
+
+	if (!endpoint) {
+		peer_resolve(&choice->addr, &owner);
+		endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
+	}
+	if (!endpoint || !endpoint->policy_set || (cfg_host_netns && bpf_get_netns_cookie(ctx) == cfg_host_netns))
+		return 0;
+	return policy_judges_self(endpoint->policy_set,
+				  addr_is_ipv4(&choice->addr) ? endpoint->identity : endpoint->identity6);
 }
 
 /* Chooses the backend for addr:port. LB_CHOSEN, LB_NOT_A_SERVICE, LB_PACKET_PATH or a reason. */
@@ -221,6 +242,8 @@ INLINE int sock_translate(struct bpf_sock_addr *ctx, const addr_t *addr, int is_
 		return 0;
 	}
 	kept = !is_connect && sock_keep(ctx, addr, choice);
+	if (sock_is_judged_as_self(ctx, choice))
+		return 0;
 	result = sock_remember(ctx, addr, choice);
 	if (result == SOCK_KNOWN && !is_connect && !kept)
 		sock_keep_from_now(ctx, addr, choice);

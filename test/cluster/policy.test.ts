@@ -191,6 +191,21 @@ describe.each(['vxlan', 'direct'] as const)('network policy with routing %s', (r
 		await settled([...nodes, ...pods], []);
 	});
 
+	it('lets cluster policies alone keep a pod from itself, and only by way of a service', async () => {
+		policy('deny', 'x', DENY_ALL);
+		await settled([toService('server'), toPod('server', 'server')], [toService('client')]);
+		const server = { pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'server' } } } };
+		const about = (action: 'Accept' | 'Deny') => {
+			const rules = { ingress: [{ action, from: [server] }], egress: [{ action, to: [server] }] };
+			clusterPolicy('self', { tier: 'Admin', priority: 0, subject: server, ...rules });
+		};
+		about('Deny');
+		await settled([toPod('server', 'server')], [toService('server')]);
+		about('Accept');
+		await settled([toPod('server', 'server'), toService('server')], [toService('client')]);
+		removePolicies();
+	});
+
 	it('refuses fragments and forged senders as well', async () => {
 		await forge(['itself'], true);
 		policy('deny', 'x', {

@@ -1,12 +1,13 @@
 /**
- * Random services on two real nodes, as they are first and after random changes: who answers, and which source address the server sees, is held
- * against the rules, in every way that packets of services take between nodes.
+ * Random services and policies on two real nodes, as they are first and after random changes: who answers, and which source address the server sees, is
+ * held against the rules, in every way that packets of services take between nodes.
  *   FAIRLEAD_TEST_SEED=123 [FAIRLEAD_TEST_RUNS=8] vitest run test/cluster/service-differential.test.ts [-t 'routing direct']
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { Random } from '../lib/packet/mutate.ts';
 import { runCases } from '../lib/service-probes.ts';
+import { randomPolicies } from './random-policies.ts';
 import { changedRandomly, NODES, randomObjects } from './random-services.ts';
 import {
 	awaitObjects,
@@ -45,8 +46,7 @@ describe.each(MODES.map((mode, n) => ({ ...mode, n })))(
 	({ routing, n, ...config }) => {
 		const random = new Random(seed + n);
 		let round: Round = {
-			services: [],
-			slices: [],
+			...{ services: [], slices: [], policies: [] },
 			homes: [],
 			number: -1,
 			count: SERVICES,
@@ -65,6 +65,7 @@ describe.each(MODES.map((mode, n) => ({ ...mode, n })))(
 				...(round.number < 0
 					? randomObjects(random, SERVICES, round.homes)
 					: changedRandomly(random, round, round.homes)),
+				policies: randomPolicies(random, round.homes, round.number + 1),
 				number: round.number + 1,
 			};
 			const without = away ? cluster().node(random.pick(NODES)) : undefined;
@@ -86,7 +87,8 @@ describe.each(MODES.map((mode, n) => ({ ...mode, n })))(
 					const owner = labels?.['kubernetes.io/service-name'] ?? name;
 					return failures.some((line) => line.startsWith(`${owner}:`));
 				})
-				.map((object) => JSON.stringify(object));
+				.map((object) => JSON.stringify(object))
+				.concat(round.policies.map((object) => JSON.stringify(object)));
 			expect(failures, `seed ${seed}\n${about.join('\n')}`).toEqual([]);
 		}
 

@@ -4,6 +4,7 @@ import { nodeObject, ObjectStore } from '../lib/cluster/objects.ts';
 import { acceptXdpFrames, sentByXdp } from '../lib/cluster/outside.ts';
 import {
 	ask,
+	type Backing,
 	CLIENT,
 	type Cluster,
 	type ClusterNode,
@@ -13,12 +14,15 @@ import {
 	type Pod,
 	SERVICE_CIDRS,
 } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORTS, startHostEcho } from '../lib/echo-cluster.ts';
+import { awaitBackends, ECHO_PORTS, HOST_ECHO_PORT, startHostEcho } from '../lib/echo-cluster.ts';
+import { type PolicyFlow, simulateFlow } from '../lib/policy-simulator.ts';
+import { PROTOCOLS as POLICY_PROTOCOLS } from '../lib/policy-world.ts';
 import type { Answer, Outcome, Probe } from '../lib/service-oracle-probe.ts';
 import { formatProbe } from '../lib/service-oracle-probe.ts';
 import { type Expectation, FIRST_PORT, type ProbeCase } from '../lib/service-probes.ts';
 import { expectedOutcome, findService, type Match, type RulesWorld, servingEndpoints } from '../lib/service-rules.ts';
 import { familyOfText } from '../lib/service-rules-objects.ts';
+import { labelsOf, NAMED_PORTS, NAMESPACE, policyWorldOf } from './random-policies.ts';
 import {
 	clusterIp,
 	externalIp,
@@ -37,6 +41,7 @@ import {
 
 /** The objects of the cluster, and how often they have changed. */
 export interface Round extends Objects {
+	readonly policies: readonly KubeObject[];
 	readonly homes: readonly Home[];
 	readonly number: number;
 	/** Addresses of 1 to `count` are asked, whether they are a service's or not. */
@@ -61,9 +66,16 @@ export async function populate(cluster: Cluster, { xdp }: { readonly xdp: string
 	await routeIn(cluster);
 	if (xdp === 'native') await acceptXdpFrames(cluster);
 	await cluster.startAgents();
+	cluster.objects.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { ...NAMESPACE } });
 	const pods: Pod[] = [];
 	// one after the other: their addresses, and so what is chosen by hash, are the same each time
-	for (const [name, i] of PODS) pods.push(await cluster.createPod({ name, node: cluster.node(i) }));
+	for (const [name, i] of PODS) {
+		const labels = labelsOf(name);
+		const pod = await cluster.createPod({ name, node: cluster.node(i), labels });
+		const ports = NAMED_PORTS.map(({ port, ...named }) => ({ ...named, containerPort: port }));
+		cluster.objects.apply(pod.object(labels, ports));
+		pods.push(pod);
+	}
 	await Promise.all([...pods.map((pod) => pod.startEcho()), ...cluster.nodes.map((node) => startHostEcho(node))]);
 	return homesOf(cluster);
 }
@@ -95,32 +107,51 @@ async function routeIn(cluster: Cluster): Promise<void> {
 }
 
 const nameOf = ({ kind, metadata }: { kind: string; metadata: { name: string } }): string => `${kind} ${metadata.name}`;
+const objectsOf = ({ policies, slices, services }: Round): readonly KubeObject[] => [
+	...policies.slice(0, -1),
+	...(slices as unknown as KubeObject[]),
+	...(services as unknown as KubeObject[]),
+	...policies.slice(-1),
+];
 
-/** Makes the cluster's objects those of `after`, one by one; one more service is the last. */
-export function write(cluster: Cluster, before: Objects, after: Round): void {
-	const former = new Map([...before.slices, ...before.services].map((each) => [nameOf(each), each]));
-	for (const each of [...after.slices, ...after.services]) {
+/** Makes the cluster's objects those of `after`, one by one; the last of its policies and one more service come behind all others. */
+export function write(cluster: Cluster, before: Round, after: Round): void {
+	const former = new Map(objectsOf(before).map((each) => [nameOf(each), each]));
+	for (const each of objectsOf(after)) {
 		const old = former.get(nameOf(each));
 		former.delete(nameOf(each));
-		if (JSON.stringify(old) !== JSON.stringify(each)) cluster.objects.apply(each as unknown as KubeObject);
+		if (JSON.stringify(old) !== JSON.stringify(each)) cluster.objects.apply(each);
 	}
-	for (const { kind, metadata } of former.values()) cluster.objects.remove(kind, metadata.name);
+	for (const { kind, metadata } of former.values()) cluster.objects.remove(kind, metadata.name, metadata.namespace);
 	const n = MARKS + after.number;
 	const ingress = NODES.flatMap((i) => FAMILIES.map((f) => ({ ip: vip(n, i, f) })));
 	const clusterIPs = FAMILIES.map((f) => clusterIp(n, f));
-	const pods = MARKED.map((name) => podOf(cluster, name));
-	cluster.publish({ name: `mark-${after.number}`, type: 'LoadBalancer', clusterIPs, ingress, ports: ECHO_PORTS }, pods);
+	const ports = after.number === 0 ? ECHO_PORTS : ECHO_PORTS.map((port) => ({ ...port, targetPort: HOST_ECHO_PORT }));
+	const service = { name: `mark-${after.number}`, type: 'LoadBalancer', clusterIPs, ingress, ports } as const;
+	cluster.publish(service, markedOf(cluster, after));
+}
+
+/** Backends of the last service, on both nodes: first pods, to which XDP sends, and with policies the nodes, which none is about. */
+function markedOf(cluster: Cluster, { number }: Round): readonly Backing[] {
+	if (number === 0) return MARKED.map((name) => podOf(cluster, name));
+	return cluster.nodes.map(({ name, addresses: { v4, v6 } }) => {
+		return { name, nodeName: name, addresses: { IPv4: v4, IPv6: v6 } };
+	});
 }
 
 /** Beyond the numbers of random services. */
 const MARKS = 200;
-/** Backends of the last service, on both nodes. */
 const MARKED = ['p1', 'p2'] as const;
 
-/** Waits until both nodes know the last service, and so all that came before. */
-export async function awaitObjects(cluster: Cluster, { number }: Round): Promise<void> {
-	for (const name of ['c1', 'p2']) {
-		await awaitBackends(podOf(cluster, name), clusterIp(MARKS + number, 6), PORTS.TCP, MARKED);
+/** Waits until both nodes know the last service and the last policy, and so all that came before. */
+export async function awaitObjects(cluster: Cluster, round: Round): Promise<void> {
+	const last = round.policies.at(-1)?.metadata.name ?? '';
+	const servers = markedOf(cluster, round).map(({ name }) => name);
+	for (const node of cluster.nodes) {
+		await awaitBackends(node, clusterIp(MARKS + round.number, 6), PORTS.TCP, servers);
+		await eventually(`${node.name} knows policy ${last}`, async () => {
+			await node.cli('policy', 'get', `${NAMESPACE.name}/${last}`);
+		});
 	}
 }
 
@@ -228,6 +259,7 @@ export function casesOf(cluster: Cluster, round: Round, c: ClusterClient): Probe
 	// an API server tells of services and of slices apart, so that those of a new service may come one by one
 	const changed = round.number > 0 || !(cluster.objects instanceof ObjectStore);
 	const names = new Map(round.homes.flatMap(({ name, addresses }) => addresses.map((a) => [a, name] as const)));
+	const mayPass = policyOf(round, c);
 	const addressOf = (f: FamilyNumber): string => {
 		if (c.home === undefined) return f === 4 ? CLIENT.v4 : CLIENT.v6;
 		return round.homes.find(({ name }) => name === c.home)?.addresses[f === 4 ? 0 : 1] ?? '';
@@ -238,7 +270,7 @@ export function casesOf(cluster: Cluster, round: Round, c: ClusterClient): Probe
 		// The hook does not know a pod's address, and leaves to the packet programs what depends on it.
 		const path = c.kind === 'pod' && match && dependsOnClient(match) ? 'packet' : c.path;
 		const asked: Probe = { ...target, client, path };
-		const expected = expectationOf(world, asked, match, { names, changed });
+		const expected = expectationOf(world, asked, match, { names, changed, mayPass });
 		// A process of the node gets EPERM at once; test/bpf/service-differential-socket.test.ts sees to that.
 		if (expected === undefined || (c.kind === 'node' && expected === 'dropped')) return [];
 		const mode = target.protocol === 'TCP' ? 'tcp' : 'udp';
@@ -255,17 +287,38 @@ function dependsOnClient({ service: { metadata, spec }, via }: Match): boolean {
 	);
 }
 
+/** Whether policies let a probe pass to who may answer it, or, without an answer, away from its client. */
+type MayPass = (probe: Probe, answer?: Answer) => boolean;
+
+/**
+ * Both ends are judged by what the packet says where they are: egress of a client behind its service, unless another node translates;
+ * ingress with the source that the backend sees, which is the entry node's where that masquerades.
+ */
+function policyOf(round: Round, { kind, home }: ClusterClient): MayPass {
+	const world = policyWorldOf(round.policies, round.homes);
+	const leaves = (flow: PolicyFlow): boolean => simulateFlow(world, flow).egress.allowed;
+	return ({ client, address, port, protocol }, answer) => {
+		const proto = POLICY_PROTOCOLS[protocol as 'TCP' | 'UDP'];
+		const asked = { from: client.address, to: address, proto, port };
+		const isElsewhere = kind === 'outside' && home !== undefined;
+		if (answer === undefined) return leaves(asked);
+		const flow = { from: client.address, to: answer.address, proto, port: answer.port, viaService: true };
+		const seen = kind === 'outside' ? { ...flow, from: answer.source } : flow;
+		return leaves(isElsewhere ? asked : flow) && simulateFlow(world, seen).ingress.allowed;
+	};
+}
+
 function expectationOf(
 	world: RulesWorld,
 	asked: Probe,
 	match: Match | undefined,
-	{ names, changed }: { readonly names: ReadonlyMap<string, string>; readonly changed: boolean },
+	o: { readonly names: ReadonlyMap<string, string>; readonly changed: boolean; readonly mayPass: MayPass },
 ): Expectation | undefined {
-	const outcomeOf = (remembered?: string): Outcome =>
-		expectedOutcome(world, asked, {
+	const outcomeOf = (remembered?: string, probe = asked): Outcome =>
+		expectedOutcome(world, probe, {
 			rules: 'fairlead',
 			directReturn: true,
-			changed,
+			changed: o.changed,
 			...(remembered && { remembered }),
 		});
 	const outcome = outcomeOf();
@@ -276,16 +329,22 @@ function expectationOf(
 				match?.service.spec.sessionAffinity === 'ClientIP'
 					? servingEndpoints(world, match, familyOfText(asked.address))
 					: new Set<string>();
-			const answers = [outcome, ...[...met].map(outcomeOf)].flatMap(answersOf);
-			return { answers: [...new Set(answers.map(({ address, source }) => `${names.get(address)} from ${source}`))] };
+			// The hook leaves a pod that may reach itself to the packet programs if policies are about that.
+			const byPackets = asked.client.kind === 'pod' ? [outcomeOf(undefined, { ...asked, path: 'packet' })] : [];
+			const possible = [outcome, ...byPackets, ...[...met].map((each) => outcomeOf(each))].flatMap(answersOf);
+			const passing = possible.filter((answer) => o.mayPass(asked, answer));
+			const answers = [...new Set(passing.map(({ address, source }) => `${o.names.get(address)} from ${source}`))];
+			return { answers, ...(passing.length < possible.length && { orDropped: true }) };
 		}
 		case 'rejected':
-			return 'refused';
+			// by another node than a pod's own its packet must leave that first
+			return asked.client.kind === 'outside' && !o.mayPass(asked) ? 'dropped' : 'refused';
 		case 'dropped':
 			return 'dropped';
 		case 'not a service':
 			// Nobody listens there; of ICMP errors a host sends few.
-			return world.node.addresses.includes(asked.address) && asked.protocol === 'TCP' ? 'refused' : undefined;
+			if (!world.node.addresses.includes(asked.address) || asked.protocol !== 'TCP') return undefined;
+			return o.mayPass(asked) ? 'refused' : 'dropped';
 	}
 }
 
