@@ -64,6 +64,8 @@ async function run(folder: string): Promise<{ maps: string; ops: string }> {
 		vni: 1,
 		vxlanPort: 8472,
 		mtu: 'auto',
+		bigTcp: 'auto',
+		xdp: 'auto',
 		serviceCidrs: [],
 		...options.routing,
 	};

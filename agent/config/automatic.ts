@@ -4,6 +4,8 @@
 import type { Address } from '../model/address.ts';
 import { cidrContains, cidrsOverlap, familyOf } from '../model/address.ts';
 import { FairleadError } from '../model/errors.ts';
+import type { UplinkFacts } from '../model/node-facts.ts';
+import { chooseBigTcp } from '../plan/big-tcp.ts';
 import { VXLAN_OVERHEAD } from '../plan/routing.ts';
 import type { EffectiveConfig } from './config.ts';
 import { withAutomatic } from './config.ts';
@@ -16,6 +18,8 @@ export interface MachineFacts {
 	/** Names of the further uplinks that there are, and why these and no others. */
 	readonly moreUplinks: readonly string[];
 	readonly moreUplinksReason: string;
+	/** All of them, with what they can send. */
+	readonly uplinks: readonly UplinkFacts[];
 	/** Node addresses; the first one is the outer address of tunnels. */
 	readonly addresses: readonly Address[];
 	/** Pod CIDRs of the own Node object. */
@@ -52,6 +56,10 @@ export function resolveAutomatic(config: EffectiveConfig, machine: MachineFacts)
 	}
 	resolved = resolveMoreUplinks(resolved, machine);
 	if (values.mtu === 'auto') resolved = resolveMtu(resolved, machine);
+	if (values.bigTcp === 'auto') {
+		const { on, reason } = chooseBigTcp(values, machine.uplinks);
+		resolved = withAutomatic(resolved, 'bigTcp', on, reason);
+	}
 	if (values.podCidrs.length === 0 && machine.podCidrs.length > 0) {
 		const reason = `spec.podCIDRs of node ${values.nodeName}`;
 		resolved = withAutomatic(resolved, 'podCidrs', [...machine.podCidrs], reason);

@@ -187,6 +187,7 @@ describe('resolveAutomatic', () => {
 	const machine: MachineFacts = {
 		uplink: { name: 'eth0', mtu: 1500 },
 		uplinkReason: 'it has the default route',
+		uplinks: [{ name: 'eth0', ifindex: 2, mtu: 1500, addresses: [], gso: { ipv4: 65_536, largest: 524_280 } }],
 		moreUplinks: ['eth1'],
 		moreUplinksReason: 'eth1: it has the IPv6 default route',
 		addresses: ['192.168.0.1'],
@@ -202,6 +203,7 @@ describe('resolveAutomatic', () => {
 			uplink: 'eth0',
 			moreUplinks: ['eth1'],
 			mtu: 1450,
+			bigTcp: false,
 			podCidrs: ['10.244.1.0/24'],
 			snatPorts: { min: 11000, max: 29999 },
 			cgroupRoot: '/sys/fs/cgroup',
@@ -209,6 +211,7 @@ describe('resolveAutomatic', () => {
 		expect(origins.uplink).toEqual({ source: 'automatic', reason: 'it has the default route' });
 		expect(origins.moreUplinks).toEqual({ source: 'automatic', reason: 'eth1: it has the IPv6 default route' });
 		expect(origins.mtu.reason).toBe('1500 of eth0 less 50 for VXLAN over IPv4');
+		expect(origins.bigTcp.reason).toBe('routing vxlan: tunnels take 65536 bytes at a time');
 		expect(origins.snatPorts.reason).toContain('ip_local_port_range 32768-60999');
 	});
 

@@ -171,6 +171,12 @@ export const CONFIG_KEYS = {
 		'auto',
 		'largest IP packet of pods, in bytes',
 	),
+	bigTcp: key(
+		'value',
+		z.union([z.literal('auto'), z.boolean()]),
+		'auto',
+		'pods send up to 192 KiB of TCP over IPv4 in one piece (kernel 6.3): auto = with routing direct, if the uplinks can',
+	),
 	podCidrs: key(
 		'list',
 		z.array(cidr).refine(isOnePerFamily, ONE_PER_FAMILY),

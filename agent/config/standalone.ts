@@ -6,7 +6,7 @@ import type { EffectiveConfig } from './config.ts';
 import { CONFIG_KEYS, type Config, type ConfigName } from './schema.ts';
 
 /** Values that the mode needs; where nothing is given they are taken. */
-const NEEDED = { source: 'files', routing: 'direct' } as const satisfies Partial<Config>;
+const NEEDED = { source: 'files', routing: 'direct', bigTcp: false } as const satisfies Partial<Config>;
 
 /** What there is without an API server, pods, policies or a CNI plugin: nothing. Only defaults go with the mode. */
 const UNUSED: readonly ConfigName[] = [

@@ -27,11 +27,11 @@ export interface PodLink {
 export async function makePair(
 	attachment: Attachment,
 	netns: PodNetns,
-	netlink: Netlink,
+	{ netlink, gsoIpv4MaxSize }: Pick<EndpointDeps, 'netlink' | 'gsoIpv4MaxSize'>,
 	undo: UndoStack,
 ): Promise<PodLink> {
 	const { hostIfname } = attachment;
-	const create = vethPair(attachment, netns.fd);
+	const create = vethPair(attachment, netns.fd, gsoIpv4MaxSize());
 	const messages = [create, getLink({ name: hostIfname })];
 	let made = true; // until the kernel has said that it was not
 	undo.push(`remove veth ${hostIfname}`, async () => {

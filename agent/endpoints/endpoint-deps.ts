@@ -48,6 +48,8 @@ export interface EndpointDeps {
 	readonly nodeAddress?: NodeAddress;
 	/** MTU for new pods in bytes, from the node's plan. */
 	readonly mtu: () => number;
+	/** Largest aggregate of IPv4 segments that new pods send in one piece, in bytes. */
+	readonly gsoIpv4MaxSize: () => number;
 	readonly bootId: string;
 	readonly coolDownMs: number;
 	/** How long removal of an interface may wait for others (default 250). */

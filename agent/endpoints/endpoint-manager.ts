@@ -195,7 +195,7 @@ export class EndpointManager {
 	/** Interface, rows, programs, addresses: in this order, so that nothing flows before all is in place. */
 	async #connect(request: AttachRequest, attachment: Attachment, o: ConnectOptions): Promise<LiveEndpoint> {
 		const deps = this.#deps;
-		const linked = o.chained ?? makePair(attachment, o.netns, deps.netlink, o.undo);
+		const linked = o.chained ?? makePair(attachment, o.netns, deps, o.undo);
 		const netnsCookie = cookieAt(o.netns.fdPath, deps.netnsCookie); // the kernel makes the pair meanwhile
 		const [pair, known] = await Promise.allSettled([linked, this.#identify(attachment, o.signal)]);
 		const [link, identity] = [settledValue(pair), settledValue(known)];

@@ -6,6 +6,7 @@
 import type { NetlinkMessage, RouteSpec } from '../kernel/netlink.ts';
 import { addAddress, addVeth, replaceNeighbour, replaceRoute, setLink } from '../kernel/netlink.ts';
 import { type Address, type Family, familyOf } from '../model/address.ts';
+import { GSO_BYTES } from '../model/node-facts.ts';
 import { type Attachment, macBytes, ownerOf } from './attachment.ts';
 
 /** What the pod sends to; answered in BPF, so no interface has these addresses. */
@@ -23,12 +24,16 @@ export function hostPrefix(address: Address): string {
 	return `${address}/${HOST_LENGTH[familyOf(address)]}`;
 }
 
-/** @param podNetnsFd  open descriptor of the pod's namespace */
-export function vethPair(attachment: Attachment, podNetnsFd: number): NetlinkMessage {
-	const { mtu } = attachment;
+/**
+ * @param podNetnsFd  open descriptor of the pod's namespace
+ * @param gsoIpv4MaxSize  bytes
+ */
+export function vethPair(attachment: Attachment, podNetnsFd: number, gsoIpv4MaxSize: number): NetlinkMessage {
+	// kernels before 6.3 do not know it, and are not asked for more than they have anyway
+	const both = { mtu: attachment.mtu, ...(gsoIpv4MaxSize > GSO_BYTES.usual && { gsoIpv4MaxSize }) };
 	return addVeth(
-		{ name: attachment.hostIfname, mac: macBytes(attachment.hostMac), mtu },
-		{ name: attachment.ifname, mac: macBytes(attachment.mac), mtu, netns: { fd: podNetnsFd } },
+		{ name: attachment.hostIfname, mac: macBytes(attachment.hostMac), ...both },
+		{ name: attachment.ifname, mac: macBytes(attachment.mac), ...both, netns: { fd: podNetnsFd } },
 	);
 }
 

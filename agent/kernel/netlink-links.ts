@@ -30,6 +30,8 @@ export interface VethSide {
 	readonly netns?: NetnsFd;
 	/** IFLA_GROUP; 0 = default group. */
 	readonly group?: number;
+	/** Largest aggregate of IPv4 segments that leaves in one piece, in bytes (kernel 6.3); left out = 65536. */
+	readonly gsoIpv4MaxSize?: number;
 }
 
 export interface VxlanSpec {
@@ -52,6 +54,8 @@ export interface LinkChange {
 	readonly alias?: string;
 	readonly group?: number;
 	readonly netns?: NetnsFd;
+	/** Bytes; see VethSide. */
+	readonly gsoIpv4MaxSize?: number;
 	/** How the interface makes its IPv6 link-local address: 'none' = not at all. Left alone where IPv6 is off. */
 	readonly ipv6AddressMode?: 'eui64' | 'none';
 }
@@ -82,6 +86,8 @@ export interface LinkInfo {
 	/** ARPHRD_*: 1 = Ethernet, 772 = loopback. */
 	readonly type: number;
 	readonly vxlan?: { readonly vni: number; readonly port: number; readonly collectMetadata: boolean };
+	/** gso_ipv4_max_size and what the driver takes at most, in bytes; left out before kernel 6.3. */
+	readonly gso?: { readonly ipv4: number; readonly largest: number };
 }
 
 const IFLA = {
@@ -95,6 +101,8 @@ const IFLA = {
 	GROUP: 27,
 	EXT_MASK: 29,
 	LINK_NETNSID: 37,
+	TSO_MAX_SIZE: 59,
+	GSO_IPV4_MAX_SIZE: 63,
 };
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN = { ID: 1, PORT: 15, COLLECT_METADATA: 25 };
@@ -107,22 +115,33 @@ function flatten(data: StreamData): Buffer {
 	return Buffer.from(buildPayload((out) => out.emit(data)));
 }
 
-function linkBody(header: Parameters<typeof formatLink>[0], attributes: LinkAttrs): Uint8Array {
+/** With what the library has no name for. */
+interface Attributes extends LinkAttrs {
+	readonly gsoIpv4MaxSize?: number;
+}
+
+function linkBody(header: Parameters<typeof formatLink>[0], attributes: Attributes): Uint8Array {
 	return buildPayload((out) => emitLink(out, header, attributes));
 }
 
-function emitLink(out: AttrStream, header: Parameters<typeof formatLink>[0], attributes: LinkAttrs): void {
+function emitLink(
+	out: AttrStream,
+	header: Parameters<typeof formatLink>[0],
+	{ gsoIpv4MaxSize, ...attributes }: Attributes,
+): void {
 	out.emit(formatLink(header));
 	out.emit(formatLinkAttrs(attributes));
+	if (gsoIpv4MaxSize !== undefined) out.push(IFLA.GSO_IPV4_MAX_SIZE, putU32(gsoIpv4MaxSize));
 }
 
-function sideAttributes(side: VethSide): LinkAttrs {
+function sideAttributes(side: VethSide): Attributes {
 	return {
 		ifname: side.name,
 		...(side.mac && { address: Buffer.from(side.mac) }),
 		...(side.mtu !== undefined && { mtu: side.mtu }),
 		...(side.group !== undefined && { group: side.group }),
 		...(side.netns && { netNsFd: side.netns.fd }),
+		...(side.gsoIpv4MaxSize !== undefined && { gsoIpv4MaxSize: side.gsoIpv4MaxSize }),
 	};
 }
 
@@ -185,6 +204,7 @@ export function setLink(link: LinkRef, change: LinkChange): NetlinkMessage {
 			...(change.alias !== undefined && { ifalias: change.alias }),
 			...(change.group !== undefined && { group: change.group }),
 			...(change.netns && { netNsFd: change.netns.fd }),
+			...(change.gsoIpv4MaxSize !== undefined && { gsoIpv4MaxSize: change.gsoIpv4MaxSize }),
 			...(change.ipv6AddressMode && { afSpec: addressModeSpec(change.ipv6AddressMode) }),
 		}),
 		what: `set link ${formatRef(link)} ${formatChange(change)}`,
@@ -256,6 +276,7 @@ export function parseLinkInfo(record: Buffer): LinkInfo {
 	const peerIfindex = u32Of(attributes.get(IFLA.LINK));
 	const peerNetnsId = u32Of(attributes.get(IFLA.LINK_NETNSID));
 	const masterIfindex = u32Of(attributes.get(IFLA.MASTER));
+	const gsoIpv4 = u32Of(attributes.get(IFLA.GSO_IPV4_MAX_SIZE));
 	return {
 		ifindex: header.index ?? 0,
 		name: textOf(attributes.get(IFLA.IFNAME)) ?? '',
@@ -271,6 +292,9 @@ export function parseLinkInfo(record: Buffer): LinkInfo {
 		...(peerNetnsId !== undefined && { peerNetnsId }),
 		...(masterIfindex !== undefined && { masterIfindex }),
 		...(kind === 'vxlan' && data !== undefined && { vxlan: vxlanOf(data) }),
+		...(gsoIpv4 !== undefined && {
+			gso: { ipv4: gsoIpv4, largest: u32Of(attributes.get(IFLA.TSO_MAX_SIZE)) ?? gsoIpv4 },
+		}),
 	};
 }
 
@@ -310,6 +334,7 @@ function formatChange(change: LinkChange): string {
 	if (change.name !== undefined) parts.push(`name ${change.name}`);
 	if (change.group !== undefined) parts.push(`group ${change.group}`);
 	if (change.netns) parts.push('netns');
+	if (change.gsoIpv4MaxSize !== undefined) parts.push(`gso_ipv4_max_size ${change.gsoIpv4MaxSize}`);
 	if (change.ipv6AddressMode) parts.push(`addrgenmode ${change.ipv6AddressMode}`);
 	return parts.join(' ');
 }

@@ -10,12 +10,19 @@ export interface InterfaceAddress {
 	readonly prefixLength: number;
 }
 
+/** gso_ipv4_max_size of interfaces, in bytes: what they have, and what they get for BIG TCP. */
+export const GSO_BYTES = { usual: 65_536, big: 196_608 } as const;
+
 export interface UplinkFacts {
 	readonly name: string;
 	readonly ifindex: number;
 	/** Largest IP packet of the link in bytes. */
 	readonly mtu: number;
 	readonly addresses: readonly InterfaceAddress[];
+	/** gso_ipv4_max_size, and the largest one that the driver takes, in bytes; absent = the kernel knows none (before 6.3). */
+	readonly gso?: { readonly ipv4: number; readonly largest: number };
+	/** It is one side of a veth pair: the node is a container. */
+	readonly isVeth?: boolean;
 }
 
 export interface NodeFacts {

@@ -68,6 +68,8 @@ export interface RoutingPlan {
 	readonly overlay: OverlayPlan | null;
 	/** MTU for pod interfaces: what fits on every path, in bytes. */
 	readonly podMtu: number;
+	/** Largest aggregate of IPv4 segments that pods and uplinks send in one piece, in bytes; see big-tcp.ts. */
+	readonly podGso: number;
 	readonly routes: readonly RoutePlan[];
 	readonly neighbours: readonly NeighbourPlan[];
 	readonly paths: readonly NodePath[];

@@ -11,7 +11,7 @@ function node(name: string, internalIps: string[], podCidrs: string[]): Node {
 }
 
 function settings(mode: RoutingMode, over: Partial<RoutingSettings> = {}): RoutingSettings {
-	return { mode, vni: 1, vxlanPort: 8472, mtu: 'auto', serviceCidrs: [], ...over };
+	return { mode, vni: 1, vxlanPort: 8472, mtu: 'auto', bigTcp: 'auto', xdp: 'auto', serviceCidrs: [], ...over };
 }
 
 const OWN = node('node-a', ['192.168.0.1'], FACTS.podCidrs as string[]);

@@ -4,7 +4,8 @@
 import type { Address, Cidr, Family } from '../model/address.ts';
 import { cidrContains, cidrParts, compareAddresses, familyOf, networkAddress } from '../model/address.ts';
 import type { Node } from '../model/node.ts';
-import type { NodeFacts } from '../model/node-facts.ts';
+import { GSO_BYTES, type NodeFacts } from '../model/node-facts.ts';
+import { type BigTcpSettings, chooseBigTcp } from './big-tcp.ts';
 import { CidrClaims } from './cidr-claims.ts';
 import type { NeighbourPlan, NodePath, OverlayPlan, RoutePlan, RoutingPlan, RoutingProblem } from './routing-plan.ts';
 
@@ -17,6 +18,8 @@ export interface RoutingSettings {
 	readonly vxlanPort: number;
 	/** Largest IP packet a pod may send, in bytes; 'auto' = what fits on every path. */
 	readonly mtu: number | 'auto';
+	readonly bigTcp: boolean | 'auto';
+	readonly xdp: BigTcpSettings['xdp'];
 	readonly serviceCidrs: readonly Cidr[];
 }
 
@@ -70,6 +73,7 @@ export function planRouting(nodes: Iterable<Node>, node: NodeFacts, settings: Ro
 		plan: {
 			overlay,
 			podMtu: settings.mtu === 'auto' ? fits : settings.mtu,
+			podGso: hasBigTcp(node, settings) ? GSO_BYTES.big : GSO_BYTES.usual,
 			routes: routes.sort((a, b) => compareCidrs(a.dst, b.dst)),
 			neighbours: planNeighbours(peers, routes),
 			paths: peers.map((peer) => peer.path),
@@ -77,6 +81,10 @@ export function planRouting(nodes: Iterable<Node>, node: NodeFacts, settings: Ro
 		},
 		peers,
 	};
+}
+
+function hasBigTcp({ uplink, moreUplinks }: NodeFacts, { mode, xdp, bigTcp }: RoutingSettings): boolean {
+	return bigTcp === 'auto' ? chooseBigTcp({ routing: mode, xdp }, [uplink, ...moreUplinks]).on : bigTcp;
 }
 
 /** Bytes that encapsulation adds on this node's uplink; the outer family is that of the node's first address. */

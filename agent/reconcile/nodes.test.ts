@@ -25,7 +25,15 @@ function node(name: string, n: number): NodeObject {
 }
 
 function peers(nodes: readonly NodeObject[], mode: RoutingMode = 'vxlan') {
-	const settings = { mode, vni: 1, vxlanPort: 8472, mtu: 'auto', serviceCidrs: [] } as const;
+	const settings = {
+		mode,
+		vni: 1,
+		vxlanPort: 8472,
+		mtu: 'auto',
+		bigTcp: 'auto',
+		xdp: 'auto',
+		serviceCidrs: [],
+	} as const;
 	return planPeers(planRouting(nodes, FACTS, settings).peers, FACTS, NO_CIDRS);
 }
 

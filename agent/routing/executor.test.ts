@@ -1,8 +1,9 @@
 /** Devices, routes and neighbours on the real kernel, inside a namespace, seen through iproute2. */
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isKernelSince, RENAMES_LIVE } from '../../test/lib/kernel-version.ts';
+import { GSO_IPV4, isKernelSince, RENAMES_LIVE } from '../../test/lib/kernel-version.ts';
 import { NetnsProcess } from '../../test/lib/netns-process.ts';
+import { GSO_BYTES } from '../model/node-facts.ts';
 import type { RoutePlan, RoutingPlan } from '../plan/routing-plan.ts';
 import type { Devices } from './devices.ts';
 import type { RoutingReport } from './executor.ts';
@@ -49,6 +50,7 @@ const nothing = { device: null, gateway: null, onlink: false, source: null } as 
 const PLAN: RoutingPlan = {
 	overlay: OVERLAY,
 	podMtu: 1450,
+	podGso: GSO_BYTES.usual,
 	routes: [
 		route('10.1.2.0/24'),
 		route('fd00:2::/64'),
@@ -131,6 +133,26 @@ describe('devices', () => {
 	});
 });
 
+describe('uplinks', () => {
+	it.skipIf(!isKernelSince(GSO_IPV4))(
+		'send as much in one piece as pods do, and say what they sent before',
+		async () => {
+			await ensure();
+			const { changes, settings } = await apply({ ...EMPTY, podGso: GSO_BYTES.big });
+			expect(changes).toEqual([`set link #${UPLINK} gso_ipv4_max_size ${GSO_BYTES.big}`]);
+			const path = ['link', 'eth0', 'gso_ipv4_max_size'];
+			expect(settings).toEqual([{ path, value: `${GSO_BYTES.big}`, found: `${GSO_BYTES.usual}` }]);
+			expect(await apply({ ...EMPTY, podGso: GSO_BYTES.big })).toEqual({ changes: [], failures: [], settings: [] });
+			expect((await apply(EMPTY)).changes).toEqual([]);
+		},
+	);
+
+	it('are left alone when pods send no more than they do', async () => {
+		await ensure();
+		expect(await apply(EMPTY)).toEqual({ changes: [], failures: [], settings: [] });
+	});
+});
+
 describe('routes and neighbours', () => {
 	it('are as planned, and applying the plan again changes nothing', async () => {
 		const devices = await ensure();
@@ -158,7 +180,7 @@ describe('routes and neighbours', () => {
 		expect(await ip('neigh', 'show', 'dev', 'eth0')).toMatch(
 			/192\.0\.2\.2 .*managed extern_learn|192\.0\.2\.2 .*extern_learn.*managed/,
 		);
-		expect(await apply(PLAN)).toEqual({ changes: [], failures: [] });
+		expect(await apply(PLAN)).toEqual({ changes: [], failures: [], settings: [] });
 	});
 
 	it('sends what is routed to services and other pods with the node address as source', async () => {
@@ -257,7 +279,7 @@ describe('routes and neighbours', () => {
 		await ip('route', 'del', '10.1.2.0/24');
 		await ip('neigh', 'replace', '169.254.1.1', 'lladdr', '02:00:00:00:00:09', 'dev', 'fl_vxlan');
 		expect((await apply(PLAN)).changes).toHaveLength(2);
-		expect(await apply(PLAN)).toEqual({ changes: [], failures: [] });
+		expect(await apply(PLAN)).toEqual({ changes: [], failures: [], settings: [] });
 	});
 
 	it('keep a next hop current although nobody asks for it and its MAC changes', { timeout: 40_000 }, async () => {

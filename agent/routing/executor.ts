@@ -3,6 +3,7 @@
  * kernel has and changes the difference. Order: neighbours before the routes that need them; devices that
  * carried routes until then go last.
  */
+import { aggregateSetting } from '../kernel/aggregates.ts';
 import {
 	deleteLink,
 	deleteNeighbour,
@@ -11,8 +12,10 @@ import {
 	type NetlinkMessage,
 	replaceNeighbour,
 	replaceRoute,
+	setLink,
 } from '../kernel/netlink.ts';
 import type { ChangedSetting, Sysctl } from '../kernel/sysctl.ts';
+import type { NodeFacts, UplinkFacts } from '../model/node-facts.ts';
 import type { RoutingPlan } from '../plan/routing-plan.ts';
 import {
 	DEVICE_NAMES,
@@ -43,6 +46,8 @@ export interface RoutingReport {
 	/** Changes made, as text: empty when all was as planned. */
 	readonly changes: readonly string[];
 	readonly failures: readonly RoutingFailure[];
+	/** Settings of uplinks that were changed. */
+	readonly settings: readonly ChangedSetting[];
 }
 
 export class RoutingExecutor {
@@ -85,19 +90,25 @@ export class RoutingExecutor {
 
 	/**
 	 * Applies routes and neighbours of a plan, then removes devices that these no longer need. A refused change does not stop the others.
-	 * @param uplinkIfindex  interface the node's address is on
+	 * Uplinks send what pods may send in one piece.
 	 */
-	async apply(plan: RoutingPlan, devices: Devices, uplinkIfindex: number): Promise<RoutingReport> {
+	async apply(
+		plan: RoutingPlan,
+		devices: Devices,
+		{ uplink, moreUplinks }: Pick<NodeFacts, 'uplink' | 'moreUplinks'>,
+	): Promise<RoutingReport> {
 		const { netlink } = this.#options;
 		const roles: RoleIndexes = {
-			uplink: uplinkIfindex,
+			uplink: uplink.ifindex,
 			host: devices.host.ifindex,
 			...(devices.overlay !== null && { overlay: devices.overlay.ifindex }),
 		};
 		const macs = { overlay: OVERLAY_MAC, host: devices.hostPeer.mac };
 		const neighbours = await this.#neighbourChanges(plan, { roles, macs, canManage: this.#options.managedNeighbours });
 		const routes = diffRoutes(plan.routes, [...(await netlink.routes(4)), ...(await netlink.routes(6))], roles);
+		const small = [uplink, ...moreUplinks].filter((each) => canSendMore(each, plan.podGso));
 		const messages = [
+			...small.map(({ ifindex }) => setLink({ ifindex }, { gsoIpv4MaxSize: plan.podGso })),
 			...neighbours.messages,
 			...routes.replace.map(replaceRoute),
 			...routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })),
@@ -111,7 +122,8 @@ export class RoutingExecutor {
 			})),
 			...neighbours.impossible,
 		];
-		return this.#send(messages, missing);
+		const settings = small.map(({ name, gso }) => aggregateSetting(name, plan.podGso, gso?.ipv4 ?? plan.podGso));
+		return { ...(await this.#send(messages, missing)), settings };
 	}
 
 	/** Asks again for next hops on kernels that do not keep them fresh themselves. */
@@ -149,7 +161,10 @@ export class RoutingExecutor {
 		};
 	}
 
-	async #send(messages: readonly NetlinkMessage[], missing: readonly RoutingFailure[]): Promise<RoutingReport> {
+	async #send(
+		messages: readonly NetlinkMessage[],
+		missing: readonly RoutingFailure[],
+	): Promise<Omit<RoutingReport, 'settings'>> {
 		const replies = await this.#options.netlink.send(messages);
 		const changes: string[] = [];
 		const failures: RoutingFailure[] = [...missing];
@@ -160,4 +175,9 @@ export class RoutingExecutor {
 		});
 		return { changes, failures };
 	}
+}
+
+/** What somebody has set to more stays. */
+function canSendMore({ gso }: UplinkFacts, bytes: number): boolean {
+	return gso !== undefined && gso.ipv4 < bytes && gso.largest >= bytes;
 }

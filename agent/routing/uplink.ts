@@ -78,6 +78,8 @@ export function factsOf(link: LinkInfo, addresses: readonly AddressInfo[]): Upli
 		addresses: addresses
 			.filter((each) => each.ifindex === link.ifindex && each.scope === SCOPE_GLOBAL)
 			.map(({ address, prefixLength }) => ({ address, prefixLength })),
+		...(link.gso && { gso: link.gso }),
+		...(link.kind === 'veth' && { isVeth: true }),
 	};
 }
 

@@ -6,6 +6,7 @@ import { asidePath } from '../../cni/install.ts';
 import { netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import { attachmentSchema, ownerOf } from '../endpoints/attachment.ts';
+import { aggregateDevice, aggregateNow } from '../kernel/aggregates.ts';
 import { Links } from '../kernel/links.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
@@ -40,13 +41,18 @@ export async function collectCleanupFacts(paths: CleanupPaths): Promise<CleanupF
 	const sysctl = new Sysctl();
 	const linksDir = join(paths.bpffsDir, 'links');
 	const remembered = readRemembered(join(paths.stateDir, SYSCTL_RECORD), bootId());
+	const links = await netlink.links();
+	const now = (path: string): string | undefined => {
+		const device = aggregateDevice(path);
+		return device === undefined ? sysctl.read(path.split('/')) : aggregateNow(device, links);
+	};
 	return {
-		links: await netlink.links(),
+		links,
 		routes: [...(await netlink.routes(4)), ...(await netlink.routes(6))],
 		neighbours: [...(await netlink.neighbours(4)), ...(await netlink.neighbours(6))],
 		attached: existsSync(linksDir) ? new Links(linksDir, true).names() : [],
 		attachments: attachmentsIn(join(paths.stateDir, 'attachments')),
-		settings: remembered.map((each) => ({ ...each, now: sysctl.read(each.path.split('/')) })),
+		settings: remembered.map((each) => ({ ...each, now: now(each.path) })),
 		paths: Object.values(paths).filter((path) => existsSync(path)),
 		otherConfigurations: otherConfigurations(paths.conflist),
 	};

@@ -3,10 +3,12 @@ import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { netlinkRequest } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
+import { aggregateDevice, restoreAggregate } from '../kernel/aggregates.ts';
 import { GracePeriods } from '../kernel/grace-periods.ts';
 import { Links } from '../kernel/links.ts';
 import { deleteLink, deleteNeighbour, deleteRoute, Netlink, type RouteInfo } from '../kernel/netlink.ts';
 import { Sysctl } from '../kernel/sysctl.ts';
+import type { RememberedSetting } from '../kernel/sysctl-record.ts';
 import { errorCode, errorMessage, FairleadError } from '../model/errors.ts';
 import { cleanupPaths, collectCleanupFacts, isAgentRunning } from './cleanup-facts.ts';
 import { type CleanupAction, type CleanupPaths, type CleanupPlan, formatAction, planCleanup } from './cleanup-plan.ts';
@@ -69,6 +71,12 @@ class CleanupTools {
 		this.#paths = paths;
 	}
 
+	async #restore({ path, found }: RememberedSetting): Promise<void> {
+		const device = aggregateDevice(path);
+		if (device === undefined) new Sysctl().apply([{ path: path.split('/'), value: found }]);
+		else await this.#netlink.apply([restoreAggregate(device, found)]);
+	}
+
 	async carryOut(action: CleanupAction): Promise<void> {
 		switch (action.kind) {
 			case 'remove':
@@ -87,7 +95,7 @@ class CleanupTools {
 				await this.#netlink.apply([{ ...deleteNeighbour(action.neighbour), tolerate: ['ENOENT', 'ENODEV'] }]);
 				return;
 			case 'restore':
-				new Sysctl().apply([{ path: action.setting.path.split('/'), value: action.setting.found }]);
+				await this.#restore(action.setting);
 		}
 	}
 }

@@ -341,8 +341,9 @@ export class Dataplane {
 
 	/** @param before  the plan that was in force; what changes although it is the same has been changed by somebody else */
 	async #applyRoutes(before?: RoutingResult['plan']): Promise<string[]> {
-		const report = await this.#executor.apply(this.#routing.plan, this.#devices, this.#facts.uplink.ifindex);
+		const report = await this.#executor.apply(this.#routing.plan, this.#devices, this.#facts);
 		await this.#executor.refreshNeighbours(this.#routing.plan, this.#facts.uplink.ifindex);
+		rememberFound(join(this.#options.config.stateDir, SYSCTL_RECORD), bootId(), report.settings);
 		if (report.changes.length > 0) this.#options.log.debug({ changes: report.changes }, 'routes changed');
 		const made = this.#devices.made.map((name) => `device ${name}`);
 		const changed = [...made, ...report.changes.filter((change) => change.includes(' route '))];
@@ -375,7 +376,7 @@ function gracePeriods({ runDir, expediteAttach }: Config, log: Logger): { graceP
 }
 
 function routingSettings(config: Config, view: ClusterView) {
-	const { routing, vni, vxlanPort, mtu } = config;
+	const { routing, vni, vxlanPort, mtu, bigTcp, xdp } = config;
 	const serviceCidrs = allServiceCidrs(config.serviceCidrs, view.serviceCidrs.values());
-	return { mode: routing, vni, vxlanPort, mtu, serviceCidrs };
+	return { mode: routing, vni, vxlanPort, mtu, bigTcp, xdp, serviceCidrs };
 }

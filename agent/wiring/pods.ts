@@ -76,6 +76,7 @@ export class Pods {
 			nodeAddress: nodeAddressOf(dataplane),
 			podCidrs: dataplane.facts.podCidrs,
 			mtu: () => dataplane.routing.plan.podMtu,
+			gsoIpv4MaxSize: () => dataplane.routing.plan.podGso,
 			bootId: bootId(),
 			coolDownMs: config.podCoolDownMs,
 			forgetAddresses: async (addresses) => {

@@ -65,7 +65,15 @@ class World {
 
 	/** What the node loop does. */
 	peers(nodes: readonly Node[] = [node('node-b', 2)]) {
-		const settings = { mode: 'vxlan', vni: 1, vxlanPort: 8472, mtu: 'auto', serviceCidrs: [] } as const;
+		const settings = {
+			mode: 'vxlan',
+			vni: 1,
+			vxlanPort: 8472,
+			mtu: 'auto',
+			bigTcp: 'auto',
+			xdp: 'auto',
+			serviceCidrs: [],
+		} as const;
 		const plan = planPeers(planRouting(nodes, FACTS, settings).peers, FACTS, NO_CIDRS);
 		return reconcilePeers(plan, DEVICES, this.kernel, this.policies);
 	}

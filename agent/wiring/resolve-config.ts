@@ -27,6 +27,7 @@ export async function resolveConfig(config: EffectiveConfig, node: Node): Promis
 		uplinkReason,
 		moreUplinks: facts.moreUplinks.map(({ name }) => name),
 		moreUplinksReason: describeMoreUplinks(found.moreUplinks),
+		uplinks: [facts.uplink, ...facts.moreUplinks],
 		addresses: facts.addresses,
 		podCidrs: facts.podCidrs,
 		localPorts: localPortRange(),

@@ -33,8 +33,8 @@ INLINE struct scratch *scratch_again(void)
 
 struct dsr_envelope {
 	addr_t target;
+	__u32 len; /* of what is inside */
 	__u16 tag;
-	__u16 len; /* of what is inside */
 	__u8 proto;
 	__u8 tos;
 };
@@ -93,6 +93,12 @@ INLINE void dsr_target_of(__u32 index, addr_t *out)
 		*out = *addr_of(node->tunnel);
 }
 
+/* What the length field of an IP header says; nothing of aggregates that are longer than it can say (BIG TCP). */
+INLINE __u16 dsr_length(__u32 len)
+{
+	return len > 0xffff ? 0 : len;
+}
+
 /*
  * Puts an IP header in front. 0 or 1. Only the outermost is an encapsulation for the kernel, which refuses two; packets with two are never
  * aggregates, so that it need not take them apart.
@@ -115,14 +121,14 @@ NOINLINE int dsr_close(struct __sk_buff *skb, const struct dsr_envelope *e, int 
 		source = addr_config(cfg_node_addr4);
 		type = bpf_htons(ETH_IPV4);
 		dsr_fill_ipv4(&header.v4, addr_ipv4(&source), addr_ipv4(&e->target), e->proto, e->tos,
-			      e->len + IPV4_MIN_LEN, e->tag);
+			      dsr_length(e->len + IPV4_MIN_LEN), e->tag);
 		if (bpf_skb_adjust_room(skb, IPV4_MIN_LEN, BPF_ADJ_ROOM_MAC, flags) < 0 ||
 		    bpf_skb_store_bytes(skb, ETH_LEN, &header.v4, sizeof(header.v4), 0) < 0)
 			return 1;
 	} else {
 		source = addr_config(cfg_node_addr6);
 		type = bpf_htons(ETH_IPV6);
-		dsr_fill_ipv6(&header.v6, &source, &e->target, e->proto, e->tos, e->len, e->tag);
+		dsr_fill_ipv6(&header.v6, &source, &e->target, e->proto, e->tos, dsr_length(e->len), e->tag);
 		if (bpf_skb_adjust_room(skb, IPV6_LEN, BPF_ADJ_ROOM_MAC, flags) < 0 ||
 		    bpf_skb_store_bytes(skb, ETH_LEN, &header.v6, sizeof(header.v6), 0) < 0)
 			return 1;

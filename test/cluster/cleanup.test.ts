@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { Netlink } from '../../agent/kernel/netlink.ts';
+import { netlinkRequest } from '../../native/index.ts';
 import { useCluster } from '../lib/cluster/use.ts';
 import { type ClusterNode, type Pod, setSysctls } from '../lib/cluster.ts';
 
@@ -8,7 +10,13 @@ const FOREIGN = '{"cniVersion":"1.0.0","name":"other","plugins":[{"type":"ptp"}]
 
 describe('clean-up of a node', () => {
 	// node 2 is reached directly, node 3 through the tunnel: routes, devices and neighbours of every kind
-	const cluster = useCluster({ nodes: 3, subnets: [0, 0, 1], routing: 'auto', withoutAgents: true });
+	const cluster = useCluster({
+		nodes: 3,
+		subnets: [0, 0, 1],
+		routing: 'auto',
+		withoutAgents: true,
+		config: { bigTcp: true },
+	});
 	const node = (): ClusterNode => cluster().node(1);
 	const foreignFile = (): string => join(node().confDir, '10-other.conflist');
 	let before: Record<string, unknown>;
@@ -16,6 +24,12 @@ describe('clean-up of a node', () => {
 
 	const lines = async (...command: string[]): Promise<string[]> =>
 		(await node().run(command)).stdout.split('\n').filter(Boolean).sort();
+
+	/** iproute2 of Debian 12 does not know it. */
+	async function gsoOfUplink(): Promise<unknown> {
+		const netlink = new Netlink({ request: netlinkRequest, netns: `/run/netns/${node().netns}` });
+		return (await netlink.link({ name: 'eth0' }))?.gso;
+	}
 
 	/** All of the node that an agent may change, by what the usual tools say. */
 	async function state(): Promise<Record<string, unknown>> {
@@ -33,6 +47,7 @@ describe('clean-up of a node', () => {
 				'-c',
 				'sysctl -a --pattern "^net\\.ipv[46]\\.(ip_forward|conf\\.(all|eth0|lo))" 2>/dev/null',
 			),
+			gso: await gsoOfUplink(),
 			network: await lines('bpftool', 'net'),
 			cgroup: await lines('bpftool', 'cgroup', 'show', nodeCgroup),
 			bpffs: files(bpffsDir),
@@ -74,6 +89,7 @@ describe('clean-up of a node', () => {
 			'would delete route 10.244.2.0/24',
 			'would delete interface fl_vxlan (node)',
 			'would set net/ipv4/ip_forward back to 0',
+			'would set link/eth0/gso_ipv4_max_size back to 65536',
 			`CNI configuration ${foreignFile()} is the next in force`,
 			'these pods lose their network until they are started anew: default/web',
 			'fairlead-cni stays',

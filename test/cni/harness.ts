@@ -11,6 +11,7 @@ import type { EndpointDeps } from '../../agent/endpoints/endpoint-deps.ts';
 import { EndpointManager } from '../../agent/endpoints/endpoint-manager.ts';
 import { FileLedger, type Ledger } from '../../agent/endpoints/ledger.ts';
 import { Netlink } from '../../agent/kernel/netlink.ts';
+import { GSO_BYTES } from '../../agent/model/node-facts.ts';
 import { Endpoint, Limits } from '../../native/abi/generated.ts';
 import { type NetlinkTurn, netlinkRequest } from '../../native/index.ts';
 import { FakeKernel } from '../lib/fake-kernel.ts';
@@ -151,6 +152,7 @@ export class TestNode {
 				}),
 			podCidrs: ['10.77.0.0/24', 'fd77::/64'],
 			mtu: () => 1450,
+			gsoIpv4MaxSize: () => GSO_BYTES.usual,
 			bootId: 'boot-1',
 			coolDownMs: 30_000,
 			reapDelayMs: 20,

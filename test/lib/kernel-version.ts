@@ -8,3 +8,6 @@ export function isKernelSince([major, minor]: readonly [number, number]): boolea
 
 /** An interface that is up can get another name. */
 export const RENAMES_LIVE = [6, 2] as const;
+
+/** Interfaces have gso_ipv4_max_size. */
+export const GSO_IPV4 = [6, 3] as const;

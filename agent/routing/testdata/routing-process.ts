@@ -8,7 +8,7 @@ import { Sysctl } from '../../kernel/sysctl.ts';
 import type { RoutingPlan } from '../../plan/routing-plan.ts';
 import type { DevicePlan, Devices } from '../devices.ts';
 import { RoutingExecutor } from '../executor.ts';
-import { detectUplink, localAddresses } from '../uplink.ts';
+import { detectUplink, factsOf, localAddresses } from '../uplink.ts';
 
 const netlink = new Netlink({ request: netlinkRequest });
 const sysctl = new Sysctl();
@@ -49,9 +49,11 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 		devices = await executor.ensureDevices(plan);
 		return devices;
 	},
-	apply(plan: RoutingPlan, uplink: number) {
+	async apply(plan: RoutingPlan, uplink: number) {
 		if (devices === undefined) throw new Error('no devices');
-		return executor.apply(plan, devices, uplink);
+		const link = await netlink.link({ ifindex: uplink });
+		if (link === undefined) throw new Error('no uplink');
+		return executor.apply(plan, devices, { uplink: factsOf(link, []), moreUplinks: [] });
 	},
 	send(addresses: readonly string[]) {
 		senders = new Worker(SENDERS, { eval: true, workerData: addresses });
