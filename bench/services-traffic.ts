@@ -74,6 +74,8 @@ const FIGURES: readonly FigureInfo[] = [
 	},
 	{ id: 'nodeport.rps.kubeproxy.ratio', what: 'the same against the rules that kube-proxy has on both nodes' },
 	{ id: 'nodeport.rr.kubeproxy.ratio', what: 'that on kept connections' },
+	{ id: 'nodeport.rps.dsr.kubeproxy.ratio', what: 'direct server return against these rules' },
+	{ id: 'nodeport.rr.dsr.kubeproxy.ratio', what: 'that on kept connections' },
 	{ id: 'nodeport.rps.xdp.ratio', what: 'the same by XDP on a veth' },
 	{ id: 'nodeport.rps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
 	{
@@ -232,6 +234,8 @@ const COMPARED: Readonly<Record<string, Comparison>> = {
 	'nodeport.rps.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
 	'nodeport.rps.kubeproxy.ratio': { kind: 'requests', own: 'tc', base: 'kube-proxy' },
 	'nodeport.rr.kubeproxy.ratio': { kind: 'kept', own: 'tc', base: 'kube-proxy' },
+	'nodeport.rps.dsr.kubeproxy.ratio': { kind: 'requests', own: 'dsr', base: 'kube-proxy' },
+	'nodeport.rr.dsr.kubeproxy.ratio': { kind: 'kept', own: 'dsr', base: 'kube-proxy' },
 	'nodeport.rps.xdp.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
 	'nodeport.rps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
 	'nodeport.rps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
