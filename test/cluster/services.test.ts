@@ -2,7 +2,15 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { useCluster } from '../lib/cluster/use.ts';
 import { ask, curl, eventually, type Family, startTraffic, urlOf } from '../lib/cluster.ts';
-import { awaitBackends, ECHO_PORT, ECHO_SERVICE, type EchoPods, populate, VIP } from '../lib/echo-cluster.ts';
+import {
+	awaitBackends,
+	ECHO_PORT,
+	ECHO_SERVICE,
+	type EchoPods,
+	populate,
+	startHostEcho,
+	VIP,
+} from '../lib/echo-cluster.ts';
 
 const EMPTY: Record<Family, string> = { IPv4: '10.96.0.20', IPv6: 'fd00:96::20' };
 const families = ['IPv4', 'IPv6'] as const;
@@ -170,6 +178,26 @@ describe('services of a cluster', () => {
 					expect(report).toMatchObject({ ok: 32, failed: 0 });
 					expect(Object.keys(report.servers).sort()).toEqual(['a2', 'b1']);
 				});
+			}
+		}
+	});
+
+	it('keep a NodePort that a process of the node has bound', async () => {
+		const nodePort = 30_090;
+		const node = cluster().node(1);
+		await startHostEcho(node, nodePort);
+		const ports = (['TCP', 'UDP'] as const).map((protocol) => ({
+			...{ name: protocol.toLowerCase(), protocol, port: 80, targetPort: ECHO_PORT, nodePort },
+		}));
+		const clusterIPs = ['10.96.0.31', 'fd00:96::31'];
+		cluster().publish({ name: 'bound', type: 'NodePort', clusterIPs, ports }, [pods.a2, pods.b1]);
+		const host = node.addresses.v4;
+		await awaitBackends(cluster().client, host, nodePort, ['a2', 'b1']);
+		const askers = [[cluster().client], [pods.a1], [node], [node, { cgroup: foreignCgroup() }]] as const;
+		for (const [place, options] of askers) {
+			for (const mode of ['tcp', 'udp'] as const) {
+				const { servers, failed } = await ask(place, { mode, host, port: nodePort, count: 24 }, options);
+				expect([failed, Object.keys(servers).sort()]).toEqual([0, ['a2', 'b1']]);
 			}
 		}
 	});
