@@ -18,7 +18,7 @@ import { inOrder } from '../agent/reconcile/services-ops.ts';
 import { PeerIndex } from '../agent/reconcile/services-peers.ts';
 import { loadFile } from '../agent/sources/files/load.ts';
 import { ClusterStore } from '../agent/sources/store.ts';
-import { FACTS } from './lib/cluster-builder.ts';
+import { FACTS, ROUTING } from './lib/cluster-builder.ts';
 import { FakeKernel } from './lib/fake-kernel.ts';
 import { dumpPeers, dumpServices, formatServiceOps } from './lib/map-dump.ts';
 
@@ -59,16 +59,7 @@ function storeOf(text: string): ClusterStore {
 async function run(folder: string): Promise<{ maps: string; ops: string }> {
 	const options = (parse(read(folder, 'case.yaml') ?? '{}') ?? {}) as Case;
 	const facts: NodeFacts = { ...FACTS, ...options.node };
-	const settings: RoutingSettings = {
-		mode: 'vxlan',
-		vni: 1,
-		vxlanPort: 8472,
-		mtu: 'auto',
-		bigTcp: 'auto',
-		xdp: 'auto',
-		serviceCidrs: [],
-		...options.routing,
-	};
+	const settings: RoutingSettings = { ...ROUTING, ...options.routing };
 	const kernel = new FakeKernel();
 	let ops: string[] = [];
 	let nowMs = 0;

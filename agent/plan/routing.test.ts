@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { IdentityName, PeerKindName } from '../../native/abi/generated.ts';
-import { FACTS } from '../../test/lib/cluster-builder.ts';
+import { FACTS, ROUTING } from '../../test/lib/cluster-builder.ts';
 import type { Node } from '../model/node.ts';
 import { planPeers } from './peers.ts';
 import type { RoutingMode, RoutingSettings } from './routing.ts';
@@ -11,7 +11,7 @@ function node(name: string, internalIps: string[], podCidrs: string[]): Node {
 }
 
 function settings(mode: RoutingMode, over: Partial<RoutingSettings> = {}): RoutingSettings {
-	return { mode, vni: 1, vxlanPort: 8472, mtu: 'auto', bigTcp: 'auto', xdp: 'auto', serviceCidrs: [], ...over };
+	return { ...ROUTING, mode, ...over };
 }
 
 const OWN = node('node-a', ['192.168.0.1'], FACTS.podCidrs as string[]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CidrKey, IpcacheEntry, IpcacheKey, Node, PeerKind } from '../../native/abi/generated.ts';
-import { FACTS } from '../../test/lib/cluster-builder.ts';
+import { FACTS, ROUTING } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel } from '../../test/lib/fake-kernel.ts';
 import { addressBytes, addressOfBytes } from '../model/address.ts';
 import type { Node as NodeObject } from '../model/node.ts';
@@ -25,16 +25,7 @@ function node(name: string, n: number): NodeObject {
 }
 
 function peers(nodes: readonly NodeObject[], mode: RoutingMode = 'vxlan') {
-	const settings = {
-		mode,
-		vni: 1,
-		vxlanPort: 8472,
-		mtu: 'auto',
-		bigTcp: 'auto',
-		xdp: 'auto',
-		serviceCidrs: [],
-	} as const;
-	return planPeers(planRouting(nodes, FACTS, settings).peers, FACTS, NO_CIDRS);
+	return planPeers(planRouting(nodes, FACTS, { ...ROUTING, mode }).peers, FACTS, NO_CIDRS);
 }
 
 function cidrEntry(kernel: FakeKernel, address: string, prefixLen: number) {

@@ -106,9 +106,9 @@ export class RoutingExecutor {
 		const macs = { overlay: OVERLAY_MAC, host: devices.hostPeer.mac };
 		const neighbours = await this.#neighbourChanges(plan, { roles, macs, canManage: this.#options.managedNeighbours });
 		const routes = diffRoutes(plan.routes, [...(await netlink.routes(4)), ...(await netlink.routes(6))], roles);
-		const small = [uplink, ...moreUplinks].filter((each) => canSendMore(each, plan.podGso));
+		const larger = [uplink, ...moreUplinks].flatMap((each) => largerAggregates(each, plan.podGso));
 		const messages = [
-			...small.map(({ ifindex }) => setLink({ ifindex }, { gsoIpv4MaxSize: plan.podGso })),
+			...larger.map(({ message }) => message),
 			...neighbours.messages,
 			...routes.replace.map(replaceRoute),
 			...routes.remove.map((spec) => ({ ...deleteRoute(spec), tolerate: ['ESRCH', 'ENODEV'] })),
@@ -122,8 +122,9 @@ export class RoutingExecutor {
 			})),
 			...neighbours.impossible,
 		];
-		const settings = small.map(({ name, gso }) => aggregateSetting(name, plan.podGso, gso?.ipv4 ?? plan.podGso));
-		return { ...(await this.#send(messages, missing)), settings };
+		const report = await this.#send(messages, missing);
+		const done = larger.filter(({ message }) => report.changes.includes(message.what));
+		return { ...report, settings: done.map(({ setting }) => setting) };
 	}
 
 	/** Asks again for next hops on kernels that do not keep them fresh themselves. */
@@ -177,7 +178,12 @@ export class RoutingExecutor {
 	}
 }
 
-/** What somebody has set to more stays. */
-function canSendMore({ gso }: UplinkFacts, bytes: number): boolean {
-	return gso !== undefined && gso.ipv4 < bytes && gso.largest >= bytes;
+/** What somebody has set to more stays, and so does what the driver does not take. */
+function largerAggregates(
+	{ name, ifindex, gso }: UplinkFacts,
+	bytes: number,
+): { readonly message: NetlinkMessage; readonly setting: ChangedSetting }[] {
+	if (gso === undefined || gso.ipv4 >= bytes || gso.largest < bytes) return [];
+	const message = setLink({ ifindex }, { gsoIpv4MaxSize: bytes });
+	return [{ message, setting: aggregateSetting(name, bytes, gso.ipv4) }];
 }

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Endpoint, EndpointFlags, Identity, IpcacheEntry, IpcacheKey, PeerKind } from '../../native/abi/generated.ts';
-import { FACTS } from '../../test/lib/cluster-builder.ts';
+import { FACTS, ROUTING } from '../../test/lib/cluster-builder.ts';
 import { FakeKernel, type FakeKernelOptions } from '../../test/lib/fake-kernel.ts';
 import { podOf, requireParsed } from '../../test/lib/policy-world.ts';
 import type { Attachment } from '../endpoints/attachment.ts';
@@ -65,16 +65,7 @@ class World {
 
 	/** What the node loop does. */
 	peers(nodes: readonly Node[] = [node('node-b', 2)]) {
-		const settings = {
-			mode: 'vxlan',
-			vni: 1,
-			vxlanPort: 8472,
-			mtu: 'auto',
-			bigTcp: 'auto',
-			xdp: 'auto',
-			serviceCidrs: [],
-		} as const;
-		const plan = planPeers(planRouting(nodes, FACTS, settings).peers, FACTS, NO_CIDRS);
+		const plan = planPeers(planRouting(nodes, FACTS, ROUTING).peers, FACTS, NO_CIDRS);
 		return reconcilePeers(plan, DEVICES, this.kernel, this.policies);
 	}
 

@@ -44,7 +44,7 @@ NOINLINE int sock_is_judged_as_self(struct bpf_sock_addr *ctx, const struct lb_c
 	struct ipcache_entry owner = {.peer = choice->peer};
 	struct endpoint *endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
 
-	if (!endpoint) {
+	if (!endpoint && (owner.peer.kind == PEER_KIND_LOCAL_POD || owner.peer.kind == PEER_KIND_UNKNOWN)) {
 		peer_resolve(&choice->addr, &owner);
 		endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
 	}

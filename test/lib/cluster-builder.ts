@@ -2,6 +2,7 @@
 import type { Endpoint, EndpointSlice } from '../../agent/model/endpoint-slice.ts';
 import type { NodeFacts } from '../../agent/model/node-facts.ts';
 import type { Service } from '../../agent/model/service.ts';
+import type { RoutingSettings } from '../../agent/plan/routing.ts';
 import type { ServicesContext } from '../../agent/plan/services.ts';
 import { ClusterStore } from '../../agent/sources/store.ts';
 
@@ -55,6 +56,17 @@ export function clusterOf(services: readonly Service[], slices: readonly Endpoin
 	for (const each of slices) store.set('EndpointSlice', `${each.namespace}/${each.name}`, each);
 	return store;
 }
+
+/** Those of an agent whose configuration says nothing. */
+export const ROUTING: RoutingSettings = {
+	mode: 'vxlan',
+	vni: 1,
+	vxlanPort: 8472,
+	mtu: 'auto',
+	bigTcp: 'auto',
+	xdp: 'auto',
+	serviceCidrs: [],
+};
 
 export const FACTS: NodeFacts = {
 	name: 'node-a',
