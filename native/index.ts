@@ -46,10 +46,12 @@ export {
 	membarrier,
 	membarrierAsync,
 	netnsCookie,
+	netnsCookieAsync,
 	peerCredentials,
 	possibleCpus,
 	probe,
 	programIds,
 	trimMemory,
+	writeAside,
 	xdpMode,
 } from './facade/system.ts';

@@ -81,7 +81,8 @@ describe('close', () => {
 		const listener = new NetlinkListener({ protocol: 0, groups: [1] }, () => undefined);
 		object.program('first').testRun({ data: frame() });
 		expect(() => BpfLink.attachTcx(object.program('first'), 2_000_000, 'ingress')).toThrow('ENODEV');
-		await expect(BpfLink.attachTcxAsync(object.program('first'), 2_000_000, 'egress')).rejects.toThrow('ENODEV');
+		const hook = { program: object.program('first'), ifindex: 2_000_000, where: 'egress' } as const;
+		await expect(BpfLink.attachTcxAsync([hook])).rejects.toThrow('ENODEV');
 		await object.map('counts').dumpAsync();
 		ring.close();
 		listener.close();

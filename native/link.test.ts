@@ -116,13 +116,15 @@ describe('tcx', () => {
 				const o = n.BpfObject.open(object);
 				await o.load();
 				const id = o.program('first').id;
-				const pending = (['ingress', 'egress'] as const).map((where) =>
-					n.BpfLink.attachTcxAsync(o.program('first'), n.ifindexOf('fl1'), where),
-				);
+				const [program, ifindex] = [o.program('first'), n.ifindexOf('fl1')];
+				const pending = n.BpfLink.attachTcxAsync([
+					{ program, ifindex, where: 'ingress' },
+					{ program, ifindex, where: 'egress' },
+				]);
 				let turns = 0;
 				const timer = setInterval(() => turns++, 0);
 				o.close();
-				const links = await Promise.all(pending);
+				const links = await pending;
 				clearInterval(timer);
 				const infos = links.map((link) => link.info);
 				for (const link of links) link.close();
@@ -145,11 +147,11 @@ describe('tcx', () => {
 				await o.load();
 				const first = o.program('first');
 				const attempts = [
-					n.BpfLink.attachTcxAsync(first, 999_999, 'ingress'),
-					n.BpfLink.attachTcxAsync(first, 0, 'ingress'),
-					n.BpfLink.attachTcxAsync(first, 1, 'sideways' as 'ingress'),
-					n.BpfLink.attachTcxAsync({} as typeof first, 1, 'ingress'),
-				];
+					{ program: first, ifindex: 999_999, where: 'ingress' },
+					{ program: first, ifindex: 0, where: 'ingress' },
+					{ program: first, ifindex: 1, where: 'sideways' },
+					{ program: {}, ifindex: 1, where: 'ingress' },
+				].map((hook) => n.BpfLink.attachTcxAsync([hook as Parameters<typeof n.BpfLink.attachTcxAsync>[0][0]]));
 				const settled = await Promise.allSettled(attempts);
 				return settled.map((each) => (each.status === 'rejected' ? String(each.reason) : 'did not reject'));
 			},

@@ -1,7 +1,7 @@
-import { readlinkSync, statSync } from 'node:fs';
+import { closeSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NativeError, netlinkRequest, netnsInode, openSocketInNetns } from './index.ts';
+import { NativeError, netlinkRequest, netnsCookie, netnsCookieAsync, netnsInode, openSocketInNetns } from './index.ts';
 import { inNetns, ip, openFds, uniqueName } from './testdata/harness.ts';
 
 const NETLINK_ROUTE = 0;
@@ -136,6 +136,26 @@ describe('netlink', () => {
 		};
 		await expect(netlinkRequest(job)).rejects.toMatchObject({ code: 'ENOENT', syscall: 'open' });
 		expect(ip('-n', netns, 'link', 'show', 'lo')).toContain(',UP');
+	});
+
+	it('has every thread at home when a call has ended, whether it worked or not', async () => {
+		const homes = () => readdirSync('/proc/self/task').map((tid) => readlinkSync(`/proc/self/task/${tid}/ns/net`));
+		const mine = readlinkSync('/proc/thread-self/ns/net');
+		const calls = Array.from({ length: 40 }, (_, i) => [
+			netlinkRequest({ netns: path, protocol: i % 2 ? NETLINK_ROUTE : 255, messages: [dump] }),
+			netnsCookieAsync(i % 2 ? path : '/etc/hostname'),
+			openSocketInNetns(path, 2, i % 2 ? 2 : 99, 0).then(closeSync),
+		]);
+		const settled = await Promise.allSettled(calls.flat());
+		expect(settled.filter(({ status }) => status === 'rejected')).toHaveLength(60);
+		expect(new Set(homes())).toEqual(new Set([mine]));
+	});
+
+	it('tells namespaces apart by their cookies', async () => {
+		const [own, other] = [await netnsCookieAsync('/proc/self/ns/net'), await netnsCookieAsync(path)];
+		expect(own).toBe(netnsCookie());
+		expect(other).toBeGreaterThan(0n);
+		expect(other).not.toBe(own);
 	});
 
 	it('leaves nothing open, whether it worked or not', async () => {

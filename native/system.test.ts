@@ -1,3 +1,15 @@
+import {
+	closeSync,
+	existsSync,
+	fstatSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	readlinkSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -13,6 +25,7 @@ import {
 	possibleCpus,
 	probe,
 	programIds,
+	writeAside,
 } from './index.ts';
 import { openFds, removeScratch, scratch } from './testdata/harness.ts';
 
@@ -77,6 +90,43 @@ describe('peerCredentials', () => {
 		expect(() => peerCredentials(-1)).toThrow(TypeError);
 	});
 });
+
+describe('writeAside', () => {
+	it('puts a whole private file in place, also over another one', async () => {
+		const directory = scratch();
+		const [temporary, path] = [join(directory, 'new.tmp'), join(directory, 'new')];
+		for (const content of ['short', 'é'.repeat(100_000)]) {
+			const fd = await writeAside(temporary, path, content);
+			expect(fstatSync(fd)).toMatchObject({ ino: statSync(path).ino, size: Buffer.byteLength(content) });
+			closeSync(fd);
+			expect(readFileSync(path, 'utf8')).toBe(content);
+			expect(statSync(path).mode & 0o777).toBe(0o600);
+			expect(existsSync(temporary)).toBe(false);
+		}
+	});
+
+	it('leaves nothing behind when it fails, and a file that was there alone', async () => {
+		const directory = mkdtempSync(join(scratch(), 'fail-'));
+		const [temporary, path] = [join(directory, 'new.tmp'), join(directory, 'new')];
+		await expect(writeAside(join(directory, 'none', 'tmp'), path, 'x')).rejects.toMatchObject({ code: 'ENOENT' });
+		mkdirSync(path);
+		await expect(writeAside(temporary, path, 'x')).rejects.toMatchObject({ code: 'EISDIR', syscall: 'rename' });
+		expect(readdirSync(directory)).toEqual(['new']);
+		writeFileSync(temporary, 'of another');
+		await expect(writeAside(temporary, path, 'x')).rejects.toMatchObject({ code: 'EEXIST' });
+		expect(readFileSync(temporary, 'utf8')).toBe('of another');
+		const open = readdirSync('/proc/self/fd').map((fd) => readlinkIfOpen(`/proc/self/fd/${fd}`));
+		expect(open.filter((target) => target?.startsWith(directory))).toEqual([]);
+	});
+});
+
+function readlinkIfOpen(path: string): string | undefined {
+	try {
+		return readlinkSync(path);
+	} catch {
+		return undefined; // the directory that was being read
+	}
+}
 
 describe('small calls', () => {
 	it('know the loopback interface', () => {

@@ -65,24 +65,32 @@ function podLinkOf(host: LinkInfo, mac: string): PodLink {
 	};
 }
 
-/** Addresses, neighbours and routes of both sides, and up. The rows of the maps must be there already. */
-export async function wirePod(
+/**
+ * Addresses, neighbours and routes of both sides, and up. Settings that wait for no lock are made at once.
+ * @returns does the rest; the rows of the maps and the programs must be there by then
+ */
+export async function prepareWiring(
 	attachment: Attachment,
 	link: PodLink,
 	netns: PodNetns,
 	deps: Pick<EndpointDeps, 'netlink' | 'writeSysctl' | 'nodeAddress'>,
-): Promise<void> {
+): Promise<() => Promise<void>> {
 	const families: Family[] = attachment.addresses.map(familyOf);
-	for (const [path, value] of hostSysctls(attachment.hostIfname, families)) deps.writeSysctl(path, value);
+	const { free, locking } = hostSysctls(attachment.hostIfname, families);
+	for (const [path, value] of free) deps.writeSysctl(path, value);
 	const { netlink } = deps;
 	// The node's side first: the side that comes up last can send at once, the other one only when the kernel's link
 	// watcher has run. The pod must be able to send when ADD has returned. So must the node: since 6.8 the kernel runs the
 	// watcher for a link before it answers what its state is.
-	await netlink.applyInTurn([
+	const steps = [
 		{ netlink, messages: hostSide(attachment, link.hostIfindex, deps.nodeAddress) },
 		{ netlink: netlink.in(netns.fdPath), messages: podSide(attachment, link.podIfindex) },
 		{ netlink, messages: [getLink({ ifindex: link.hostIfindex })] },
-	]);
+	];
+	return async () => {
+		for (const [path, value] of locking) deps.writeSysctl(path, value);
+		await netlink.applyInTurn(steps);
+	};
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * An attachment: one interface of one container on this node, as the ledger remembers it. Plain values.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import * as z from 'zod';
 
 /** Who an attachment is for, in the runtime's words. */
@@ -58,7 +58,7 @@ export const HOST_IFNAME = /^fl[0-9a-f]{11}$/;
 
 /** 32 hexadecimal digits that stand for container and interface in file and interface names. */
 export function attachmentId(key: AttachmentKey): string {
-	return createHash('sha256').update(`${key.containerId}/${key.ifname}`).digest('hex').slice(0, 32);
+	return hash('sha256', `${key.containerId}/${key.ifname}`).slice(0, 32);
 }
 
 /** Name of the host side of the veth pair, 13 characters. */

@@ -42,7 +42,7 @@ export interface EndpointDeps {
 	/** Writes a file below /proc/sys, seen from the node's namespace. */
 	readonly writeSysctl: (path: string, value: string) => void;
 	/** Number of the network namespace at a path, as BPF programs see it. Default: not known. */
-	readonly netnsCookie?: (path: string) => bigint;
+	readonly netnsCookie?: (path: string) => Promise<bigint>;
 	readonly podCidrs: readonly Cidr[];
 	/** What the node has as source when it talks to its pods; an interface must have it. Default: what the kernel chooses. */
 	readonly nodeAddress?: NodeAddress;

@@ -8,8 +8,9 @@ import { errorMessage, FairleadError } from '../model/errors.ts';
 import type { HostPort } from '../model/host-port.ts';
 import { AddressForgetter } from './address-forgetter.ts';
 import { adoptAttachments, findLeakedLinks } from './adopt.ts';
-import { findChainedLink, makePair, type PodLink, wirePod } from './attach-steps.ts';
+import { findChainedLink, makePair, type PodLink, prepareWiring } from './attach-steps.ts';
 import { type Attachment, type AttachmentKey, attachmentId, hostIfnameOf, newMac, ownerOf } from './attachment.ts';
+import { ChangeListeners } from './change-listeners.ts';
 import { checkAttachment } from './check.ts';
 import type { AdoptReport, AttachRequest, CheckRequest, EndpointDeps, GcReport } from './endpoint-deps.ts';
 import { type EndpointIdentity, EndpointRows, UNKNOWN_POD } from './endpoint-rows.ts';
@@ -20,6 +21,7 @@ import type { ReleasedRecord } from './ledger.ts';
 import { LinkReaper } from './link-reaper.ts';
 import { cookieAt, cookieOf, netnsKey, PodNetns } from './netns.ts';
 import { REAP_GROUP } from './pod-wiring.ts';
+import { settledValue, throwIfAborted } from './settled.ts';
 import { UndoStack } from './undo-stack.ts';
 
 /** An attachment with what is known of it only while the node runs. */
@@ -52,7 +54,7 @@ export class EndpointManager {
 	/** Being attached right now: their names and ports are taken. */
 	readonly #starting = new Map<string, Attachment>();
 	readonly #cooling = new Set<ReleasedRecord>();
-	readonly #listeners = new Set<() => void>();
+	readonly #listeners: ChangeListeners;
 	#background: Promise<unknown> = Promise.resolve();
 
 	constructor(deps: EndpointDeps) {
@@ -66,6 +68,9 @@ export class EndpointManager {
 			onError: (error) => deps.log.warn({ error: errorMessage(error) }, 'removal of interfaces failed'),
 		});
 		this.#forgetter = this.#newForgetter();
+		this.#listeners = new ChangeListeners((error) =>
+			deps.log.warn({ error: errorMessage(error) }, 'a change of attachments was not followed'),
+		);
 	}
 
 	#newForgetter(): AddressForgetter {
@@ -86,7 +91,7 @@ export class EndpointManager {
 		for (const { attachment, ifindex } of adoption.adopted) {
 			this.#ipam.claim(attachment.mode === 'veth' ? attachment.addresses : []);
 			const identity = this.#rows.identityOf(attachment.index);
-			const netnsCookie = cookieOf(attachment.netns, this.#deps.netnsCookie);
+			const netnsCookie = await cookieOf(attachment.netns, this.#deps.netnsCookie);
 			this.#live.set(attachmentId(attachment), { ...attachment, ifindex, identity, netnsCookie });
 		}
 		const erasedRows = this.#rows.eraseUnclaimed();
@@ -150,7 +155,11 @@ export class EndpointManager {
 			}
 			await this.#detachLive(existing);
 		}
-		if (this.#reaper.blocks(hostIfnameOf(key), netnsKey(netns))) await this.#reaper.flush();
+		const name = hostIfnameOf(key);
+		const there = { key: netnsKey(netns), cookie: 0n };
+		if (!this.#reaper.blocks(name, there)) return;
+		const cookie = await cookieAt(netns.fdPath, this.#deps.netnsCookie);
+		if (this.#reaper.blocks(name, { ...there, cookie })) await this.#reaper.flush();
 	}
 
 	async #attachOrUndo(request: AttachRequest, netns: PodNetns, signal: AbortSignal): Promise<LiveEndpoint> {
@@ -159,14 +168,14 @@ export class EndpointManager {
 			const endpoint = await this.#attachSteps(request, netns, signal, undo);
 			this.#live.set(attachmentId(request), endpoint);
 			this.#starting.delete(attachmentId(request));
-			this.#changed();
+			this.#listeners.notifySoon();
 			return endpoint;
 		} catch (error) {
 			await undo.unwind((what, failure) =>
 				this.#deps.log.warn({ what, error: errorMessage(failure) }, 'undo of an attachment failed'),
 			);
 			this.#starting.delete(attachmentId(request));
-			this.#changed();
+			this.#listeners.notify();
 			throw error;
 		}
 	}
@@ -196,17 +205,22 @@ export class EndpointManager {
 	async #connect(request: AttachRequest, attachment: Attachment, o: ConnectOptions): Promise<LiveEndpoint> {
 		const deps = this.#deps;
 		const linked = o.chained ?? makePair(attachment, o.netns, deps, o.undo);
-		const netnsCookie = cookieAt(o.netns.fdPath, deps.netnsCookie); // the kernel makes the pair meanwhile
+		const cookie = cookieAt(o.netns.fdPath, deps.netnsCookie);
 		const [pair, known] = await Promise.allSettled([linked, this.#identify(attachment, o.signal)]);
 		const [link, identity] = [settledValue(pair), settledValue(known)];
 		throwIfAborted(o.signal, request);
 		o.undo.push('erase map rows', () => this.#rows.erase(attachment));
 		this.#rows.write(attachment, link.hostIfindex, identity);
 		o.undo.push('detach programs', () => deps.programs.detach(attachment.hostIfname));
-		await deps.programs.attach(link.hostIfindex, attachment.hostIfname);
+		const [attached, prepared] = await Promise.allSettled([
+			deps.programs.attach(link.hostIfindex, attachment.hostIfname),
+			attachment.mode === 'veth' ? prepareWiring(attachment, link, o.netns, deps) : undefined,
+		]);
+		settledValue(attached);
+		const wire = settledValue(prepared);
 		throwIfAborted(o.signal, request);
-		if (attachment.mode === 'veth') await wirePod(attachment, link, o.netns, deps);
-		return { ...attachment, ifindex: link.hostIfindex, identity, netnsCookie };
+		await wire?.();
+		return { ...attachment, ifindex: link.hostIfindex, identity, netnsCookie: await cookie };
 	}
 
 	async #identify({ pod, addresses }: Attachment, signal: AbortSignal): Promise<EndpointIdentity> {
@@ -274,13 +288,16 @@ export class EndpointManager {
 		this.#rows.erase(endpoint);
 		this.#rows.giveBack(endpoint.index);
 		this.#coolDown(record);
-		this.#changed();
+		this.#listeners.notify();
 		if (downed.status === 'rejected') {
 			this.#deps.log.warn({ link: endpoint.hostIfname, error: errorMessage(downed.reason) }, 'link not taken down');
 		}
 		const forgetPrograms = async () => this.#deps.programs.detach(endpoint.hostIfname);
 		if (endpoint.mode === 'chained') await forgetPrograms();
-		else this.#reaper.add({ name: endpoint.hostIfname, netns: netnsKey(endpoint.netns), gone: forgetPrograms });
+		else {
+			const netns = { key: netnsKey(endpoint.netns), cookie: endpoint.netnsCookie };
+			this.#reaper.add({ name: endpoint.hostIfname, netns, gone: forgetPrograms });
+		}
 	}
 
 	async #takeDown(endpoint: LiveEndpoint): Promise<void> {
@@ -367,10 +384,10 @@ export class EndpointManager {
 	async #removeLeaks(): Promise<string[]> {
 		const known = new Set([...this.#live.values(), ...this.#starting.values()].map((each) => each.hostIfname));
 		const leaked = await findLeakedLinks(this.#deps.netlink, known);
-		const news = leaked.filter((name) => !this.#reaper.blocks(name, '') && !this.#isKnown(name));
+		const news = leaked.filter((name) => !this.#reaper.blocks(name) && !this.#isKnown(name));
 		await this.#deps.netlink.send(news.map((name) => setLink({ name }, { up: false, group: REAP_GROUP })));
 		for (const name of news) {
-			this.#reaper.add({ name, netns: '', gone: async () => this.#deps.programs.detach(name) });
+			this.#reaper.add({ name, gone: async () => this.#deps.programs.detach(name) });
 		}
 		return news;
 	}
@@ -419,30 +436,15 @@ export class EndpointManager {
 
 	/** Calls `listener` after every attachment and detachment. @returns how to stop that */
 	onChange(listener: () => void): () => void {
-		this.#listeners.add(listener);
-		return () => this.#listeners.delete(listener);
-	}
-
-	#changed(): void {
-		for (const listener of this.#listeners) listener();
+		return this.#listeners.add(listener);
 	}
 
 	/** Finishes what is under way. Attachments stay as they are. */
 	async close(): Promise<void> {
+		this.#listeners.close();
 		await this.#reaper.flush();
 		await this.#forgetter.close();
 		await this.#background;
 		await this.#deps.ledger.close();
 	}
-}
-
-function settledValue<T>(result: PromiseSettledResult<T>): T {
-	if (result.status === 'rejected') throw result.reason;
-	return result.value;
-}
-
-function throwIfAborted(signal: AbortSignal, request: AttachRequest): void {
-	if (!signal.aborted) return;
-	const text = `cannot attach ${ownerOf(request)}: given up, ${errorMessage(signal.reason)}`;
-	throw new FairleadError('ENDPOINT_TIMEOUT', text, { cause: signal.reason });
 }

@@ -104,7 +104,9 @@ describe('the ledger', () => {
 		rmSync(dir, { recursive: true });
 		await expect(ledger.write(attachment('a'))).rejects.toMatchObject({
 			code: 'LEDGER_WRITE',
-			message: expect.stringMatching(/^cannot write attachment record of default\/web at .*\.json: ENOENT/),
+			message: expect.stringMatching(
+				/^cannot write attachment record of default\/web at .*\.json: cannot make file .*\(ENOENT\)/,
+			),
 		});
 		writeFileSync(dir, 'no directory');
 		await expect(ledger.release(attachment('a'), 1)).rejects.toMatchObject({

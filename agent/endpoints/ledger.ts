@@ -5,8 +5,11 @@
  * so that a crash cannot hand them out early.
  * Files: `<id>.json` is live, `<id>.<released at, ms>.released` is in cool-down, `<id>.json.bad` was unreadable.
  */
+import { closeSync, fsync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { writeAside } from '../../native/index.ts';
 import { errorMessage, FairleadError } from '../model/errors.ts';
 import { type Attachment, type AttachmentKey, attachmentId, attachmentSchema, ownerOf } from './attachment.ts';
 
@@ -39,6 +42,8 @@ export interface Ledger {
 	forget(record: ReleasedRecord): Promise<void>;
 	close(): Promise<void>;
 }
+
+const sync = promisify(fsync);
 
 const RELEASED = /^([0-9a-f]{32})\.(\d+)\.released$/;
 
@@ -96,17 +101,15 @@ export class FileLedger implements Ledger {
 	async write(attachment: Attachment): Promise<void> {
 		const path = this.#livePath(attachment);
 		const temporary = `${path}.${process.pid}-${this.#sequence++}.tmp`;
-		let file: FileHandle | undefined;
 		try {
-			file = await open(temporary, 'wx', 0o600);
-			await file.writeFile(JSON.stringify(attachment));
-			await rename(temporary, path);
-			await Promise.all([file.sync(), this.#directory.sync()]);
+			const file = await writeAside(temporary, path, JSON.stringify(attachment));
+			try {
+				await Promise.all([sync(file), this.#directory.sync()]);
+			} finally {
+				closeSync(file);
+			}
 		} catch (cause) {
-			await unlinkIfThere(temporary).catch(() => undefined);
 			throw writeError('write', attachment, path, cause);
-		} finally {
-			file?.close().catch(() => undefined); // all that matters has been synced
 		}
 	}
 

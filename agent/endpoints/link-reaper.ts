@@ -8,10 +8,18 @@ import { REAP_GROUP } from './pod-wiring.ts';
 export interface ReapItem {
 	/** Host side interface. */
 	readonly name: string;
-	/** Identity of the pod's namespace, '' = not known. */
-	readonly netns: string;
+	/** The pod's namespace; left out = not known. */
+	readonly netns?: ReapNetns;
 	/** Called when the interface is gone. */
 	readonly gone?: () => void | Promise<void>;
+}
+
+/** The kernel gives the number of a namespace that is gone to the next one; a cookie it never gives again. */
+export interface ReapNetns {
+	/** netnsKey() */
+	readonly key: string;
+	/** 0 = not known. */
+	readonly cookie: bigint;
 }
 
 export class LinkReaper {
@@ -35,9 +43,9 @@ export class LinkReaper {
 		this.#timer ??= setTimeout(() => void this.flush(), this.#delayMs);
 	}
 
-	/** True when an interface of this name, or one whose other side is in this namespace, is still to be removed. */
-	blocks(name: string, netns: string): boolean {
-		const same = (item: ReapItem): boolean => item.name === name || (netns !== '' && item.netns === netns);
+	/** True when an interface of this name, or one whose other side may be in this namespace, is still to be removed. */
+	blocks(name: string, netns?: ReapNetns): boolean {
+		const same = (item: ReapItem): boolean => item.name === name || mayBeOne(item.netns, netns);
 		return this.#waiting.some(same) || this.#removing.some(same);
 	}
 
@@ -66,4 +74,9 @@ export class LinkReaper {
 			this.#removing = [];
 		}
 	}
+}
+
+function mayBeOne(a: ReapNetns | undefined, b: ReapNetns | undefined): boolean {
+	if (a === undefined || b === undefined || a.key !== b.key) return false;
+	return a.cookie === b.cookie || a.cookie === 0n || b.cookie === 0n;
 }

@@ -3,6 +3,7 @@
  */
 import { closeSync, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { errorMessage, FairleadError } from '../model/errors.ts';
+import type { EndpointDeps } from './endpoint-deps.ts';
 
 const NSFS_MAGIC = 0x6e73_6673;
 
@@ -51,23 +52,23 @@ export function netnsKey(netns: NetnsIdentity): string {
 }
 
 /** Number of a namespace as BPF programs see it; 0 when it cannot be read: only flow records need it. */
-export function cookieAt(path: string, read: ((path: string) => bigint) | undefined): bigint {
+export async function cookieAt(path: string, read: EndpointDeps['netnsCookie']): Promise<bigint> {
 	try {
-		return read?.(path) ?? 0n;
+		return (await read?.(path)) ?? 0n;
 	} catch {
 		return 0n;
 	}
 }
 
 /** As cookieAt(); 0 also when the file is gone or stands for another namespace by now. */
-export function cookieOf(
+export async function cookieOf(
 	{ path, dev, ino }: NetnsIdentity & { readonly path: string },
-	read: ((path: string) => bigint) | undefined,
-): bigint {
+	read: EndpointDeps['netnsCookie'],
+): Promise<bigint> {
 	try {
 		const netns = new PodNetns(path, { allowOwn: true });
 		try {
-			return netns.dev === dev && netns.ino === ino ? cookieAt(netns.fdPath, read) : 0n;
+			return netns.dev === dev && netns.ino === ino ? await cookieAt(netns.fdPath, read) : 0n;
 		} finally {
 			netns.close();
 		}

@@ -85,27 +85,31 @@ export function podSide(attachment: Attachment, ifindex: number): NetlinkMessage
 	return messages;
 }
 
+export interface HostSysctls {
+	/** As [path below /proc/sys, value]. */
+	readonly free: readonly (readonly [string, string])[];
+	/** The kernel takes its rtnl lock for these: whoever writes them spins while another thread has it. */
+	readonly locking: readonly (readonly [string, string])[];
+}
+
 /**
- * Settings of the node's side, as [path below /proc/sys, value]. The node must not learn anything from a pod: no
+ * Settings of the node's side. The node must not learn anything from a pod: no
  * router advertisements, no redirects, no address of its own on the link. Reverse path filtering would only repeat
  * the source check of the BPF program, and refuse asymmetric paths while it is attached.
  */
-export function hostSysctls(hostIfname: string, families: readonly Family[]): (readonly [string, string])[] {
+export function hostSysctls(hostIfname: string, families: readonly Family[]): HostSysctls {
 	const four = `net/ipv4/conf/${hostIfname}`;
 	const six = `net/ipv6/conf/${hostIfname}`;
-	const settings: (readonly [string, string])[] = [
+	const free: [string, string][] = [
 		[`${four}/accept_redirects`, '0'],
 		[`${four}/send_redirects`, '0'],
 		[`${four}/rp_filter`, '0'],
 	];
-	if (families.includes(6)) {
-		settings.push(
-			[`${six}/accept_ra`, '0'],
-			[`${six}/accept_redirects`, '0'],
-			[`${six}/autoconf`, '0'],
-			[`${six}/addr_gen_mode`, '1'],
-			[`${six}/disable_ipv6`, '0'],
-		);
-	}
-	return settings;
+	if (!families.includes(6)) return { free, locking: [] };
+	for (const name of ['accept_ra', 'accept_redirects', 'autoconf']) free.push([`${six}/${name}`, '0']);
+	const locking: [string, string][] = [
+		[`${six}/addr_gen_mode`, '1'],
+		[`${six}/disable_ipv6`, '0'],
+	];
+	return { free, locking };
 }

@@ -18,7 +18,6 @@ import {
 	type Attachment,
 	CGROUP_HOOKS,
 	type EndpointAttachment,
-	type EndpointHook,
 	endpointAttachments,
 	isEndpoint,
 	isLinkOf,
@@ -31,7 +30,7 @@ import type { CarryReport } from './carry-over.ts';
 import type { GracePeriods } from './grace-periods.ts';
 import type { WantedHook } from './hook-state.ts';
 import { kernelHz } from './kernel-hz.ts';
-import { type LinkChange, Links, type LinkTarget, type XdpTarget } from './links.ts';
+import { type LinkChange, Links, type LinkTarget, type TcHook, type XdpTarget } from './links.ts';
 import { type LookBackConfig, lookBackOf, NO_LOOK_BACK } from './look-back.ts';
 import { mapBytes } from './map-memory.ts';
 import { copyTables, FlowMigration } from './migration.ts';
@@ -265,7 +264,7 @@ export class Datapath {
 			setMigrating(this.kernel, 0);
 		}
 		const swapMs = performance.now() - start;
-		const removed = this.#links.retain(new Set(this.#attached.keys()));
+		const removed = this.#links.retain(new Set([...this.#attached.keys(), ...this.#attachedSingly]));
 		const carried = this.#flows.finish();
 		this.#maps.finish();
 		if (this.#programs.looksBack) await this.reload(this.#settings);
@@ -279,12 +278,16 @@ export class Datapath {
 	 * @throws ATTACH_FAILED
 	 */
 	async attachEndpoint(ifindex: number, pinName: string): Promise<void> {
-		const attachments = [...endpointAttachments({ ifindex, pinName })];
-		const attachAll = () => Promise.allSettled(attachments.map(([name, each]) => this.#attachTc(name, each)));
+		const attachments = endpointAttachments({ ifindex, pinName });
+		const hooks: TcHook[] = [];
+		for (const [name, attachment] of attachments) {
+			this.#attachedSingly.add(name);
+			hooks.push({ name, target: attachment.target, program: () => this.#programFor(name, attachment) });
+		}
+		const attachAll = () => this.#links.attachAllTc(hooks);
 		const { gracePeriods } = this.#options;
-		const results = await (gracePeriods ? gracePeriods.shorten(attachAll) : attachAll());
-		const failed = results.find((result) => result.status === 'rejected');
-		if (failed) throw failed.reason;
+		await (gracePeriods ? gracePeriods.shorten(attachAll) : attachAll());
+		for (const [name, attachment] of attachments) this.#attached.set(name, attachment);
 	}
 
 	/** Asks the kernel which programs of a pod's host side veth do not run there, by name; those that are loaded now are meant. */
@@ -430,12 +433,6 @@ export class Datapath {
 		const change = this.#links.attach(name, this.#programFor(name, attachment), attachment.target);
 		this.#attached.set(name, attachment);
 		return change;
-	}
-
-	async #attachTc(name: string, attachment: EndpointHook): Promise<void> {
-		this.#attachedSingly.add(name);
-		await this.#links.attachTc(name, () => this.#programFor(name, attachment), attachment.target);
-		this.#attached.set(name, attachment);
 	}
 
 	#programFor(name: string, { program }: Attachment): BpfProgram {

@@ -17,7 +17,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 const turn = (to: '0' | '1'): void => writeFileSync(switchPath, `${to}\n`);
 const state = (): string => readFileSync(switchPath, 'utf8').trim();
-const marked = (): boolean => existsSync(markerPath);
+const marked = (): boolean => existsSync(markerPath) && readFileSync(markerPath, 'utf8') === 'boot-1';
 const make = (o: { switchPath?: string; bootId?: string } = {}): GracePeriods =>
 	new GracePeriods({ markerPath, switchPath, bootId: 'boot-1', ...o });
 
@@ -69,7 +69,7 @@ describe('shortened grace periods', () => {
 		const without = make({ switchPath: join(directory, 'missing') });
 		expect(without.available).toBe(false);
 		expect(await without.shorten(async () => 'done')).toBe('done');
-		markerPath = join(directory, 'missing', 'marker');
+		markerPath = join(switchPath, 'marker');
 		expect(await make().shorten(async () => state())).toBe('0');
 	});
 

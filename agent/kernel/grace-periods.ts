@@ -5,14 +5,14 @@
  * The switch is the whole machine's, so it is on only while work is under way, never touched when somebody else has it on,
  * and a marker file lets the next agent switch it off after one that was killed. rcu_normal (real-time kernels) overrules it.
  */
-import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { errorCode } from '../model/errors.ts';
+import { closeSync, constants, ftruncateSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 const SWITCH = '/sys/kernel/rcu_expedited';
 const OFF = '0'.charCodeAt(0);
 
 export interface GracePeriodOptions {
-	/** Exists while this agent has the switch on, and names the boot. */
+	/** Holds the boot's id while this agent has the switch on, and nothing while it has not. */
 	readonly markerPath: string;
 	readonly bootId: string;
 	/** Default: the kernel's. */
@@ -20,9 +20,8 @@ export interface GracePeriodOptions {
 }
 
 export class GracePeriods {
-	readonly #markerPath: string;
 	readonly #bootId: string;
-	#fd: number | undefined;
+	#files: Files | undefined;
 	/** Work under way. */
 	#users = 0;
 	/** We have switched it on. */
@@ -30,16 +29,16 @@ export class GracePeriods {
 
 	/** Switches off what an agent that was killed has left on. */
 	constructor(o: GracePeriodOptions) {
-		this.#markerPath = o.markerPath;
 		this.#bootId = o.bootId;
-		this.#fd = openSwitch(o.switchPath ?? SWITCH);
-		if (readMarker(o.markerPath) === o.bootId) this.#on = true;
+		this.#files = openFiles(o.switchPath ?? SWITCH, o.markerPath);
+		if (this.#files === undefined) return;
+		this.#on = readFileSync(this.#files.marker, 'utf8') === o.bootId;
 		this.#switchOff();
 	}
 
 	/** False where /sys cannot be written or the kernel has no such switch: all works, but slower. */
 	get available(): boolean {
-		return this.#fd !== undefined;
+		return this.#files !== undefined;
 	}
 
 	/** Runs `work`, whose grace periods are short if possible. Works that overlap share the switch. */
@@ -55,46 +54,50 @@ export class GracePeriods {
 	/** Work that is still under way goes on with long grace periods. */
 	close(): void {
 		this.#switchOff();
-		if (this.#fd !== undefined) closeSync(this.#fd);
-		this.#fd = undefined;
+		if (this.#files === undefined) return;
+		closeSync(this.#files.rcuExpedited);
+		closeSync(this.#files.marker);
+		this.#files = undefined;
 	}
 
 	/** The marker first: whatever moment we are killed at, what is on is known to be ours. */
 	#switchOn(): void {
-		if (this.#fd === undefined || this.#on) return;
+		if (this.#files === undefined || this.#on) return;
 		try {
 			const state = new Uint8Array(1);
-			readSync(this.#fd, state, 0, 1, 0);
+			readSync(this.#files.rcuExpedited, state, 0, 1, 0);
 			if (state[0] !== OFF) return; // somebody else wants it, now or always
-			writeFileSync(this.#markerPath, this.#bootId, { mode: 0o600 });
+			writeSync(this.#files.marker, this.#bootId, 0);
 			this.#on = true;
-			writeSync(this.#fd, '1', 0);
+			writeSync(this.#files.rcuExpedited, '1', 0);
 		} catch {
 			this.#switchOff(); // only slower without
 		}
 	}
 
 	#switchOff(): void {
-		if (this.#fd === undefined || !this.#on) return;
+		if (this.#files === undefined || !this.#on) return;
 		this.#on = false;
-		writeSync(this.#fd, '0', 0);
-		rmSync(this.#markerPath, { force: true });
+		writeSync(this.#files.rcuExpedited, '0', 0);
+		ftruncateSync(this.#files.marker, 0);
 	}
 }
 
-function openSwitch(path: string): number | undefined {
+/** Open descriptors: a switch for each pod must not cost the making of a file. */
+interface Files {
+	readonly rcuExpedited: number;
+	readonly marker: number;
+}
+
+/** @returns undefined where there is no such switch, /sys is read-only (expected in some containers) or the marker has no place */
+function openFiles(switchPath: string, markerPath: string): Files | undefined {
+	let rcuExpedited: number | undefined;
 	try {
-		return openSync(path, 'r+');
+		rcuExpedited = openSync(switchPath, 'r+');
+		mkdirSync(dirname(markerPath), { recursive: true, mode: 0o700 });
+		return { rcuExpedited, marker: openSync(markerPath, constants.O_RDWR | constants.O_CREAT, 0o600) };
 	} catch {
-		return undefined; // no such switch, or /sys is read-only: expected in some containers
-	}
-}
-
-function readMarker(path: string): string | undefined {
-	try {
-		return readFileSync(path, 'utf8');
-	} catch (error) {
-		if (errorCode(error) === 'ENOENT') return undefined;
-		throw error;
+		if (rcuExpedited !== undefined) closeSync(rcuExpedited);
+		return undefined;
 	}
 }

@@ -23,6 +23,22 @@ export interface TcTarget {
 	readonly where: Where;
 }
 
+/** An attachment to make. */
+export interface TcHook {
+	/** Pin name. */
+	readonly name: string;
+	/** Asked again when the kernel has attached it: another one may have taken its place everywhere. */
+	readonly program: () => BpfProgram;
+	readonly target: TcTarget;
+}
+
+/** A hook with the program that it gets. */
+interface Fresh extends TcTarget {
+	readonly name: string;
+	readonly program: BpfProgram;
+	readonly newest: () => BpfProgram;
+}
+
 export interface XdpTarget {
 	readonly kind: 'xdp';
 	readonly ifindex: number;
@@ -47,6 +63,8 @@ const PIN_NAME = /^[A-Za-z0-9_-]{1,200}$/;
 export class Links {
 	readonly #directory: string;
 	readonly #useTcx: boolean;
+	/** Entries of the directory by name of attachment: a pod's must not cost a look at those of all others. */
+	readonly #pins = new Map<string, Set<string>>();
 
 	/**
 	 * @param directory  on bpffs; made with mode 0700 when missing
@@ -56,6 +74,7 @@ export class Links {
 		this.#directory = directory;
 		this.#useTcx = useTcx;
 		mkdirSync(directory, { recursive: true, mode: 0o700 });
+		for (const entry of this.#entries()) this.#remember(entry);
 	}
 
 	/**
@@ -80,32 +99,79 @@ export class Links {
 	}
 
 	/**
-	 * As attach(), but the thread does not wait for the kernel. The caller sees to it that nothing else is done under the name
-	 * until it is settled.
-	 * @param program  asked again after the wait: another one may have taken its place everywhere
-	 * @throws FairleadError ATTACH_FAILED
+	 * As attach() for each, but the thread does not wait for the kernel, and one other thread does it for all. The caller sees to it
+	 * that nothing else is done under the names until it is settled.
+	 * @throws FairleadError ATTACH_FAILED; some may be attached then
 	 */
-	async attachTc(name: string, program: () => BpfProgram, target: TcTarget): Promise<LinkChange> {
-		if (!this.#useTcx) return this.attach(name, program(), target);
+	async attachAllTc(hooks: readonly TcHook[]): Promise<void> {
+		const fresh: TcHook[] = [];
+		for (const hook of hooks) {
+			if (!this.#useTcx) this.attach(hook.name, hook.program(), hook.target);
+			else if (!this.#isReplaced(hook)) fresh.push(hook);
+		}
+		await this.#attachFresh(fresh);
+	}
+
+	/** @returns false when the attachment has to be made; what is not pinned is not looked for in the kernel */
+	#isReplaced({ name, program, target }: TcHook): boolean {
+		if (!this.#pins.has(name)) return false;
 		const wanted = program();
 		try {
-			requirePinName(name);
-			const path = join(this.#directory, name);
-			const replaced = replaceProgram(path, wanted, target);
-			if (!replaced) {
-				const link = await BpfLink.attachTcxAsync(wanted, target.ifindex, target.where);
-				pinAndClose(link, path, () => program() !== wanted && link.update(program()));
-			}
+			if (!replaceProgram(join(this.#directory, name), wanted, target)) return false;
 			this.#removeOthers(name, name);
-			return replaced ? 'replaced' : 'attached';
+			return true;
 		} catch (cause) {
 			throw attachFailed(name, wanted, cause);
 		}
 	}
 
+	async #attachFresh(hooks: readonly TcHook[]): Promise<void> {
+		const wanted: Fresh[] = hooks.map(({ name, program, target }) => ({
+			name,
+			program: program(),
+			newest: program,
+			...target,
+		}));
+		const [first] = wanted;
+		if (first === undefined) return;
+		const names = wanted.map(({ name }) => name);
+		let links: BpfLink[];
+		try {
+			for (const name of names) requirePinName(name);
+			links = await BpfLink.attachTcxAsync(wanted);
+		} catch (cause) {
+			throw attachFailed(names.join(', '), first.program, cause);
+		}
+		const failed = wanted.map((hook, i) => this.#tryPin(hook, links[i])).find((failure) => failure !== undefined);
+		if (failed !== undefined) throw failed;
+	}
+
+	/** @returns what went wrong: the links after it must be pinned or closed all the same */
+	#tryPin({ name, program, newest }: Fresh, link: BpfLink | undefined): FairleadError | undefined {
+		try {
+			if (link === undefined) return undefined;
+			this.#pin(name, link, () => newest() !== program && link.update(newest()));
+			this.#removeOthers(name, name);
+			return undefined;
+		} catch (cause) {
+			return attachFailed(name, program, cause);
+		}
+	}
+
+	/** A link that could not be pinned ends. */
+	#pin(entry: string, link: BpfLink, before: () => unknown = () => undefined): void {
+		try {
+			before();
+			link.pin(join(this.#directory, entry));
+			this.#remember(entry);
+		} finally {
+			link.close();
+		}
+	}
+
 	/** The same attachment on a device that is gone, or made in the other way. */
 	#removeOthers(name: string, pin: string): void {
-		for (const entry of this.#entries()) if (entry !== pin && nameOf(entry) === name) this.#remove(entry);
+		for (const entry of this.#pins.get(name) ?? []) if (entry !== pin) this.#remove(entry);
 	}
 
 	/**
@@ -132,7 +198,7 @@ export class Links {
 
 	/** Ends an attachment. @returns false when there was none */
 	detach(name: string): boolean {
-		const pins = this.#entries().filter((entry) => nameOf(entry) === name);
+		const pins = [...(this.#pins.get(name) ?? [])];
 		for (const pin of pins) this.#remove(pin);
 		return pins.length > 0;
 	}
@@ -164,17 +230,29 @@ export class Links {
 		return readdirSync(this.#directory).sort();
 	}
 
+	#remember(entry: string): void {
+		const name = nameOf(entry);
+		this.#pins.set(name, (this.#pins.get(name) ?? new Set()).add(entry));
+	}
+
+	#forget(entry: string): void {
+		const name = nameOf(entry);
+		const entries = this.#pins.get(name);
+		entries?.delete(entry);
+		if (entries?.size === 0) this.#pins.delete(name);
+	}
+
 	#attachLink(pin: string, program: BpfProgram, target: LinkTarget): LinkChange {
 		const path = join(this.#directory, pin);
 		if (replaceProgram(path, program, target)) return 'replaced';
-		const link = attachNew(program, target);
-		pinAndClose(link, path);
+		this.#pin(pin, attachNew(program, target));
 		return 'attached';
 	}
 
 	#attachClsact(pin: string, program: BpfProgram, target: TcTarget): LinkChange {
 		const known = clsact.programId(target.ifindex, target.where, CLSACT_SLOT) !== undefined;
 		mkdirSync(join(this.#directory, pin), { recursive: true, mode: 0o700 });
+		this.#remember(pin);
 		clsact.attach(program, target.ifindex, target.where, CLSACT_SLOT);
 		return known ? 'replaced' : 'attached';
 	}
@@ -182,8 +260,9 @@ export class Links {
 	#remove(entry: string): void {
 		const path = join(this.#directory, entry);
 		const marker = MARKER.exec(entry);
+		this.#forget(entry);
 		if (marker === null || !statSync(path).isDirectory()) {
-			unlinkSync(path);
+			unlinkIfThere(path);
 			return;
 		}
 		try {
@@ -196,6 +275,14 @@ export class Links {
 	}
 }
 
+function unlinkIfThere(path: string): void {
+	try {
+		unlinkSync(path);
+	} catch (error) {
+		if (errorCode(error) !== 'ENOENT') throw error;
+	}
+}
+
 function requirePinName(name: string): void {
 	if (!PIN_NAME.test(name)) throw new Error('not a valid name of a pin');
 }
@@ -203,16 +290,6 @@ function requirePinName(name: string): void {
 function attachFailed(name: string, program: BpfProgram, cause: unknown): FairleadError {
 	const text = `cannot attach ${program.name} as ${name}: ${errorMessage(cause)}`;
 	return new FairleadError('ATTACH_FAILED', text, { cause, link: name });
-}
-
-/** A link that could not be pinned ends. */
-function pinAndClose(link: BpfLink, path: string, before: () => unknown = () => undefined): void {
-	try {
-		before();
-		link.pin(path);
-	} finally {
-		link.close();
-	}
 }
 
 /** Attachment a pin or marker belongs to. */

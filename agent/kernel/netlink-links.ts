@@ -146,18 +146,20 @@ function sideAttributes(side: VethSide): Attributes {
 }
 
 /**
- * Makes a veth pair, each side at once in its namespace under its final name. Refused with EEXIST when either name
+ * Makes a veth pair, each side at once in its namespace under its final name, with one queue: the kernel (since 5.17) makes one for
+ * each CPU with all that they have in sysfs, to leave all but one unused unless told otherwise later. Refused with EEXIST when either name
  * is taken, in which case nothing is changed.
  */
 export function addVeth(side: VethSide, peer: VethSide): NetlinkMessage {
+	const queues = { numTxQueues: 1, numRxQueues: 1 };
 	const peerData = buildPayload((out) =>
-		out.push(VETH_INFO_PEER, (inner) => emitLink(inner, {}, sideAttributes(peer))),
+		out.push(VETH_INFO_PEER, (inner) => emitLink(inner, {}, { ...sideAttributes(peer), ...queues })),
 	);
 	const linkinfo = flatten(formatInfo({ kind: 'veth', data: Buffer.from(peerData) }));
 	return {
 		type: MessageType.NEWLINK,
 		flags: NlFlag.REQUEST | NlFlag.ACK | NlFlag.CREATE | NlFlag.EXCL,
-		payload: linkBody({}, { ...sideAttributes(side), linkinfo }),
+		payload: linkBody({}, { ...sideAttributes(side), ...queues, linkinfo }),
 		what: `add veth pair ${side.name} with peer ${peer.name}`,
 	};
 }

@@ -52,6 +52,16 @@ async function addPair(name = 'fl1', group = 0): Promise<number> {
 }
 
 describe('links', () => {
+	it('have one queue on either side, whatever number of CPUs there is', async () => {
+		await addPair('fl1');
+		for (const [netns, device] of [
+			[names.a, 'fl1'],
+			[names.b, 'pfl1'],
+		] as const) {
+			expect(ip('-d', '-n', netns, 'link', 'show', device)).toContain('numtxqueues 1 numrxqueues 1 ');
+		}
+	});
+
 	it('make a veth pair with its peer in another namespace, and tell what it is', async () => {
 		const ifindex = await addPair('fl1', 7);
 		await netlink.apply([setLink({ ifindex }, { up: true, alias: 'pod a/b' })]);

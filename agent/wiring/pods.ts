@@ -7,7 +7,7 @@ import type { Readiness } from '../../cni/dispatch.ts';
 import { FileComparison, firstBefore, hasLoopback, type InstallOptions, installCni } from '../../cni/install.ts';
 import { type CniServer, createCniServer } from '../../cni/server.ts';
 import { replaySpool } from '../../cni/spool.ts';
-import { netlinkRequest, netnsCookie, peerCredentials } from '../../native/index.ts';
+import { netlinkRequest, netnsCookieAsync, peerCredentials } from '../../native/index.ts';
 import type { Config } from '../config/schema.ts';
 import type { Attachment, AttachmentKey } from '../endpoints/attachment.ts';
 import type { AdoptReport, AttachRequest, EndpointDeps } from '../endpoints/endpoint-deps.ts';
@@ -72,7 +72,7 @@ export class Pods {
 			},
 			ledger: await FileLedger.open(join(config.stateDir, 'attachments')),
 			writeSysctl,
-			netnsCookie,
+			netnsCookie: netnsCookieAsync,
 			nodeAddress: nodeAddressOf(dataplane),
 			podCidrs: dataplane.facts.podCidrs,
 			mtu: () => dataplane.routing.plan.podMtu,

@@ -136,7 +136,9 @@ export interface Addon {
 	programClose(program: ProgramHandle): void;
 
 	linkAttachTcx(program: ProgramHandle, ifindex: number, where: Where): LinkHandle;
-	linkAttachTcxAsync(program: ProgramHandle, ifindex: number, where: Where): Promise<LinkHandle>;
+	linkAttachTcxAsync(
+		...hooks: (ProgramHandle | number | Where)[] /* program, ifindex, where, program, … */
+	): Promise<LinkHandle[]>;
 	linkAttachXdp(program: ProgramHandle, ifindex: number, mode: 'native' | 'generic'): LinkHandle;
 	linkAttachCgroup(program: ProgramHandle, cgroupPath: string, type: string): LinkHandle;
 	linkOpenPinned(path: string): LinkHandle;
@@ -194,6 +196,7 @@ export interface Addon {
 	socketInNetns(netns: string, domain: number, type: number, protocol: number): Promise<number>;
 
 	peerCredentials(fd: number): { pid: number; uid: number; gid: number };
+	writeAside(temporary: string, path: string, content: string): Promise<number>;
 	ifindexOf(name: string): number;
 	membarrier(): void;
 	membarrierAsync(): Promise<void>;
@@ -206,7 +209,8 @@ export interface Addon {
 	xdpPrograms(ifindex: number): number[];
 	xdpMode(ifindex: number): 'none' | 'native' | 'generic' | 'offload';
 	possibleCpus(): number;
-	netnsCookie(netns?: string): bigint;
+	netnsCookie(): bigint;
+	netnsCookieAsync(netns: string): Promise<bigint>;
 	trimMemory(): void;
 	probe(): KernelFeatures;
 }

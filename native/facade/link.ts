@@ -18,6 +18,12 @@ export type CgroupAttachType =
 	| 'sock_create'
 	| 'sock_release';
 
+export interface TcxHook {
+	readonly program: BpfProgram;
+	readonly ifindex: number;
+	readonly where: Where;
+}
+
 /** An attachment. It ends when the last fd and pin of it are gone, or by detach(). */
 export class BpfLink {
 	readonly #handle: LinkHandle;
@@ -32,12 +38,17 @@ export class BpfLink {
 	}
 
 	/**
-	 * attachTcx() on a worker thread: the kernel waits for an RCU grace period in it, some 10 ms with nothing else to do.
-	 * The program may be closed meanwhile.
+	 * attachTcx() for each, on one worker thread: the kernel waits for an RCU grace period in it, some 10 ms with nothing else
+	 * to do. Programs may be closed meanwhile. When one is refused, none stays.
+	 * @returns one for each hook, in their order
 	 */
-	static async attachTcxAsync(program: BpfProgram, ifindex: number, where: Where): Promise<BpfLink> {
-		const handle = handleOf(programHandles, program, 'program');
-		return new BpfLink(await addon.linkAttachTcxAsync(handle, ifindex, where));
+	static async attachTcxAsync(hooks: readonly TcxHook[]): Promise<BpfLink[]> {
+		const args = hooks.flatMap(({ program, ifindex, where }) => [
+			handleOf(programHandles, program, 'program'),
+			ifindex,
+			where,
+		]);
+		return (await addon.linkAttachTcxAsync(...args)).map((handle) => new BpfLink(handle));
 	}
 
 	/** @throws NativeError EOPNOTSUPP when the driver has no native XDP: use 'generic'. EBUSY: another one is attached. */

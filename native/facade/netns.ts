@@ -20,8 +20,8 @@ export interface NetlinkJob extends NetlinkTurn {
 
 /**
  * Sends the requests one after the other over one socket, on a worker thread; all sockets are open before the first
- * request is sent. No thread of Node.js changes its
- * namespace. A request with NLM_F_ACK or NLM_F_DUMP is answered by everything up to NLMSG_ERROR or NLMSG_DONE, one
+ * request is sent. JavaScript's thread stays in its
+ * namespace, and the worker is back in it before it does anything else. A request with NLM_F_ACK or NLM_F_DUMP is answered by everything up to NLMSG_ERROR or NLMSG_DONE, one
  * without by its one reply. An NLMSG_ERROR with an error inside is a normal answer: the caller reads it, and the
  * requests after it are sent all the same. Extended acknowledgements and strict checking are on.
  * @returns per request its reply messages, headers included.

@@ -1,10 +1,19 @@
-/** Small system calls that Node.js lacks, and what the kernel can do. */
+/** Small system calls that Node.js lacks or is slow at, and what the kernel can do. */
 import { addon } from './addon.ts';
 import type { KernelFeatures } from './features.ts';
 
 /** Who connected the unix socket (SO_PEERCRED), as of connect(). */
 export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
 	return addon.peerCredentials(fd);
+}
+
+/**
+ * Writes a new file of mode 0600 aside and renames it to `path`, in one trip to a worker thread. Not durable yet.
+ * @returns its descriptor, for fsync; the caller owns it
+ * @throws NativeError; nothing is left then
+ */
+export function writeAside(temporary: string, path: string, content: string): Promise<number> {
+	return addon.writeAside(temporary, path, content);
 }
 
 /** In this process's network namespace. @throws NativeError ENODEV. */
@@ -37,12 +46,14 @@ export function possibleCpus(): number {
 	return addon.possibleCpus();
 }
 
-/**
- * Number of a network namespace, as BPF programs see it (bpf_get_netns_cookie); 0n before kernel 5.14.
- * @param netns  path of its file; that of this process when left out
- */
-export function netnsCookie(netns?: string): bigint {
-	return addon.netnsCookie(netns);
+/** Number of this process's network namespace, as BPF programs see it (bpf_get_netns_cookie); 0n before kernel 5.14. */
+export function netnsCookie(): bigint {
+	return addon.netnsCookie();
+}
+
+/** As netnsCookie(), of the namespace whose file is at `netns`. @throws NativeError when there is none */
+export function netnsCookieAsync(netns: string): Promise<bigint> {
+	return addon.netnsCookieAsync(netns);
 }
 
 /** Gives memory that malloc has freed but kept back to the kernel; takes milliseconds. */

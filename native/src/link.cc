@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "async.h"
 #include "fdkind.h"
@@ -53,12 +54,12 @@ struct TcxJob {
 	bool ingress = false;
 };
 
-/// (program, ifindex, where)
-TcxJob TcxArgs(const Napi::CallbackInfo &info)
+/// (program, ifindex, where) from `first` on
+TcxJob TcxArgs(const Napi::CallbackInfo &info, size_t first = 0)
 {
-	ProgramHandle &program = HandleArg<ProgramHandle>(info, 0, "program");
-	int ifindex = IfindexArg(info, 1);
-	bool ingress = IngressArg(info, 2);
+	ProgramHandle &program = HandleArg<ProgramHandle>(info, first, "program");
+	int ifindex = IfindexArg(info, first + 1);
+	bool ingress = IngressArg(info, first + 2);
 	return {std::make_shared<UniqueFd>(Duplicate(program.fd())), program.name(), ifindex, ingress};
 }
 
@@ -78,12 +79,30 @@ Napi::Value AttachTcx(const Napi::CallbackInfo &info)
 	return WrapLink(info.Env(), CreateTcx(TcxArgs(info)));
 }
 
-/// The kernel holds the caller for an RCU grace period, and before that for whoever has the rtnl lock.
+std::vector<UniqueFd> CreateAllTcx(const std::vector<TcxJob> &jobs)
+{
+	std::vector<UniqueFd> fds;
+	fds.reserve(jobs.size());
+	for (const TcxJob &job : jobs)
+		fds.push_back(CreateTcx(job));
+	return fds;
+}
+
+/// (program, ifindex, where [, program, ifindex, where]…)
+/// The kernel holds the caller for an RCU grace period each, and before that for whoever has the rtnl lock.
 Napi::Value AttachTcxAsync(const Napi::CallbackInfo &info)
 {
-	return RunAsync<UniqueFd>(
-		info.Env(), "fairlead:attachTcx", [job = TcxArgs(info)] { return CreateTcx(job); },
-		[](Napi::Env env, UniqueFd &&fd) { return WrapLink(env, std::move(fd)); });
+	std::vector<TcxJob> jobs;
+	for (size_t first = 0; first < info.Length(); first += 3)
+		jobs.push_back(TcxArgs(info, first));
+	return RunAsync<std::vector<UniqueFd>>(
+		info.Env(), "fairlead:attachTcx", [jobs = std::move(jobs)] { return CreateAllTcx(jobs); },
+		[](Napi::Env env, std::vector<UniqueFd> &&fds) -> Napi::Value {
+			Napi::Array links = Napi::Array::New(env, fds.size());
+			for (uint32_t i = 0; i < fds.size(); i++)
+				links.Set(i, WrapLink(env, std::move(fds[i])));
+			return links;
+		});
 }
 
 Napi::Value AttachXdp(const Napi::CallbackInfo &info)

@@ -1,5 +1,5 @@
-// Sockets and netlink in other network namespaces. setns(2) changes only the calling thread, so each namespace is
-// entered by a thread that lives just long enough to open one socket there; no other thread ever changes its namespace.
+// Sockets and netlink in other network namespaces. setns(2) changes only the calling thread. A worker thread of libuv goes
+// there and back within one call; JavaScript's thread never leaves, a thread made for one visit goes for it.
 #include "netns.h"
 
 #include <linux/netlink.h>
@@ -8,6 +8,8 @@
 #include <sys/time.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -31,21 +33,56 @@ UniqueFd OpenSocket(int domain, int type, int protocol)
 	return OwnFd(socket(domain, type | SOCK_CLOEXEC, protocol), "socket", "cannot open a socket");
 }
 
+UniqueFd OpenNetns(const std::string &path)
+{
+	return OwnFd(open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", "cannot open network namespace " + path);
+}
+
+/// Puts the calling thread into a network namespace until it goes out of scope. Not for JavaScript's thread: /proc/PID/ns/net
+/// is that thread's, and others look there.
+class Visit
+{
+public:
+	explicit Visit(const std::string &netns) : home_(OpenNetns("/proc/thread-self/ns/net"))
+	{
+		if (setns(OpenNetns(netns).get(), CLONE_NEWNET) < 0)
+			throw SysError(errno, "setns", "cannot enter network namespace " + netns);
+	}
+	/// The thread has to be at home for whatever it does next. Who was let out is let in, with the same capabilities.
+	~Visit()
+	{
+		if (setns(home_.get(), CLONE_NEWNET) < 0) {
+			perror("fairlead: cannot return to the own network namespace");
+			std::abort();
+		}
+	}
+	Visit(const Visit &) = delete;
+	Visit &operator=(const Visit &) = delete;
+
+private:
+	UniqueFd home_;
+};
+
+/// As OpenSocketIn(), on a worker thread: without the thread that a visit from JavaScript's thread takes.
+UniqueFd OpenSocketFromWorker(const std::string &netns, int domain, int type, int protocol)
+{
+	if (netns.empty())
+		return OpenSocket(domain, type, protocol);
+	Visit visit(netns);
+	return OpenSocket(domain, type, protocol);
+}
+
 } // namespace
 
 UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protocol)
 {
 	if (netns.empty())
 		return OpenSocket(domain, type, protocol);
-	UniqueFd space =
-		OwnFd(open(netns.c_str(), O_RDONLY | O_CLOEXEC), "open", "cannot open network namespace " + netns);
 	UniqueFd result;
 	std::exception_ptr failure;
 	std::thread visitor([&] {
 		try {
-			if (setns(space.get(), CLONE_NEWNET) < 0)
-				throw SysError(errno, "setns", "cannot enter network namespace " + netns);
-			result = OpenSocket(domain, type, protocol);
+			result = OpenSocketFromWorker(netns, domain, type, protocol);
 		} catch (...) {
 			failure = std::current_exception();
 		}
@@ -59,18 +96,32 @@ UniqueFd OpenSocketIn(const std::string &netns, int domain, int type, int protoc
 namespace
 {
 
-/// Number of a network namespace that BPF programs see; 0 before kernel 5.14. Without a path that of the calling thread.
-Napi::Value NetnsCookie(const Napi::CallbackInfo &info)
+/// Number of a network namespace that BPF programs see; 0 before kernel 5.14.
+uint64_t CookieOf(const UniqueFd &socket)
 {
-	UniqueFd fd = OpenSocketIn(OptionalStringArg(info, 0, "netns"), AF_UNIX, SOCK_DGRAM, 0);
 	uint64_t cookie = 0;
 	socklen_t size = sizeof cookie;
-	if (getsockopt(fd.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) < 0) {
-		if (errno != ENOPROTOOPT)
-			throw SysError(errno, "getsockopt", "cannot read the cookie of the network namespace");
-		cookie = 0;
-	}
-	return Napi::BigInt::New(info.Env(), cookie);
+	if (getsockopt(socket.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) == 0)
+		return cookie;
+	if (errno != ENOPROTOOPT)
+		throw SysError(errno, "getsockopt", "cannot read the cookie of the network namespace");
+	return 0;
+}
+
+/// () of the calling thread's
+Napi::Value NetnsCookie(const Napi::CallbackInfo &info)
+{
+	return Napi::BigInt::New(info.Env(), CookieOf(OpenSocket(AF_UNIX, SOCK_DGRAM, 0)));
+}
+
+/// (netns)
+Napi::Value NetnsCookieAsync(const Napi::CallbackInfo &info)
+{
+	std::string netns = StringArg(info, 0, "netns");
+	return RunAsync<uint64_t>(
+		info.Env(), "fairlead:netnsCookie",
+		[netns] { return CookieOf(OpenSocketFromWorker(netns, AF_UNIX, SOCK_DGRAM, 0)); },
+		[](Napi::Env env, uint64_t &&cookie) -> Napi::Value { return Napi::BigInt::New(env, cookie); });
 }
 
 /// A new namespace with nothing in it but a loopback device that is down. It lives as long as something refers to it.
@@ -111,7 +162,7 @@ class NetlinkSocket
 {
 public:
 	NetlinkSocket(const NetlinkJob &job, const std::string &netns)
-		: fd_(OpenSocketIn(netns, AF_NETLINK, SOCK_RAW, job.protocol))
+		: fd_(OpenSocketFromWorker(netns, AF_NETLINK, SOCK_RAW, job.protocol))
 	{
 		int on = 1;
 		timeval limit{static_cast<time_t>(job.timeout_ms / 1000),
@@ -266,7 +317,7 @@ Napi::Value SocketInNetns(const Napi::CallbackInfo &info)
 	int type = static_cast<int>(U32Arg(info, 2, "type") & INT32_MAX);
 	int protocol = static_cast<int>(U32Arg(info, 3, "protocol") & INT32_MAX);
 	return RunAsync<UniqueFd>(
-		info.Env(), "fairlead:socket", [=] { return OpenSocketIn(netns, domain, type, protocol); },
+		info.Env(), "fairlead:socket", [=] { return OpenSocketFromWorker(netns, domain, type, protocol); },
 		[](Napi::Env env, UniqueFd &&fd) -> Napi::Value { return Napi::Number::New(env, fd.Release()); });
 }
 
@@ -282,6 +333,7 @@ Napi::Value NetnsCreate(const Napi::CallbackInfo &info)
 void ExportNetns(Napi::Object exports)
 {
 	Export<NetnsCookie>(exports, "netnsCookie");
+	Export<NetnsCookieAsync>(exports, "netnsCookieAsync");
 	Export<NetlinkRequest>(exports, "netlinkRequest");
 	Export<NetnsCreate>(exports, "netnsCreate");
 	Export<SocketInNetns>(exports, "socketInNetns");

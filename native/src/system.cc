@@ -1,4 +1,4 @@
-// Small system calls that Node.js lacks.
+// Small system calls that Node.js lacks, or makes one trip to a thread each for.
 #include "system.h"
 
 #include <bpf/bpf.h>
@@ -10,6 +10,9 @@
 #include <sys/syscall.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <string>
+#include <utility>
 
 #include "args.h"
 #include "async.h"
@@ -44,6 +47,42 @@ Napi::Value IfindexOf(const Napi::CallbackInfo &info)
 	if (index == 0)
 		throw SysError(errno, "if_nametoindex", "cannot find interface " + name);
 	return Napi::Number::New(info.Env(), index);
+}
+
+struct NewFile {
+	std::string temporary;
+	std::string path;
+	std::string content;
+};
+
+/// The whole file or nothing comes to be at `path`.
+UniqueFd WriteAside(const NewFile &file)
+{
+	UniqueFd fd = OwnFd(open(file.temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "open",
+			    "cannot make file " + file.temporary);
+	try {
+		for (size_t done = 0; done < file.content.size();) {
+			ssize_t written = write(fd.get(), &file.content[done], file.content.size() - done);
+			if (written < 0 && errno != EINTR)
+				throw SysError(errno, "write", "cannot write file " + file.temporary);
+			done += written > 0 ? static_cast<size_t>(written) : 0;
+		}
+		if (rename(file.temporary.c_str(), file.path.c_str()) < 0)
+			throw SysError(errno, "rename", "cannot move file " + file.temporary + " to " + file.path);
+	} catch (...) {
+		unlink(file.temporary.c_str());
+		throw;
+	}
+	return fd;
+}
+
+/// (temporary, path, content)
+Napi::Value WriteAsideAsync(const Napi::CallbackInfo &info)
+{
+	NewFile file{StringArg(info, 0, "temporary"), StringArg(info, 1, "path"), StringArg(info, 2, "content")};
+	return RunAsync<UniqueFd>(
+		info.Env(), "fairlead:writeAside", [file = std::move(file)] { return WriteAside(file); },
+		[](Napi::Env env, UniqueFd &&fd) -> Napi::Value { return Napi::Number::New(env, fd.Release()); });
 }
 
 /// Returns after every CPU has passed a point where it held no BPF program or RCU reader that ran before the call.
@@ -136,6 +175,7 @@ Napi::Value TrimMemory(const Napi::CallbackInfo &info)
 void ExportSystem(Napi::Object exports)
 {
 	Export<PeerCredentials>(exports, "peerCredentials");
+	Export<WriteAsideAsync>(exports, "writeAside");
 	Export<IfindexOf>(exports, "ifindexOf");
 	Export<Membarrier>(exports, "membarrier");
 	Export<MembarrierAsync>(exports, "membarrierAsync");

@@ -1,5 +1,5 @@
 /** An agent that is killed amid attachments: the next one keeps what was reported as made, and nothing is left of the rest. */
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HOST_IFNAME } from '../../agent/endpoints/attachment.ts';
@@ -41,7 +41,7 @@ describe('an agent that is killed amid attachments', () => {
 			links: (JSON.parse(stdout) as { ifname: string }[]).filter((link) => HOST_IFNAME.test(link.ifname)).length,
 			pins: readdirSync(join(bpffsDir, 'links')).filter((name) => name.startsWith('pod_')).length,
 			records: readdirSync(join(stateDir, 'attachments')).filter((name) => name.endsWith('.json')).length,
-			marker: existsSync(join(runDir, 'rcu-expedited')),
+			marker: readFileSync(join(runDir, 'rcu-expedited'), 'utf8') !== '',
 		};
 	}
 

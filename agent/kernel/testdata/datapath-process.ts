@@ -84,9 +84,9 @@ const handlers: Record<string, (...args: never[]) => unknown> = {
 	holdAttach() {
 		attachHeld = Promise.withResolvers<void>();
 		BpfLink.attachTcxAsync = async (...args) => {
-			const link = await attachTcxAsync.apply(BpfLink, args);
+			const links = await attachTcxAsync.apply(BpfLink, args);
 			await attachHeld.promise;
-			return link;
+			return links;
 		};
 	},
 	letAttach() {
@@ -158,7 +158,7 @@ const KILL_POINTS: Record<KillPoint, () => void> = {
 	'amid the links': () => dieIn(BpfLink.prototype, 'update', countdown(3)),
 	'after the second copy': () => dieIn(kernelOf(), 'mapSet', (map, _, row) => migrates(map, row, 0)),
 	'before a clsact filter goes': () => dieIn(clsact, 'detach', () => true),
-	'while an endpoint is being attached': () => dieIn(BpfLink, 'attachTcxAsync', countdown(2)),
+	'while an endpoint is being attached': () => dieIn(BpfLink.prototype, 'pin', countdown(2)),
 	'amid the pins': () => {
 		dieIn(fs, 'renameSync', countdown(2));
 		syncBuiltinESMExports();
