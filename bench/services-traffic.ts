@@ -3,16 +3,19 @@
  * node against kernel DNAT by nftables with masquerading and conntrack, on two further nodes of the same network (plain veth and
  * routes). Real agents, real pods; the paths take turns within each round.
  *
- * `nodeport.rps.*` are requests on kept connections, as HTTP clients make them; `nodeport.cps.*` take a connection for each, so that most
- * of the time is that of both ends' sockets. Between the machines is a wire that hands frames over as network cards do (wire.ts), for
- * all paths. Without more in its name a figure is about what the agent does on a card whose driver has XDP: the node's address as
- * source, by XDP; these uplinks are veths, on which `xdp: auto` takes tc, so it is told to. `tc` is the same by tc; `dsr` is direct
- * server return, which must be configured. How much both ends and the way between them take without any entry
+ * `nodeport.rps.ratio` is what a cluster with the default configuration does: the node's address as source, by tc, because these
+ * uplinks are veths and `xdp: auto` leaves those alone. XDP is measured as well, by an agent that is told to use it: a veth copies each
+ * TCP packet into a page for it and makes a new skb at the other end, which no network card does. Direct server return has figures of
+ * its own, as it must be configured. With a connection per request most of the time is that of both ends' sockets; what the same path
+ * costs when connections are kept is `nodeport.rr.ratio`. How much both ends and the way between them take without any entry
  * node is measured beside (`straight`): no entry node whatever could reach more than that.
+ *
+ * `nodeport.wire.*` are the same paths over a network that hands frames over as network cards do (wire.ts), which is what XDP is for.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compileBpf } from '../scripts/build-bpf.ts';
 import { run } from '../test/lib/cluster/exec.ts';
 import { createNode, nodeAddresses, setSysctls } from '../test/lib/cluster/topology.ts';
 import { Cluster, eventually, Place, type Pod } from '../test/lib/cluster.ts';
@@ -22,11 +25,11 @@ import { kubeProxyRules } from './kube-proxy-rules.ts';
 import { buildTraffic, firstNumber } from './tools.ts';
 import { makeWire } from './wire.ts';
 
-/** Many short ones: a neighbour on the host disturbs few of them. */
-const ROUNDS = 15;
-const MS = 500;
-/** Connections at a time. */
-const PARALLEL = { requests: 16, kept: 64 } as const;
+/** How long and how hard each path is asked; on the wire in many short rounds, of which a neighbour on the host disturbs few. */
+const LOAD = {
+	bridge: { rounds: 7, ms: 1000, requests: 16, kept: 16 },
+	wire: { rounds: 15, ms: 500, requests: 16, kept: 64 },
+} as const;
 const PORT = 7200;
 const NODE_PORT = 30_720;
 const VIP = '10.96.7.8';
@@ -58,8 +61,8 @@ const KUBE_PROXY: Yardstick = {
 	everywhere: true,
 };
 const YARDSTICKS = [BARE, KUBE_PROXY];
-/** Number of the machine that asks. */
-const CLIENT = 12;
+/** Number of the machine that asks over the wire. */
+const MACHINE = 12;
 const serverOf = ({ network }: Yardstick): string => `${network}.2`;
 /** Another address of the server, which no rule names. */
 const STRAIGHT = `${BARE.network}.3`;
@@ -74,24 +77,30 @@ const FIGURES: readonly FigureInfo[] = [
 	},
 	{
 		id: 'nodeport.rps.ratio',
-		what: 'requests per second on kept connections, outside to NodePort with a remote backend, against DNAT by nftables',
+		what: 'requests per second, a connection each, outside to NodePort with a remote backend, against DNAT by nftables',
 		target: { atLeast: 1.3 },
 	},
-	{ id: 'nodeport.rps.tc.ratio', what: 'the same by tc' },
+	{ id: 'nodeport.rps.kubeproxy.ratio', what: 'the same against the rules that kube-proxy has on both nodes' },
+	{ id: 'nodeport.rr.kubeproxy.ratio', what: 'that on kept connections' },
+	{ id: 'nodeport.rps.dsr.kubeproxy.ratio', what: 'direct server return against these rules' },
+	{ id: 'nodeport.rr.dsr.kubeproxy.ratio', what: 'that on kept connections' },
+	{ id: 'nodeport.rps.xdp.ratio', what: 'the same by XDP on a veth' },
 	{ id: 'nodeport.rps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
-	{ id: 'nodeport.rps.straight.ratio', what: 'the same straight to the server, by no entry node' },
 	{
-		id: 'nodeport.rps.kubeproxy.ratio',
-		what: 'nodeport.rps.ratio against the rules that kube-proxy has on both nodes',
+		id: 'nodeport.rps.straight.ratio',
+		what: 'the same straight to the server, by no entry node: nothing can be faster',
 	},
-	{ id: 'nodeport.cps.ratio', what: 'nodeport.rps.ratio with a connection for each request' },
-	{ id: 'nodeport.cps.tc.ratio', what: 'the same by tc' },
-	{ id: 'nodeport.cps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
-	{ id: 'nodeport.cps.straight.ratio', what: 'the same straight to the server, by no entry node' },
-	{
-		id: 'nodeport.cps.kubeproxy.ratio',
-		what: 'nodeport.cps.ratio against the rules that kube-proxy has on both nodes',
-	},
+	{ id: 'nodeport.rr.ratio', what: 'requests per second on kept connections, otherwise as nodeport.rps.ratio' },
+	{ id: 'nodeport.rr.xdp.ratio', what: 'the same by XDP on a veth' },
+	{ id: 'nodeport.rr.dsr.ratio', what: 'the same with direct server return' },
+	{ id: 'nodeport.rr.straight.ratio', what: 'the same straight to the server, by no entry node' },
+	{ id: 'nodeport.wire.rr.ratio', what: 'nodeport.rr.ratio by XDP, 64 at a time, over a wire without socket buffers' },
+	{ id: 'nodeport.wire.rr.tc.ratio', what: 'the same by tc' },
+	{ id: 'nodeport.wire.rr.straight.ratio', what: 'the same straight to the server, by no entry node' },
+	{ id: 'nodeport.wire.rr.kubeproxy.ratio', what: 'by XDP against the rules that kube-proxy has on both nodes' },
+	{ id: 'nodeport.wire.rps.ratio', what: 'nodeport.rps.ratio by XDP, over a wire without socket buffers' },
+	{ id: 'nodeport.wire.rps.straight.ratio', what: 'the same straight to the server, by no entry node' },
+	{ id: 'nodeport.wire.rps.kubeproxy.ratio', what: 'by XDP against the rules that kube-proxy has on both nodes' },
 	{
 		id: 'nodeport.entry.ratio',
 		what: 'time that the entry node adds to a request on a kept connection: that of nftables over ours',
@@ -147,6 +156,7 @@ async function makeYardstick(cluster: Cluster, traffic: string, yardstick: Yards
 	for (const device of ['lo', 'eth0']) await ip(netns, 'link', 'set', device, 'up');
 	await ip(netns, 'route', 'add', 'default', 'via', gateway);
 	await ip(entry, 'route', 'add', `${yardstick.network}.0/24`, 'via', farAddress);
+	await ip(`${cluster.name}-router`, 'route', 'add', `${yardstick.network}.3`, 'via', farAddress);
 	for (const [node, address] of [
 		[entry, entryAddress],
 		...(yardstick.everywhere ? [[far, farAddress] as const] : []),
@@ -160,33 +170,23 @@ async function makeYardstick(cluster: Cluster, traffic: string, yardstick: Yards
 	return entryAddress;
 }
 
-/** Node 3 has the defaults; node 4 leaves replies to the backend's node, which therefore opens envelopes. */
+/**
+ * The switch's port to node 1 must take frames that XDP sent. Node 3 has the defaults; node 4 leaves replies to the backend's node, which
+ * therefore opens envelopes.
+ */
 async function startAgents(cluster: Cluster): Promise<void> {
+	const program = join(cluster.dir, 'xdp-pass.bpf.o');
+	const source = join(import.meta.dirname, '..', 'test/lib/programs/xdp-pass.bpf.c');
+	await compileBpf({ source, output: program });
+	await run(['ip', '-n', `${cluster.name}-router`, 'link', 'set', 'node1', 'xdp', 'obj', program, 'sec', 'xdp']);
 	cluster.node(1).configure({ xdp: 'native' });
-	cluster.node(2).configure({ northSouth: 'dsr' });
-	cluster.node(4).configure({ northSouth: 'dsr', xdp: 'native' });
+	for (const index of [2, 4]) cluster.node(index).configure({ northSouth: 'dsr' });
 	await cluster.startAgents();
-}
-
-/** A machine on the nodes' network without agent or rules, and all of them on the wire. */
-async function makeClient(cluster: Cluster): Promise<Place> {
-	const netns = await createNode(cluster.name, cluster.dir, CLIENT, 0);
-	await run(['ip', '-n', netns, 'route', 'add', STRAIGHT, 'via', nodeAddresses(BARE.far, 0).v4]);
-	const indices = [...cluster.nodes.map(({ index }) => index), ...YARDSTICKS.flatMap((y) => [y.entry, y.far]), CLIENT];
-	await makeWire({
-		switchNetns: `${cluster.name}-router`,
-		ports: indices.map((index) => `node${index}`),
-		machines: indices.map((index) => `${cluster.name}-node${index}`),
-		dir: cluster.dir,
-		bpffsDir: `/sys/fs/bpf/${cluster.name}-wire`,
-	});
-	return new Place({ name: 'machine', netns, cgroup: cluster.client.cgroup, dir: join(cluster.dir, 'machine') });
 }
 
 async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]> {
 	const nftables = await makeYardstick(cluster, traffic, BARE);
 	const kubeProxy = await makeYardstick(cluster, traffic, KUBE_PROXY);
-	const machine = await makeClient(cluster);
 	await startAgents(cluster);
 	const [client, near, far] = await Promise.all([
 		cluster.createPod({ node: cluster.node(1), name: 'client' }),
@@ -206,7 +206,7 @@ async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]
 	publish('near', VIP, near);
 	publish('far', '10.96.7.9', far, NODE_PORT);
 	for (const pod of [near, far]) await startServer(pod, traffic);
-	const outside = { from: machine, port: NODE_PORT };
+	const outside = { from: cluster.client, port: NODE_PORT };
 	const paths: readonly Path[] = [
 		{ name: 'pod', from: client, to: near.address('IPv4'), port: PORT },
 		{ name: 'clusterip', from: client, to: VIP, port: PORT },
@@ -215,20 +215,36 @@ async function setUp(cluster: Cluster, traffic: string): Promise<readonly Path[]
 		{ name: 'xdp', ...outside, to: cluster.node(1).addresses.v4 },
 		{ name: 'tc', ...outside, to: cluster.node(3).addresses.v4 },
 		{ name: 'dsr', ...outside, to: cluster.node(4).addresses.v4 },
-		{ name: 'straight', from: machine, to: STRAIGHT, port: PORT },
+		{ name: 'straight', from: cluster.client, to: STRAIGHT, port: PORT },
 	];
 	for (const path of paths) {
-		await eventually(`the path ${path.name} answers`, () => rate(traffic, 'requests', path, 10));
+		await eventually(`the path ${path.name} answers`, () => rate(traffic, 'requests', path, 10, 1));
 	}
 	return paths;
+}
+
+/** Puts all machines on the wire, for good. @returns the ways from outside, from a machine on the nodes' network without agent or rules */
+async function overWire(cluster: Cluster, paths: readonly Path[]): Promise<readonly Path[]> {
+	const netns = await createNode(cluster.name, cluster.dir, MACHINE, 0);
+	await run(['ip', '-n', netns, 'route', 'add', STRAIGHT, 'via', nodeAddresses(BARE.far, 0).v4]);
+	const indices = [...cluster.nodes.map(({ index }) => index), ...YARDSTICKS.flatMap((y) => [y.entry, y.far]), MACHINE];
+	await makeWire({
+		switchNetns: `${cluster.name}-router`,
+		ports: indices.map((index) => `node${index}`),
+		machines: indices.map((index) => `${cluster.name}-node${index}`),
+		dir: cluster.dir,
+		bpffsDir: `/sys/fs/bpf/${cluster.name}-wire`,
+	});
+	const from = new Place({ name: 'machine', netns, cgroup: cluster.client.cgroup, dir: join(cluster.dir, 'machine') });
+	return paths.filter((path) => path.from === cluster.client).map((path) => ({ ...path, from }));
 }
 
 /** `requests`: a connection each; `kept`: one after the other on the same connections. */
 type Kind = 'requests' | 'kept';
 
 /** Requests per second. */
-async function rate(traffic: string, kind: Kind, { from, to, port }: Path, ms: number): Promise<number> {
-	const command = [...ON_CPU, traffic, kind, to, String(port), String(ms), String(PARALLEL[kind])];
+async function rate(traffic: string, kind: Kind, { from, to, port }: Path, ms: number, many: number): Promise<number> {
+	const command = [...ON_CPU, traffic, kind, to, String(port), String(ms), String(many)];
 	return firstNumber((await from.run(command)).stdout);
 }
 
@@ -237,7 +253,12 @@ type Samples = Map<string, number[]>;
 
 const keyOf = (kind: Kind, name: Path['name']): string => `${kind} ${name}`;
 
+/** `bridge`: veths and a bridge, the client behind a router. `wire`: see wire.ts, the client on the nodes' network. */
+type Network = keyof typeof LOAD;
+
 interface Comparison {
+	/** Default: the bridge. */
+	readonly network?: Network;
 	readonly kind: Kind;
 	readonly own: Path['name'];
 	readonly base: Path['name'];
@@ -246,17 +267,26 @@ interface Comparison {
 /** Figure → the path that it is about, and the one that it is compared with. */
 const COMPARED: Readonly<Record<string, Comparison>> = {
 	'cps.clusterip.ratio': { kind: 'requests', own: 'clusterip', base: 'pod' },
-	'nodeport.rps.ratio': { kind: 'kept', own: 'xdp', base: 'nftables' },
-	'nodeport.rps.tc.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
-	'nodeport.rps.dsr.ratio': { kind: 'kept', own: 'dsr', base: 'nftables' },
-	'nodeport.rps.straight.ratio': { kind: 'kept', own: 'straight', base: 'nftables' },
-	'nodeport.rps.kubeproxy.ratio': { kind: 'kept', own: 'xdp', base: 'kube-proxy' },
-	'nodeport.cps.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
-	'nodeport.cps.tc.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
-	'nodeport.cps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
-	'nodeport.cps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
-	'nodeport.cps.kubeproxy.ratio': { kind: 'requests', own: 'xdp', base: 'kube-proxy' },
-	'nodeport.entry.ratio': { kind: 'kept', own: 'xdp', base: 'nftables' },
+	'nodeport.rps.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
+	'nodeport.rps.kubeproxy.ratio': { kind: 'requests', own: 'tc', base: 'kube-proxy' },
+	'nodeport.rr.kubeproxy.ratio': { kind: 'kept', own: 'tc', base: 'kube-proxy' },
+	'nodeport.rps.dsr.kubeproxy.ratio': { kind: 'requests', own: 'dsr', base: 'kube-proxy' },
+	'nodeport.rr.dsr.kubeproxy.ratio': { kind: 'kept', own: 'dsr', base: 'kube-proxy' },
+	'nodeport.rps.xdp.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
+	'nodeport.rps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
+	'nodeport.rps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
+	'nodeport.rr.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
+	'nodeport.rr.xdp.ratio': { kind: 'kept', own: 'xdp', base: 'nftables' },
+	'nodeport.rr.dsr.ratio': { kind: 'kept', own: 'dsr', base: 'nftables' },
+	'nodeport.rr.straight.ratio': { kind: 'kept', own: 'straight', base: 'nftables' },
+	'nodeport.wire.rr.ratio': { network: 'wire', kind: 'kept', own: 'xdp', base: 'nftables' },
+	'nodeport.wire.rr.tc.ratio': { network: 'wire', kind: 'kept', own: 'tc', base: 'nftables' },
+	'nodeport.wire.rr.straight.ratio': { network: 'wire', kind: 'kept', own: 'straight', base: 'nftables' },
+	'nodeport.wire.rr.kubeproxy.ratio': { network: 'wire', kind: 'kept', own: 'xdp', base: 'kube-proxy' },
+	'nodeport.wire.rps.ratio': { network: 'wire', kind: 'requests', own: 'xdp', base: 'nftables' },
+	'nodeport.wire.rps.straight.ratio': { network: 'wire', kind: 'requests', own: 'straight', base: 'nftables' },
+	'nodeport.wire.rps.kubeproxy.ratio': { network: 'wire', kind: 'requests', own: 'xdp', base: 'kube-proxy' },
+	'nodeport.entry.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
 };
 const BASELINE: Partial<Record<Path['name'], string>> = {
 	pod: 'straight to the pod, same round',
@@ -286,18 +316,21 @@ function comparisonOf(id: string): Comparison {
 
 async function rounds(
 	traffic: string,
+	network: Network,
 	paths: readonly Path[],
 	ids: readonly string[],
 	progress: (text: string) => void,
 ): Promise<Samples> {
 	const samples: Samples = new Map();
+	const load = LOAD[network];
 	for (const [kind, names] of wantedPaths(ids)) {
-		progress(`${kind}: ${[...names].join(', ')}, ${ROUNDS} rounds`);
+		progress(`${kind} over the ${network}: ${[...names].join(', ')}, ${load.rounds} rounds`);
 		const used = paths.filter(({ name }) => names.has(name));
-		for (let round = 0; round < ROUNDS; round++) {
+		for (let round = 0; round < load.rounds; round++) {
 			for (const path of round % 2 === 0 ? used : used.toReversed()) {
 				const key = keyOf(kind, path.name);
-				samples.set(key, [...(samples.get(key) ?? []), await rate(traffic, kind, path, MS)]);
+				const perSecond = await rate(traffic, kind, path, load.ms, load[kind]);
+				samples.set(key, [...(samples.get(key) ?? []), perSecond]);
 			}
 		}
 	}
@@ -307,18 +340,25 @@ async function rounds(
 /** What the entry node adds to a request, over the way without it; medians, as differences of single rounds are noise. */
 function entryFigure(samples: Samples): Figure {
 	const us = (name: Path['name']): number => 1e6 / median(samples.get(keyOf('kept', name)) ?? []);
-	const [own, base] = [us('xdp') - us('straight'), us('nftables') - us('straight')];
-	const note = `${rounded(own)} against ${rounded(base)} µs of ${rounded(us('xdp'))} and ${rounded(us('nftables'))}`;
-	return { id: ENTRY, value: rounded(base / own), unit: '×', baseline: BASELINE.nftables ?? '', runs: ROUNDS, note };
+	const [own, base] = [us('tc') - us('straight'), us('nftables') - us('straight')];
+	const note = `${rounded(own)} against ${rounded(base)} µs of ${rounded(us('tc'))} and ${rounded(us('nftables'))}`;
+	return {
+		id: ENTRY,
+		value: rounded(base / own),
+		unit: '×',
+		baseline: BASELINE.nftables ?? '',
+		runs: LOAD.bridge.rounds,
+		note,
+	};
 }
 
 function figureOf(id: string, samples: Samples): Figure {
 	if (id === ENTRY) return entryFigure(samples);
-	const { kind, own: ownName, base: baseName } = comparisonOf(id);
+	const { network = 'bridge', kind, own: ownName, base: baseName } = comparisonOf(id);
 	const own = samples.get(keyOf(kind, ownName)) ?? [];
 	const base = samples.get(keyOf(kind, baseName)) ?? [];
 	const ratios = own.map((value, i) => value / (base[i] ?? Number.NaN));
-	const note = `${rounded(median(own))} against ${rounded(median(base))} /s, ${PARALLEL[kind]} at a time; spread ${spread(ratios, 2)}`;
+	const note = `${rounded(median(own))} against ${rounded(median(base))} /s, ${LOAD[network][kind]} at a time; spread ${spread(ratios, 2)}`;
 	const baseline = BASELINE[baseName] ?? baseName;
 	return { id, value: rounded(median(ratios)), unit: '×', baseline, runs: ratios.length, note };
 }
@@ -333,8 +373,16 @@ export const servicesTrafficSuite: Suite = {
 			const traffic = await buildTraffic(directory);
 			cluster = await Cluster.create({ nodes: 4, routing: 'direct', withoutAgents: true, progress });
 			const wanted = FIGURES.filter(({ id }) => ids.has(id)).map(({ id }) => id);
-			const samples = await rounds(traffic, await setUp(cluster, traffic), wanted, progress);
-			return wanted.map((id) => figureOf(id, samples));
+			const paths = await setUp(cluster, traffic);
+			const figures: Figure[] = [];
+			for (const network of ['bridge', 'wire'] as const) {
+				const here = wanted.filter((id) => (comparisonOf(id).network ?? 'bridge') === network);
+				if (here.length === 0) continue;
+				const used = network === 'bridge' ? paths : await overWire(cluster, paths);
+				const samples = await rounds(traffic, network, used, here, progress);
+				figures.push(...here.map((id) => figureOf(id, samples)));
+			}
+			return figures;
 		} finally {
 			await cluster?.destroy();
 			await rm(directory, { recursive: true, force: true });

@@ -33,7 +33,8 @@ export async function makeWire(o: WireOptions): Promise<void> {
 		object.program('wire').pin(pin);
 		const inside = (netns: string, ...command: string[]) => run(['nsenter', `--net=/run/netns/${netns}`, ...command]);
 		for (const machine of o.machines) await inside(machine, 'ethtool', '-K', 'eth0', 'gro', 'on');
-		for (const port of o.ports) await inside(o.switchNetns, 'ip', 'link', 'set', port, 'xdpdrv', 'pinned', pin);
+		for (const port of o.ports)
+			await inside(o.switchNetns, 'ip', '-force', 'link', 'set', port, 'xdpdrv', 'pinned', pin);
 	} finally {
 		object.close();
 		rmSync(o.bpffsDir, { recursive: true, force: true });
