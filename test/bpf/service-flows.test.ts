@@ -24,6 +24,9 @@ interface Flow {
 	readonly backend: string;
 }
 
+/** Services that change hold two runs of slots for a while. */
+const SLOTS = 16_384;
+
 let node: TestNode;
 let planned: Planned;
 let sport = 20_000;
@@ -31,9 +34,9 @@ const seen = new Map<string, number>();
 
 beforeAll(async () => {
 	const config = { ...WORLD.config, snat_port_min: SNAT_PORTS.min, snat_port_max: SNAT_PORTS.max };
-	const mapSizes = { ...WORLD.mapSizes, ct4: 16384, ct6: 16384 };
+	const mapSizes = { ...WORLD.mapSizes, slots: SLOTS, ct4: 16384, ct6: 16384 };
 	node = await TestNode.start({ ...WORLD, services: [], config, mapSizes });
-	planned = await planFor(node, {}, ['ports']);
+	planned = await planFor(node, { slots: SLOTS }, ['ports']);
 }, 120_000);
 afterAll(() => node?.close());
 
