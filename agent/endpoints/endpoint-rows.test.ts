@@ -37,7 +37,7 @@ describe('endpoint rows', () => {
 		const { index, gen } = rows.allocate('a/b');
 		rows.write(attachment(index, gen), 42, { identity: 300, identity6: 301, policySet: 7, isolated: true });
 		const row = Endpoint.decode(kernel.mapGet('endpoints', key(index)) ?? new Uint8Array());
-		expect(row).toMatchObject({ ifindex: 42, gen, id: index, identity: 300, identity6: 301, policySet: 7 });
+		expect(row).toMatchObject({ ifindex: 42, gen, identity: 300, identity6: 301, policySet: 7 });
 		expect(row.flags).toBe(EndpointFlags.READY | EndpointFlags.ISOLATED);
 		expect(row.addr4).toEqual(addressBytes('10.1.0.1'));
 		expect(row.addr6).toEqual(addressBytes('fd00::1'));

@@ -88,7 +88,7 @@ export class EndpointRows {
 			flags: EndpointFlags.READY | (who.isolated ? EndpointFlags.ISOLATED : 0) | (who.domains ? EndpointFlags.DNS : 0),
 			mac: macBytes(attachment.mac),
 			hostMac: macBytes(attachment.hostMac),
-			id: attachment.index,
+			policyGen: this.#read(attachment.index).policyGen,
 			identity: who.identity,
 			identity6: who.identity6,
 			policySet: who.policySet,
@@ -157,10 +157,10 @@ export class EndpointRows {
 	}
 
 	#endGeneration(index: number, gen: number): void {
-		const { ifindex } = this.#read(index);
+		const { ifindex, policyGen } = this.#read(index);
 		if (ifindex !== 0) this.#kernel.mapDelete('ifaces', u32Key(ifindex));
 		const free: Endpoint = {
-			...{ ifindex: 0, gen: (gen % 255) + 1, flags: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), id: index },
+			...{ ifindex: 0, gen: (gen % 255) + 1, flags: 0, mac: new Uint8Array(6), hostMac: new Uint8Array(6), policyGen },
 			...{ identity: 0, identity6: 0, policySet: 0, addr4: NO_ADDRESS, addr6: NO_ADDRESS },
 		};
 		this.#kernel.mapSet('endpoints', u32Key(index), Endpoint.encode(free));

@@ -19,7 +19,7 @@ export type SharedMapName =
 	| 'xdp_svc'
 	| 'policyset'
 	| 'ranges'
-	| 'policygen'
+	| 'endpoints'
 	| 'denied';
 
 /** Bytes from one element of a shared array to the next: value sizes, which are multiples of 8. */
@@ -32,7 +32,7 @@ export const SHARED_STRIDE = {
 	xdp_svc: Maps.xdp_svc.valueSize,
 	policyset: Maps.policyset.valueSize,
 	ranges: Maps.ranges.valueSize,
-	policygen: Maps.policygen.valueSize,
+	endpoints: Maps.endpoints.valueSize,
 	denied: Maps.denied.valueSize,
 } as const satisfies Record<SharedMapName, number>;
 

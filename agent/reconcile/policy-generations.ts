@@ -1,17 +1,17 @@
 /**
- * Generations of verdicts, by row of `endpoints`. Flows remember the low 16 bits of the one they were judged with, and are judged
- * anew when it differs.
+ * Generations of verdicts, in the rows of `endpoints`. Flows remember the one that they were judged with, and are judged anew when it
+ * differs.
  */
-import { PolicyGeneration } from '../../native/abi/generated.ts';
+import { Endpoint } from '../../native/abi/generated.ts';
 import type { PolicyKernel } from './policy-kernel.ts';
 
-const WORDS = PolicyGeneration.size / 4;
-/** Flows of programs that knew no policy remember 0, so no generation is like it. */
-const REMEMBERED = 0xffff;
+/** In units of 2 bytes: what a row takes, and where its generation is. */
+const ROW = Endpoint.size / 2;
+const FIELD = fieldOf();
 
 export class PolicyGenerations {
 	readonly #kernel: Pick<PolicyKernel, 'shared'>;
-	#words: Uint32Array | undefined;
+	#words: Uint16Array | undefined;
 
 	constructor(kernel: Pick<PolicyKernel, 'shared'>) {
 		this.#kernel = kernel;
@@ -20,23 +20,29 @@ export class PolicyGenerations {
 	/** The verdicts of a pod's flows have to be found anew. A row that does not exist has none. */
 	bump(index: number): void {
 		const words = this.#memory();
-		const at = index * WORDS;
+		const at = index * ROW + FIELD;
 		if (at >= words.length) return;
-		const before = Atomics.add(words, at, 1);
-		if (((before + 1) & REMEMBERED) === 0) Atomics.add(words, at, 1);
+		// Flows of programs that knew no policy remember 0, so no generation is 0.
+		if (Atomics.add(words, at, 1) === 0xffff) Atomics.add(words, at, 1);
 	}
 
 	/** Gives every row a generation; those that have one keep it. */
 	begin(): void {
 		const words = this.#memory();
-		for (let at = 0; at < words.length; at += WORDS) Atomics.compareExchange(words, at, 0, 1);
+		for (let at = FIELD; at < words.length; at += ROW) Atomics.compareExchange(words, at, 0, 1);
 	}
 
-	#memory(): Uint32Array {
+	#memory(): Uint16Array {
 		if (this.#words === undefined) {
-			const { buffer, byteOffset, byteLength } = this.#kernel.shared('policygen');
-			this.#words = new Uint32Array(buffer, byteOffset, byteLength >>> 2);
+			const { buffer, byteOffset, byteLength } = this.#kernel.shared('endpoints');
+			this.#words = new Uint16Array(buffer, byteOffset, byteLength >>> 1);
 		}
 		return this.#words;
 	}
+}
+
+/** Found out through the codec, so that no layout is written down twice. */
+function fieldOf(): number {
+	const none = Endpoint.decode(new Uint8Array(Endpoint.size));
+	return Endpoint.encode({ ...none, policyGen: 0xffff }).indexOf(0xff) / 2;
 }

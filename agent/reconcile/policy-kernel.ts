@@ -7,7 +7,7 @@ import type { PeerRow } from '../plan/peers.ts';
 import type { AddressOwner, Direction, Row } from '../plan/policy/types.ts';
 
 export type PolicyMapName = 'policy' | 'ipcache' | 'cidrs' | 'endpoints';
-export type PolicySharedName = 'policyset' | 'ranges' | 'policygen';
+export type PolicySharedName = 'policyset' | 'ranges' | 'endpoints';
 
 export interface PolicyKernel {
 	mapGet(map: PolicyMapName, key: Uint8Array): Uint8Array | undefined;

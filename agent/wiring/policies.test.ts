@@ -113,7 +113,7 @@ class World {
 	}
 
 	generation({ index }: Pick<Attachment, 'index'>): number {
-		return this.kernel.shared('policygen').getUint32(index * 8, true);
+		return Endpoint.decode(this.kernel.mapGet('endpoints', new Uint8Array(new Uint32Array([index]).buffer))!).policyGen;
 	}
 }
 

@@ -52,7 +52,6 @@ EXPORT_STRUCT(policy_extent);
 EXPORT_STRUCT(policy_row);
 EXPORT_STRUCT(policy_set);
 EXPORT_STRUCT(policy_range);
-EXPORT_STRUCT(policy_generation);
 EXPORT_STRUCT(policy_denied);
 EXPORT_STRUCT(explain_flow);
 EXPORT_STRUCT(xdp_node);

@@ -67,7 +67,7 @@ struct endpoint {
 	__u8 flags;       /* enum endpoint_flags */
 	__u8 mac[6];      /* of the pod's interface */
 	__u8 host_mac[6]; /* of the host side */
-	__u16 id;         /* own index, for events */
+	__u16 policy_gen; /* of its verdicts, never 0. A flow remembers the one before its verdict was found, see judge.h */
 	__u32 identity;
 	__u32 policy_set; /* 0 = no policy selects it */
 	__u32 identity6;

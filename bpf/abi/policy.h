@@ -114,16 +114,6 @@ struct policy_range {
 };
 _Static_assert(sizeof(struct policy_range) == 8, "eight ranges per cache line");
 
-/*
- * Element of policy_gen (mmapable ARRAY by endpoint index). A flow remembers the value read before its verdict was found; if
- * it differs later, the verdict is found anew.
- */
-struct policy_generation {
-	__u32 value;
-	__u32 pad;
-};
-_Static_assert(sizeof(struct policy_generation) == 8, "policy_gen is written through shared memory");
-
 /* Element of policy_denied (mmapable ARRAY by rule cookie): what the rule has dropped, or would have dropped in audit mode. */
 struct policy_denied {
 	__u64 packets;

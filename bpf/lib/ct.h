@@ -33,24 +33,26 @@ INLINE __u64 ct_key_tail(const struct pkt *p, __u32 src_is_hi)
 	return (__u64)p->proto << 32 | ports;
 }
 
-/* The canonical key with 16-byte addresses. `key` must be 8-byte aligned. */
-INLINE void ct_make_key(const struct pkt *p, struct ct_key *key)
+/* The canonical key with 16-byte addresses, which must be 8-byte aligned; returns ct_src_is_hi(). */
+INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
 {
 	__u32 src_is_hi = ct_src_is_hi(p);
 
 	*addr_of(key->lo) = src_is_hi ? p->dst : p->src;
 	*addr_of(key->hi) = src_is_hi ? p->src : p->dst;
 	*(__u64 *)&key->lo_port = ct_key_tail(p, src_is_hi);
+	return src_is_hi;
 }
 
-/* The same for IPv4. */
-INLINE void ct_make_key4(const struct pkt *p, struct ct4_key *key)
+/* The same for IPv4; returns ct_src_is_hi(). */
+INLINE __u32 ct_make_key4(const struct pkt *p, struct ct4_key *key)
 {
 	__u32 src_is_hi = ct_src_is_hi(p);
 	const addr_t *lo = src_is_hi ? &p->dst : &p->src, *hi = src_is_hi ? &p->src : &p->dst;
 
 	*(__u64 *)&key->lo = lo->w[1] >> 32 | (hi->w[1] & 0xffffffff00000000);
 	*(__u64 *)&key->lo_port = ct_key_tail(p, src_is_hi);
+	return src_is_hi;
 }
 
 /* Did the table of a family ever run full? Then flows are in two places. */
@@ -68,17 +70,23 @@ INLINE int ct_was_full(void)
 	return state && *state;
 }
 
+/* The direction of a packet that has found `entry`. */
+INLINE __u32 ct_direction_from(const struct ct_entry *entry, __u32 src_is_hi)
+{
+	return !!(entry->flags & CT_FLAG_INITIATOR_IS_HI) != src_is_hi ? CT_DIR_REPLY : CT_DIR_FORWARD;
+}
+
 /*
  * The entry of the packet's flow, in either direction; NULL = none. p->xlate gets the entry's address: only there it has the
- * same form for both families. What lies behind the common fields of the result may not be read.
+ * same form for both families. What lies behind the common fields of the result may not be read. *src_is_hi: ct_src_is_hi().
  */
-INLINE struct ct_entry *ct_lookup(struct pkt *p)
+INLINE struct ct_entry *ct_lookup_side(struct pkt *p, __u32 *src_is_hi)
 {
 	if (p->family == 4) {
 		struct ct4_key key __attribute__((aligned(8)));
 		struct ct4_entry *entry;
 
-		ct_make_key4(p, &key);
+		*src_is_hi = ct_make_key4(p, &key);
 		entry = bpf_map_lookup_elem(&fl_ct4_1, &key);
 		if (!entry && ct_was_full())
 			entry = bpf_map_lookup_elem(&fl_ctfull4_1, &key);
@@ -89,12 +97,30 @@ INLINE struct ct_entry *ct_lookup(struct pkt *p)
 	struct ct_key key __attribute__((aligned(8)));
 	struct ct_entry *entry;
 
-	ct_make_key(p, &key);
+	*src_is_hi = ct_make_key(p, &key);
 	entry = bpf_map_lookup_elem(&fl_ct6_1, &key);
 	if (!entry && ct_was_full())
 		entry = bpf_map_lookup_elem(&fl_ctfull6_1, &key);
 	if (entry)
 		p->xlate = *addr_of(entry->xlate_addr);
+	return entry;
+}
+
+INLINE struct ct_entry *ct_lookup(struct pkt *p)
+{
+	__u32 src_is_hi;
+
+	return ct_lookup_side(p, &src_is_hi);
+}
+
+/* The same with the packet's direction. */
+INLINE struct ct_entry *ct_lookup_directed(struct pkt *p, __u32 *dir)
+{
+	__u32 src_is_hi;
+	struct ct_entry *entry = ct_lookup_side(p, &src_is_hi);
+
+	if (entry)
+		*dir = ct_direction_from(entry, src_is_hi);
 	return entry;
 }
 
@@ -250,7 +276,7 @@ NOINLINE void ct_delete(const struct pkt *p)
 
 INLINE __u32 ct_direction(const struct ct_entry *entry, const struct pkt *p)
 {
-	return !!(entry->flags & CT_FLAG_INITIATOR_IS_HI) != ct_src_is_hi(p) ? CT_DIR_REPLY : CT_DIR_FORWARD;
+	return ct_direction_from(entry, ct_src_is_hi(p));
 }
 
 /*

@@ -484,12 +484,12 @@ GLOBAL int flow_follow_nodes(void)
  */
 INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 dir, struct endpoint **pod)
 {
-	struct peer_ref to = entry->peer[(dir ^ 1) & 1];
+	const struct peer_ref *to = &entry->peer[(dir ^ 1) & 1];
 
-	*pod = to.kind == PEER_KIND_LOCAL_POD ? endpoint_of(to) : 0;
-	if (to.kind == PEER_KIND_LOCAL_POD && !*pod)
+	*pod = to->kind == PEER_KIND_LOCAL_POD ? endpoint_at(to) : 0;
+	if (to->kind == PEER_KIND_LOCAL_POD && !*pod)
 		return 0;
-	if (is_remote(to.kind) && !node_of(to) && !flow_follow_nodes())
+	if (is_remote(to->kind) && !node_of(*to) && !flow_follow_nodes())
 		return 0;
 	if (dir != CT_DIR_FORWARD)
 		return 1;

@@ -332,21 +332,17 @@ INLINE int forward_from_pod_address(const struct ct_entry *entry, __u32 dir)
 	return entry->peer[dir & 1].kind == PEER_KIND_LOCAL_POD && !(entry->flags & translated);
 }
 
-/* `pod`: as flow_usable gives it. */
+/* A packet whose flow has been judged. `pod`: as flow_usable gives it. */
 INLINE int forward(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, struct endpoint *pod, __u32 dir,
 		   enum hook hook)
 {
-	int err = judge_known(skb, p, entry, hook);
-
-	if (err)
-		return drop(skb, p, err, hook);
 	count(METRIC_FORWARDED_PACKETS);
 	if (dsr_on() && (entry->flags & CT_FLAG_DSR) && dir == CT_DIR_REPLY && p->proto == L4_PROTO_TCP &&
 	    (p->tcp_flags & TCP_SYN) && dsr_clamp_mss(skb, p))
 		return drop(skb, p, DROP_REASON_REWRITE_FAILED, hook);
-	switch (entry->peer[(dir ^ 1) & 1].kind) {
-	case PEER_KIND_LOCAL_POD:
+	if (pod || entry->peer[(dir ^ 1) & 1].kind == PEER_KIND_LOCAL_POD)
 		return forward_to_pod(skb, p, entry, pod, dir, hook);
+	switch (entry->peer[(dir ^ 1) & 1].kind) {
 	case PEER_KIND_REMOTE_NODE:
 		if (!forward_from_pod_address(entry, dir))
 			return forward_to_world(skb, p, entry, dir, hook);

@@ -167,5 +167,8 @@ INLINE int ingress(struct __sk_buff *skb, struct scratch *scratch, ingress_sende
 		entry = &scratch->made;
 		dir = carry_direction(scratch);
 	}
+	err = judge_known(skb, p, entry, hook);
+	if (err)
+		return drop(skb, p, err, hook);
 	return forward(skb, p, entry, to, dir, hook);
 }

@@ -64,14 +64,13 @@ GLOBAL int judge(void)
 	for (__u32 side = 0; side < 2; side++) {
 		struct endpoint *endpoint =
 			judged->peer[side].kind == PEER_KIND_LOCAL_POD ? endpoint_of(judged->peer[side]) : 0;
-		__u32 index = judged->peer[side].index, verdict;
-		struct policy_generation *generation = bpf_map_lookup_elem(&fl_policygen_1, &index);
+		__u32 verdict;
 
 		judged->gen[side] = judged->rule[side] = 0;
-		if (!endpoint || !generation)
+		if (!endpoint)
 			continue;
 		/* Before the rows are read: the agent changes rows first. */
-		judged->gen[side] = *(volatile __u32 *)&generation->value;
+		judged->gen[side] = *(volatile __u16 *)&endpoint->policy_gen;
 		asm volatile("" ::: "memory");
 		verdict = judge_side(judged, endpoint, side);
 		judged->rule[side] = policy_cookie_of(verdict);
@@ -158,13 +157,12 @@ INLINE void judge_keep(struct ct_entry *entry, const struct judged *judged)
 INLINE int judge_is_stale(const struct ct_entry *entry)
 {
 	for (int side = 0; side < 2; side++) {
-		__u32 index = entry->peer[side].index;
-		struct policy_generation *generation;
+		struct endpoint *endpoint;
 
 		if (entry->peer[side].kind != PEER_KIND_LOCAL_POD)
 			continue;
-		generation = bpf_map_lookup_elem(&fl_policygen_1, &index);
-		if (!generation || (__u16)generation->value != entry->policy_gen[side])
+		endpoint = endpoint_row(entry->peer[side].index);
+		if (!endpoint || endpoint->policy_gen != entry->policy_gen[side])
 			return 1;
 	}
 	return 0;

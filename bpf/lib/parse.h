@@ -501,14 +501,15 @@ INLINE int parse_ipv6(struct __sk_buff *skb, struct pkt *p)
 INLINE int parse_packet(struct __sk_buff *skb, struct pkt *p)
 {
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
-	__u32 want = skb->len < HEADERS_LINEAR ? skb->len : HEADERS_LINEAR;
 
 	/*
 	 * TCP keeps just its headers linear and sends clones. Pulling more than that would copy the head of every packet, so parse_l4
 	 * pulls what a longer header needs.
 	 */
-	if (data + HEADERS_SHORTEST > data_end && (__u32)(data_end - data) < want) {
-		if (bpf_skb_pull_data(skb, want) < 0)
+	if (data + HEADERS_SHORTEST > data_end) {
+		__u32 want = skb->len < HEADERS_LINEAR ? skb->len : HEADERS_LINEAR;
+
+		if ((__u32)(data_end - data) < want && bpf_skb_pull_data(skb, want) < 0)
 			return -DROP_REASON_INVALID_PACKET;
 		data = (void *)(long)skb->data;
 		data_end = (void *)(long)skb->data_end;

@@ -5,12 +5,23 @@
 #pragma once
 #include "common.h"
 
+/* Whatever pod has the row now. */
+INLINE struct endpoint *endpoint_row(__u32 index)
+{
+	return bpf_map_lookup_elem(&fl_endpoints_1, &index);
+}
+
+/* By pointer: of a copy the compiler puts the fields together only to take them apart again. */
+INLINE struct endpoint *endpoint_at(const struct peer_ref *peer)
+{
+	struct endpoint *endpoint = endpoint_row(peer->index);
+
+	return endpoint && endpoint->ifindex && endpoint->gen == peer->gen ? endpoint : 0;
+}
+
 INLINE struct endpoint *endpoint_of(struct peer_ref peer)
 {
-	__u32 index = peer.index;
-	struct endpoint *endpoint = bpf_map_lookup_elem(&fl_endpoints_1, &index);
-
-	return endpoint && endpoint->ifindex && endpoint->gen == peer.gen ? endpoint : 0;
+	return endpoint_at(&peer);
 }
 
 INLINE struct node *node_of(struct peer_ref peer)

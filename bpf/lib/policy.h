@@ -139,7 +139,7 @@ INLINE int policy_row_of(const struct policy_key *key, __u64 *extent)
  * peer        policy_peer() of the other end's identity, which is that of its address; IDENTITY_HOST only for packets that this
  *             node's own programs sent
  * port_proto  IP protocol << 16 | destination port in host byte order
- * Read the endpoint's policy_generation before calling this, and remember it with the verdict.
+ * Read the endpoint's policy_gen before calling this, and remember it with the verdict.
  */
 GLOBAL __u32 policy_verdict(__u32 set, __u32 peer, __u32 port_proto)
 {

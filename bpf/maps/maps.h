@@ -157,6 +157,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, LIMIT_ENDPOINTS);
 	__type(key, __u32);
 	__type(value, struct endpoint);

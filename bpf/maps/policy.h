@@ -33,14 +33,6 @@ struct {
 	__type(value, struct policy_range);
 } fl_ranges_1 SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, LIMIT_ENDPOINTS);
-	__type(key, __u32);
-	__type(value, struct policy_generation);
-} fl_policygen_1 SEC(".maps");
-
 /* Counts of all CPUs: a rule that drops much is contended, one that allows is never here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

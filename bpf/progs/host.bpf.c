@@ -55,6 +55,9 @@ int from_host_device(struct __sk_buff *skb)
 		entry = &scratch->made;
 		dir = carry_direction(scratch);
 	}
+	err = judge_known(skb, p, entry, origin.hook);
+	if (err)
+		return drop(skb, p, err, origin.hook);
 	return forward(skb, p, entry, to, dir, origin.hook);
 }
 

@@ -92,27 +92,29 @@ NOINLINE int from_pod_nd(struct __sk_buff *skb, struct pkt *p)
 	return handle_pod_nd(skb, p, endpoint);
 }
 
-/* 1 if the sender is who the entry says: the pod behind this very interface. */
-INLINE int from_pod_sender(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
+/* The sender if it is who the entry says: the pod behind this very interface. NULL = it is not. */
+INLINE struct endpoint *from_pod_sender(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
-	struct peer_ref from = entry->peer[dir & 1];
-	struct endpoint *endpoint = from.kind == PEER_KIND_LOCAL_POD ? endpoint_of(from) : 0;
+	const struct peer_ref *from = &entry->peer[dir & 1];
+	struct endpoint *endpoint = from->kind == PEER_KIND_LOCAL_POD ? endpoint_at(from) : 0;
 
 	if (!endpoint || endpoint->ifindex != skb->ifindex || !source_mac_is_owned(skb, endpoint))
 		return 0;
 	p->sender_flags = endpoint->flags;
-	return 1;
+	return endpoint;
 }
 
-INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir, struct endpoint **to)
+/* *stale: judge_is_stale(), by the rows that have been looked up anyway. */
+INLINE struct ct_entry *from_pod_lookup(struct __sk_buff *skb, struct pkt *p, __u32 *dir, struct endpoint **to,
+					int *stale)
 {
-	struct ct_entry *entry = ct_lookup(p);
+	struct ct_entry *entry = ct_lookup_directed(p, dir);
+	struct endpoint *from = entry ? from_pod_sender(skb, p, entry, *dir) : 0;
 
-	if (!entry)
+	if (!from || !flow_usable(p, entry, *dir, to) || !ct_touch(p, entry, *dir))
 		return 0;
-	*dir = ct_direction(entry, p);
-	if (!from_pod_sender(skb, p, entry, *dir) || !flow_usable(p, entry, *dir, to) || !ct_touch(p, entry, *dir))
-		return 0;
+	*stale = from->policy_gen != entry->policy_gen[*dir & 1] ||
+		 (*to && (*to)->policy_gen != entry->policy_gen[(*dir ^ 1) & 1]);
 	return entry;
 }
 
@@ -124,7 +126,7 @@ int from_pod(struct __sk_buff *skb)
 	struct ct_entry *entry;
 	struct pkt *p;
 	__u32 dir = CT_DIR_FORWARD;
-	int err;
+	int err, stale = 0;
 
 	if (!scratch)
 		return VERDICT_DROP;
@@ -137,7 +139,7 @@ int from_pod(struct __sk_buff *skb)
 		return drop(skb, p, err, HOOK_FROM_POD);
 	if (is_pod_nd(p))
 		return from_pod_nd(skb, p);
-	entry = p->flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, p, &dir, &to);
+	entry = p->flags & PKT_ICMP_ERROR ? 0 : from_pod_lookup(skb, p, &dir, &to, &stale);
 	if (!entry) {
 		to = 0;
 		err = from_pod_new(skb, p, scratch);
@@ -145,7 +147,12 @@ int from_pod(struct __sk_buff *skb)
 			return forward_refuse(skb, p, err, HOOK_FROM_POD);
 		dir = carry_direction(scratch);
 		entry = &scratch->made;
+		err = judge_known(skb, p, entry, HOOK_FROM_POD);
+	} else {
+		err = stale ? judge_again(skb, HOOK_FROM_POD) : 0;
 	}
+	if (err)
+		return drop(skb, p, err, HOOK_FROM_POD);
 	if ((p->sender_flags & ENDPOINT_FLAG_DNS) && dir == CT_DIR_FORWARD)
 		dns_show_query(skb);
 	return forward(skb, p, entry, to, dir, HOOK_FROM_POD);

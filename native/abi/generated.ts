@@ -556,7 +556,7 @@ export interface Endpoint {
 	flags: number;
 	mac: Uint8Array;
 	hostMac: Uint8Array;
-	id: number;
+	policyGen: number;
 	identity: number;
 	policySet: number;
 	identity6: number;
@@ -569,7 +569,7 @@ function encodeEndpoint(value: Endpoint, view: DataView, offset: number): void {
 	view.setUint8(offset + 5, uint(value.flags, 0xff, 'endpoint.flags'));
 	putBytes(view, offset + 6, value.mac, 6, 'endpoint.mac');
 	putBytes(view, offset + 12, value.hostMac, 6, 'endpoint.host_mac');
-	view.setUint16(offset + 18, uint(value.id, 0xffff, 'endpoint.id'), true);
+	view.setUint16(offset + 18, uint(value.policyGen, 0xffff, 'endpoint.policy_gen'), true);
 	view.setUint32(offset + 20, uint(value.identity, 0xffffffff, 'endpoint.identity'), true);
 	view.setUint32(offset + 24, uint(value.policySet, 0xffffffff, 'endpoint.policy_set'), true);
 	view.setUint32(offset + 28, uint(value.identity6, 0xffffffff, 'endpoint.identity6'), true);
@@ -583,7 +583,7 @@ function decodeEndpoint(view: DataView, offset: number): Endpoint {
 		flags: view.getUint8(offset + 5),
 		mac: getBytes(view, offset + 6, 6),
 		hostMac: getBytes(view, offset + 12, 6),
-		id: view.getUint16(offset + 18, true),
+		policyGen: view.getUint16(offset + 18, true),
 		identity: view.getUint32(offset + 20, true),
 		policySet: view.getUint32(offset + 24, true),
 		identity6: view.getUint32(offset + 28, true),
@@ -592,12 +592,12 @@ function decodeEndpoint(view: DataView, offset: number): Endpoint {
 	};
 }
 function formatEndpoint(value: Endpoint): string {
-	return `ifindex=${value.ifindex} gen=${value.gen} flags=${value.flags} mac=${formatBytes(value.mac)} host_mac=${formatBytes(value.hostMac)} id=${value.id} identity=${value.identity} policy_set=${value.policySet} identity6=${value.identity6} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
+	return `ifindex=${value.ifindex} gen=${value.gen} flags=${value.flags} mac=${formatBytes(value.mac)} host_mac=${formatBytes(value.hostMac)} policy_gen=${value.policyGen} identity=${value.identity} policy_set=${value.policySet} identity6=${value.identity6} addr4=${formatBytes(value.addr4)} addr6=${formatBytes(value.addr6)}`;
 }
 export const Endpoint = {
 	name: 'endpoint',
 	size: 64,
-	layout: 'c7a7582b5ce97044',
+	layout: '5946b5454eb28949',
 	encode: (value: Endpoint): Uint8Array => encodeWith(64, encodeEndpoint, value),
 	encodeInto: encodeEndpoint,
 	decode: (bytes: Uint8Array, offset = 0): Endpoint =>
@@ -1753,33 +1753,6 @@ export const PolicyRange = {
 	format: formatPolicyRange,
 } as const satisfies Codec<PolicyRange>;
 
-export interface PolicyGeneration {
-	value: number;
-}
-function encodePolicyGeneration(value: PolicyGeneration, view: DataView, offset: number): void {
-	view.setUint32(offset, uint(value.value, 0xffffffff, 'policy_generation.value'), true);
-	view.setUint32(offset + 4, 0, true);
-}
-function decodePolicyGeneration(view: DataView, offset: number): PolicyGeneration {
-	return {
-		value: view.getUint32(offset, true),
-	};
-}
-function formatPolicyGeneration(value: PolicyGeneration): string {
-	return `value=${value.value}`;
-}
-export const PolicyGeneration = {
-	name: 'policy_generation',
-	size: 8,
-	layout: 'bc9becf525668a95',
-	encode: (value: PolicyGeneration): Uint8Array => encodeWith(8, encodePolicyGeneration, value),
-	encodeInto: encodePolicyGeneration,
-	decode: (bytes: Uint8Array, offset = 0): PolicyGeneration =>
-		decodePolicyGeneration(viewOf(bytes, offset, 8, 'policy_generation'), 0),
-	decodeFrom: decodePolicyGeneration,
-	format: formatPolicyGeneration,
-} as const satisfies Codec<PolicyGeneration>;
-
 export interface PolicyDenied {
 	packets: bigint;
 	bytes: bigint;
@@ -2158,11 +2131,11 @@ export const Maps = {
 	endpoints: {
 		name: 'fl_endpoints_1',
 		type: 2,
-		flags: 0,
+		flags: 1024,
 		maxEntries: 4096,
 		keySize: 4,
 		valueSize: 64,
-		layout: '5a01a19549420f4a',
+		layout: '2911354025c16128',
 	},
 	events: {
 		name: 'fl_events_1',
@@ -2253,15 +2226,6 @@ export const Maps = {
 		keySize: 8,
 		valueSize: 16,
 		layout: '107d0e5d6f6b106f',
-	},
-	policygen: {
-		name: 'fl_policygen_1',
-		type: 2,
-		flags: 1024,
-		maxEntries: 4096,
-		keySize: 4,
-		valueSize: 8,
-		layout: '16b693f1705c2e4a',
 	},
 	policyset: {
 		name: 'fl_policyset_1',

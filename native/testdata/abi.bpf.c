@@ -56,7 +56,7 @@
 	X(U8, flags)                                                                                                   \
 	SIX(X, U8, mac)                                                                                                \
 	SIX(X, U8, host_mac)                                                                                           \
-	X(U16, id) X(U32, identity) X(U32, policy_set) X(U32, identity6) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
+	X(U16, policy_gen) X(U32, identity) X(U32, policy_set) X(U32, identity6) SIXTEEN(X, U8, addr4) SIXTEEN(X, U8, addr6)
 #define FIELDS_node(X)                                                                                                 \
 	SIXTEEN(X, U8, tunnel)                                                                                         \
 	SIXTEEN(X, U8, nexthop6) X(BE32, nexthop4) X(U32, ifindex) X(U16, mtu) X(U8, gen) X(U8, flags) X(U32, identity)
@@ -129,7 +129,6 @@
 	X(U32, others[0].base)                                                                                         \
 	X(U32, others[0].count) X(U32, others[1].base) X(U32, others[1].count) X(U32, flags)
 #define FIELDS_policy_range(X) X(U32, first) X(U32, verdict)
-#define FIELDS_policy_generation(X) X(U32, value)
 #define FIELDS_policy_denied(X) X(U64, packets) X(U64, bytes)
 
 #define FIELDS_resolver_key(X) SIXTEEN(X, U8, addr) X(BE16, port) X(U8, proto)
@@ -167,7 +166,7 @@
 	S(backend) S(affinity_key) S(affinity_entry) S(source_key) S(sock_rev_key) S(sock_rev_entry) S(ct4_key)        \
 		S(ct_key) S(ct4_entry) S(ct_entry) S(frag_key) S(frag_entry) S(drop_counter)              \
 			S(flow_event) S(event_bucket) S(runtime_state) S(policy_key) S(policy_extent) S(policy_row)    \
-				S(policy_set) S(policy_range) S(policy_generation) S(policy_denied) S(resolver_key)    \
+				S(policy_set) S(policy_range) S(policy_denied) S(resolver_key)    \
 					S(dns_state) S(explain_flow) S(xdp_node) S(xdp_service) S(dsr_flow)       \
 						S(uplink)
 

@@ -5,7 +5,6 @@ import {
 	IpcacheEntry,
 	IpcacheKey,
 	PolicyDenied,
-	PolicyGeneration,
 	PolicyKey,
 	PolicyRange,
 	PolicyRow,
@@ -98,19 +97,22 @@ export class Policies {
 	/** Changes the pod's row of `endpoints`, which else is as the world made it, with its set. */
 	async endpoint(pod: 'a' | 'b', changes: Partial<Endpoint>): Promise<void> {
 		const fixture = pod === 'a' ? POD_A : POD_B;
-		const rows = await this.#node.dataplane.entries('endpoints');
-		const key = indexKey(fixture.index);
-		const found = rows.find((row) => Buffer.compare(row.key, key) === 0);
-		const old = Endpoint.decode(found?.value ?? new Uint8Array(Endpoint.size));
 		const identity = 256 + fixture.index;
 		const own = { flags: fixture.flags, identity, identity6: identity, policySet: SET[pod] };
-		await this.#node.dataplane.set('endpoints', key, Endpoint.encode({ ...old, ...own, ...changes }));
+		await this.#change(pod, { ...own, ...changes });
+	}
+
+	async #change(pod: 'a' | 'b', changes: Partial<Endpoint>): Promise<void> {
+		const rows = await this.#node.dataplane.entries('endpoints');
+		const key = indexKey((pod === 'a' ? POD_A : POD_B).index);
+		const found = rows.find((row) => Buffer.compare(row.key, key) === 0);
+		const old = Endpoint.decode(found?.value ?? new Uint8Array(Endpoint.size));
+		await this.#node.dataplane.set('endpoints', key, Endpoint.encode({ ...old, ...changes }));
 	}
 
 	/** Tells flows of the pod that policies have changed. */
 	async bump(pod: 'a' | 'b', value: number): Promise<void> {
-		const key = indexKey((pod === 'a' ? POD_A : POD_B).index);
-		await this.#node.dataplane.set('policygen', key, PolicyGeneration.encode({ value }));
+		await this.#change(pod, { policyGen: value });
 	}
 
 	/** Gives an address outside an identity of its own. */

@@ -63,7 +63,7 @@ class HalfRealKernel extends FakePolicyKernel {
 	}
 
 	override shared(map: PolicySharedName): DataView {
-		return map === 'policygen' ? super.shared(map) : new DataView(this.#object.map(POLICY_MAPS[map]).mmap());
+		return map === 'endpoints' ? super.shared(map) : new DataView(this.#object.map(POLICY_MAPS[map]).mmap());
 	}
 }
 

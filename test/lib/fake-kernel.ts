@@ -55,16 +55,14 @@ const DEFAULT_CAPACITY: Readonly<Record<MapName, number>> = {
 	policy: 1024,
 	policyset: 64,
 	ranges: 4096,
-	policygen: 64,
 	denied: 64,
 };
 
-/** ARRAY maps without shared memory: every element exists, deletion is refused. */
+/** ARRAY maps that system calls read and write too: every element exists, deletion is refused. */
 const ARRAY_VALUE_SIZE: Partial<Record<MapName, number>> = {
 	nodes: 56,
 	uplinks: 40,
 	xdp_nodes: 64,
-	endpoints: 64,
 	runtime: 16,
 	dns: 8,
 	conns: 4,
@@ -102,7 +100,7 @@ export class FakeKernel implements Kernel {
 			xdp_svc: memory('xdp_svc'),
 			policyset: memory('policyset'),
 			ranges: memory('ranges'),
-			policygen: memory('policygen'),
+			endpoints: memory('endpoints'),
 			denied: memory('denied'),
 		};
 	}
@@ -128,7 +126,21 @@ export class FakeKernel implements Kernel {
 		return entries;
 	}
 
+	/** The row of an array that is written both through shared memory and by system calls; undefined = it is no such array. */
+	#row(map: MapName, key: Uint8Array): Uint8Array | undefined {
+		if (map !== 'endpoints') return undefined;
+		if (indexOf(key) >= this.#capacity[map]) throw new FakeErrno('E2BIG');
+		const { buffer } = this.#shared[map];
+		return new Uint8Array(buffer, indexOf(key) * SHARED_STRIDE[map], SHARED_STRIDE[map]);
+	}
+
 	#put(map: MapName, key: Uint8Array, value: Uint8Array): void {
+		const row = this.#row(map, key);
+		if (row !== undefined) {
+			if (value.length !== row.length) throw new FakeErrno('EINVAL');
+			row.set(value);
+			return;
+		}
 		const entries = this.#entries(map);
 		const name = hex(key);
 		const arraySize = ARRAY_VALUE_SIZE[map];
@@ -142,6 +154,7 @@ export class FakeKernel implements Kernel {
 	}
 
 	mapGet(map: MapName, key: Uint8Array): Uint8Array | undefined {
+		if (map === 'endpoints') return indexOf(key) < this.#capacity[map] ? this.#row(map, key)?.slice() : undefined;
 		const value = this.#entries(map).get(hex(key));
 		if (value !== undefined) return value.slice();
 		const size = ARRAY_VALUE_SIZE[map];
@@ -155,12 +168,12 @@ export class FakeKernel implements Kernel {
 
 	mapDelete(map: MapName, key: Uint8Array): boolean {
 		this.#enter('delete', map, 1);
-		if (ARRAY_VALUE_SIZE[map] !== undefined) throw new FakeErrno('EINVAL');
+		if (map === 'endpoints' || ARRAY_VALUE_SIZE[map] !== undefined) throw new FakeErrno('EINVAL');
 		return this.#entries(map).delete(hex(key));
 	}
 
 	*mapEntries(map: MapName): Iterable<readonly [Uint8Array, Uint8Array]> {
-		const size = ARRAY_VALUE_SIZE[map];
+		const size = map === 'endpoints' ? SHARED_STRIDE[map] : ARRAY_VALUE_SIZE[map];
 		if (size === undefined) {
 			for (const [key, value] of this.#entries(map)) yield [unhex(key), value.slice()];
 			return;

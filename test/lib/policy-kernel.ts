@@ -21,7 +21,6 @@ import {
 	IpcacheEntry,
 	IpcacheKey,
 	PeerKind,
-	PolicyGeneration,
 	PolicyKey,
 	PolicyRange,
 	PolicyRow,
@@ -59,7 +58,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 	readonly log: FakePolicyCall[] = [];
 	readonly nodeName = 'node-1';
 	fault: ((call: FakePolicyCall) => string | undefined) | undefined;
-	readonly #maps: Readonly<Record<PolicyMapName, Map<string, Uint8Array>>>;
+	readonly #maps: Readonly<Record<Exclude<PolicyMapName, 'endpoints'>, Map<string, Uint8Array>>>;
 	readonly #shared: Readonly<Record<PolicySharedName, DataView>>;
 	readonly #rows: number;
 	/** Entries that the reconciler can make. */
@@ -74,19 +73,19 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		this.#rows = options.rows ?? 4096;
 		this.limits = { ipcache: options.ipcache ?? 65536, cidrs: options.cidrs ?? 65536 };
 		this.fault = options.fault;
-		this.#maps = { policy: new Map(), ipcache: new Map(), cidrs: new Map(), endpoints: new Map() };
+		this.#maps = { policy: new Map(), ipcache: new Map(), cidrs: new Map() };
 		const memory = (bytes: number): DataView => new DataView(new ArrayBuffer(bytes));
 		this.#shared = {
 			policyset: memory((options.sets ?? SETS) * PolicySet.size),
 			ranges: memory((options.ranges ?? 4096) * PolicyRange.size),
-			policygen: memory(ENDPOINTS * PolicyGeneration.size),
+			endpoints: memory((ENDPOINTS + 1) * Endpoint.size),
 		};
 	}
 
 	/** A copy as an agent that died would leave it. */
 	clone(): FakePolicyKernel {
 		const copy = new FakePolicyKernel({ rows: this.#rows, ranges: this.#shared.ranges.byteLength / PolicyRange.size });
-		for (const map of Object.keys(this.#maps) as PolicyMapName[]) {
+		for (const map of Object.keys(this.#maps) as Exclude<PolicyMapName, 'endpoints'>[]) {
 			for (const [key, value] of this.#maps[map]) copy.#maps[map].set(key, value.slice());
 		}
 		for (const map of Object.keys(this.#shared) as PolicySharedName[]) {
@@ -103,13 +102,28 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 		if (code !== undefined) throw new FakeErrno(code);
 	}
 
+	/** Endpoints are written both through shared memory and by system calls. */
+	#row(key: Uint8Array): Uint8Array {
+		const index = new DataView(key.buffer, key.byteOffset).getUint32(0, true);
+		return new Uint8Array(this.#shared.endpoints.buffer, index * Endpoint.size, Endpoint.size);
+	}
+
+	/** A row keeps its generation when it goes to another pod. */
+	#writeRow(index: number, row: Omit<Endpoint, 'policyGen'>): void {
+		const { policyGen } = Endpoint.decode(this.#row(indexKey(index)));
+		this.#row(indexKey(index)).set(Endpoint.encode({ ...row, policyGen }));
+	}
+
 	mapGet(map: PolicyMapName, key: Uint8Array): Uint8Array | undefined {
-		const found = this.#maps[map].get(latin1(key))?.slice();
-		return found ?? (map === 'endpoints' ? new Uint8Array(Endpoint.size) : undefined);
+		return map === 'endpoints' ? this.#row(key).slice() : this.#maps[map].get(latin1(key))?.slice();
 	}
 
 	mapSet(map: PolicyMapName, key: Uint8Array, value: Uint8Array): void {
 		this.#enter('set', map);
+		if (map === 'endpoints') {
+			this.#row(key).set(value);
+			return;
+		}
 		const name = latin1(key);
 		if (map === 'policy' && !this.#maps.policy.has(name) && this.#maps.policy.size >= this.#rows)
 			throw new FakeErrno('E2BIG');
@@ -122,10 +136,15 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 
 	mapDelete(map: PolicyMapName, key: Uint8Array): boolean {
 		this.#enter('delete', map);
+		if (map === 'endpoints') throw new FakeErrno('EINVAL');
 		return this.#maps[map].delete(latin1(key));
 	}
 
 	*mapEntries(map: PolicyMapName): Iterable<readonly [Uint8Array, Uint8Array]> {
+		if (map === 'endpoints') {
+			for (let index = 0; index <= ENDPOINTS; index++) yield [indexKey(index), this.mapGet(map, indexKey(index))!];
+			return;
+		}
 		for (const [key, value] of [...this.#maps[map]]) yield [bytesOf(key), value.slice()];
 	}
 
@@ -164,7 +183,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 			if (now !== undefined && now.join() === addresses.join()) continue;
 			for (const address of addresses)
 				this.#maps.ipcache.delete(latin1(IpcacheKey.encode({ addr: addressBytes(address) })));
-			this.#maps.endpoints.delete(latin1(indexKey(index)));
+			this.#writeRow(index, Endpoint.decode(new Uint8Array(Endpoint.size)));
 			this.#pods.delete(key);
 		}
 		for (const [key, { pod, set }] of local) {
@@ -172,14 +191,13 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 			const used = new Set([...this.#pods.values()].map(({ index }) => index));
 			const index = Array.from({ length: ENDPOINTS }, (_, i) => i + 1).find((i) => !used.has(i)) ?? 0;
 			this.#pods.set(key, { index, gen: 1, addresses: pod.addresses });
-			const endpoint = { ifindex: 100 + index, gen: 1, flags: 1, mac: none6, hostMac: none6, id: index };
+			const endpoint = { ifindex: 100 + index, gen: 1, flags: 1, mac: none6, hostMac: none6 };
 			const of = (family: 4 | 6) => pod.addresses.find((address) => familyOf(address) === family);
 			const identityOf = (address = '') => compiler.book.entries.get(address)?.identity?.number ?? Identity.UNKNOWN_POD;
 			const [v4, v6] = [of(4), of(6)];
 			const own = { ...endpoint, identity: identityOf(v4), identity6: identityOf(v6), policySet: set?.number ?? 0 };
 			const bytes = (address: string | undefined) => (address === undefined ? none16 : addressBytes(address));
-			const row = Endpoint.encode({ ...own, addr4: bytes(v4), addr6: bytes(v6) });
-			this.#maps.endpoints.set(latin1(indexKey(index)), row);
+			this.#writeRow(index, { ...own, addr4: bytes(v4), addr6: bytes(v6) });
 			for (const address of pod.addresses) {
 				const peer = { index, gen: 1, kind: PeerKind.LOCAL_POD };
 				const identity = compiler.book.entries.get(address)?.identity?.number ?? Identity.UNKNOWN_POD;
@@ -215,7 +233,7 @@ export class FakePolicyKernel implements PolicyKernel, PolicyReader, PeerReferen
 
 	generation(pod: string): number {
 		const index = this.#pods.get(pod)?.index ?? 0;
-		return this.#shared.policygen.getUint32(index * PolicyGeneration.size, true);
+		return Endpoint.decode(this.#row(indexKey(index))).policyGen;
 	}
 
 	get rowCount(): number {

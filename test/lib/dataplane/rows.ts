@@ -86,7 +86,7 @@ function podRows(pod: PodFixture, devices: Ifindexes): { endpoint: Row; iface: R
 		flags: pod.flags ?? ENDPOINT_READY,
 		mac: macBytes(pod.mac),
 		hostMac: macBytes(pod.hostMac),
-		id: pod.index,
+		policyGen: 0,
 		identity,
 		identity6: identity,
 		policySet: 0,

@@ -9,7 +9,7 @@
 {{- define "fairlead.memoryLimit" -}}
 {{- $config := .Values.config -}}
 {{- $maps := default dict $config.maps -}}
-{{- $bytes := int64 18246616 -}}
+{{- $bytes := int64 18213848 -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.affinity) "each" 88 "bucket" 16)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 131072 $maps.backends) "each" 32 "bucket" 0)) -}}
 {{- $bytes = add $bytes 0 (include "fairlead.mapBytes" (dict "entries" (default 65536 $maps.cidrs) "each" 128 "bucket" 0)) -}}
