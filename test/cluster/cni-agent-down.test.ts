@@ -35,6 +35,8 @@ describe('the CNI plugin while the agent is down', () => {
 		await node().waitReady();
 		await expect(node().cni.add(request)).resolves.toHaveProperty('ips');
 		await node().cni.del(request);
+		// DEL is answered before the interface is removed, and the next test counts interfaces.
+		await eventually('its interface is gone', async () => expect(await podLinks()).toEqual(before));
 	});
 
 	it('puts DEL aside, succeeds, and the agent carries it out when it is back', async () => {
