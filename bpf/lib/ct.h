@@ -33,7 +33,7 @@ INLINE __u64 ct_key_tail(const struct pkt *p, __u32 src_is_hi)
 	return (__u64)p->proto << 32 | ports;
 }
 
-/* The canonical key with 16-byte addresses, which must be 8-byte aligned; returns ct_src_is_hi(). */
+/* The canonical key with 16-byte addresses; `key` must be 8-byte aligned. Returns ct_src_is_hi(). */
 INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
 {
 	__u32 src_is_hi = ct_src_is_hi(p);
@@ -44,7 +44,7 @@ INLINE __u32 ct_make_key(const struct pkt *p, struct ct_key *key)
 	return src_is_hi;
 }
 
-/* The same for IPv4; returns ct_src_is_hi(). */
+/* The same for IPv4. */
 INLINE __u32 ct_make_key4(const struct pkt *p, struct ct4_key *key)
 {
 	__u32 src_is_hi = ct_src_is_hi(p);

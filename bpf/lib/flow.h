@@ -44,7 +44,7 @@ INLINE int is_multicast(const struct pkt *p)
 /* The backend's row may say which pod of this node it is. 0 = `to` is set. */
 INLINE int flow_known_peer(const struct lb_choice *choice, __u8 family, struct ipcache_entry *to)
 {
-	struct endpoint *endpoint = choice->peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(choice->peer) : 0;
+	struct endpoint *endpoint = choice->peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(&choice->peer) : 0;
 
 	if (!endpoint)
 		return 1;
@@ -486,7 +486,7 @@ INLINE int flow_usable(const struct pkt *p, const struct ct_entry *entry, __u32 
 {
 	const struct peer_ref *to = &entry->peer[(dir ^ 1) & 1];
 
-	*pod = to->kind == PEER_KIND_LOCAL_POD ? endpoint_at(to) : 0;
+	*pod = to->kind == PEER_KIND_LOCAL_POD ? endpoint_of(to) : 0;
 	if (to->kind == PEER_KIND_LOCAL_POD && !*pod)
 		return 0;
 	if (is_remote(to->kind) && !node_of(*to) && !flow_follow_nodes())

@@ -150,7 +150,7 @@ INLINE int forward_to_pod(struct __sk_buff *skb, struct pkt *p, const struct ct_
 	int err;
 
 	if (!to)
-		to = endpoint_of(entry->peer[(dir ^ 1) & 1]);
+		to = endpoint_of(&entry->peer[(dir ^ 1) & 1]);
 	if (!to)
 		return drop(skb, p, DROP_REASON_NO_ROUTE, hook);
 	if (!(to->flags & ENDPOINT_FLAG_READY))

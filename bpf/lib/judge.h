@@ -63,7 +63,7 @@ GLOBAL int judge(void)
 	judged->denied = judged->audited = 0;
 	for (__u32 side = 0; side < 2; side++) {
 		struct endpoint *endpoint =
-			judged->peer[side].kind == PEER_KIND_LOCAL_POD ? endpoint_of(judged->peer[side]) : 0;
+			judged->peer[side].kind == PEER_KIND_LOCAL_POD ? endpoint_of(&judged->peer[side]) : 0;
 		__u32 verdict;
 
 		judged->gen[side] = judged->rule[side] = 0;

@@ -11,17 +11,12 @@ INLINE struct endpoint *endpoint_row(__u32 index)
 	return bpf_map_lookup_elem(&fl_endpoints_1, &index);
 }
 
-/* By pointer: of a copy the compiler puts the fields together only to take them apart again. */
-INLINE struct endpoint *endpoint_at(const struct peer_ref *peer)
+/* The reference is read in place: of a copy the compiler puts the fields together only to take them apart again. */
+INLINE struct endpoint *endpoint_of(const struct peer_ref *peer)
 {
 	struct endpoint *endpoint = endpoint_row(peer->index);
 
 	return endpoint && endpoint->ifindex && endpoint->gen == peer->gen ? endpoint : 0;
-}
-
-INLINE struct endpoint *endpoint_of(struct peer_ref peer)
-{
-	return endpoint_at(&peer);
 }
 
 INLINE struct node *node_of(struct peer_ref peer)

@@ -15,7 +15,7 @@ INLINE int explain_sender(const struct pkt *p, struct flow_origin *origin)
 	peer_resolve(&p->src, &from);
 	origin->peer = from.peer;
 	if (origin->hook == HOOK_FROM_POD) {
-		endpoint = from.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(from.peer) : 0;
+		endpoint = from.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(&from.peer) : 0;
 		if (!endpoint)
 			return -DROP_REASON_INVALID_SOURCE;
 		origin->identity = endpoint_identity(endpoint, p->family);
@@ -65,7 +65,7 @@ INLINE void explain_judged(struct explain_flow *flow, const struct judged *judge
 	flow->audited = judged->audited;
 	for (int side = 0; side < 2; side++) {
 		struct endpoint *endpoint =
-			flow->peer[side].kind == PEER_KIND_LOCAL_POD ? endpoint_of(flow->peer[side]) : 0;
+			flow->peer[side].kind == PEER_KIND_LOCAL_POD ? endpoint_of(&flow->peer[side]) : 0;
 
 		flow->rule[side] = judged->rule[side];
 		if (!endpoint)
@@ -84,7 +84,7 @@ INLINE int explain_delivery(struct peer_ref to, __u8 hook)
 		return node_of(to) ? 0 : -DROP_REASON_NO_ROUTE;
 	if (to.kind != PEER_KIND_LOCAL_POD || hook == HOOK_TO_POD)
 		return 0;
-	endpoint = endpoint_of(to);
+	endpoint = endpoint_of(&to);
 	if (!endpoint)
 		return -DROP_REASON_NO_ROUTE;
 	return endpoint->flags & ENDPOINT_FLAG_READY ? 0 : -DROP_REASON_ENDPOINT_NOT_READY;

@@ -17,7 +17,7 @@ INLINE struct endpoint *endpoint_of_iface(struct __sk_buff *skb, struct peer_ref
 	if (!found)
 		return 0;
 	*ref = *found;
-	return endpoint_of(*ref);
+	return endpoint_of(ref);
 }
 
 INLINE int source_is_owned(const struct pkt *p, struct endpoint *endpoint)
@@ -96,7 +96,7 @@ NOINLINE int from_pod_nd(struct __sk_buff *skb, struct pkt *p)
 INLINE struct endpoint *from_pod_sender(struct __sk_buff *skb, struct pkt *p, const struct ct_entry *entry, __u32 dir)
 {
 	const struct peer_ref *from = &entry->peer[dir & 1];
-	struct endpoint *endpoint = from->kind == PEER_KIND_LOCAL_POD ? endpoint_at(from) : 0;
+	struct endpoint *endpoint = from->kind == PEER_KIND_LOCAL_POD ? endpoint_of(from) : 0;
 
 	if (!endpoint || endpoint->ifindex != skb->ifindex || !source_mac_is_owned(skb, endpoint))
 		return 0;
@@ -176,7 +176,7 @@ NOINLINE int to_pod_new(struct __sk_buff *skb, struct pkt *p, struct scratch *sc
 /* The agent's device if the pod that a reply goes to learns domains; see dns.h. 0 = deliver it. */
 INLINE __u32 to_pod_agent(struct __sk_buff *skb, const struct ct_entry *entry)
 {
-	struct endpoint *to = entry->peer[0].kind == PEER_KIND_LOCAL_POD ? endpoint_of(entry->peer[0]) : 0;
+	struct endpoint *to = entry->peer[0].kind == PEER_KIND_LOCAL_POD ? endpoint_of(&entry->peer[0]) : 0;
 
 	return to && (to->flags & ENDPOINT_FLAG_DNS) ? dns_device(skb, DNS_ANSWER) : 0;
 }

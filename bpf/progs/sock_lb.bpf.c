@@ -42,11 +42,11 @@ INLINE addr_t sock_client_addr(struct bpf_sock_addr *ctx, const addr_t *addr)
 NOINLINE int sock_is_judged_as_self(struct bpf_sock_addr *ctx, const struct lb_choice *choice)
 {
 	struct ipcache_entry owner = {.peer = choice->peer};
-	struct endpoint *endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
+	struct endpoint *endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(&owner.peer) : 0;
 
 	if (!endpoint && (owner.peer.kind == PEER_KIND_LOCAL_POD || owner.peer.kind == PEER_KIND_UNKNOWN)) {
 		peer_resolve(&choice->addr, &owner);
-		endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(owner.peer) : 0;
+		endpoint = owner.peer.kind == PEER_KIND_LOCAL_POD ? endpoint_of(&owner.peer) : 0;
 	}
 	if (!endpoint || !endpoint->policy_set || (cfg_host_netns && bpf_get_netns_cookie(ctx) == cfg_host_netns))
 		return 0;
