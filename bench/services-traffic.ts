@@ -69,50 +69,143 @@ const STRAIGHT = `${BARE.network}.3`;
 /** All ends of every path share one CPU: the rate is then what the path costs, not how long another CPU takes to wake up. */
 const ON_CPU = ['taskset', '-c', '1'];
 
-const FIGURES: readonly FigureInfo[] = [
-	{
-		id: 'cps.clusterip.ratio',
-		what: 'new TCP connections per second, pod to ClusterIP against straight to the pod, both on this node',
-		target: { atLeast: 0.95 },
-	},
-	{
-		id: 'nodeport.rps.ratio',
-		what: 'requests per second, a connection each, outside to NodePort with a remote backend, against DNAT by nftables',
-		target: { atLeast: 1.3 },
-	},
-	{ id: 'nodeport.rps.kubeproxy.ratio', what: 'the same against the rules that kube-proxy has on both nodes' },
-	{ id: 'nodeport.rr.kubeproxy.ratio', what: 'that on kept connections' },
-	{ id: 'nodeport.rps.dsr.kubeproxy.ratio', what: 'direct server return against these rules' },
-	{ id: 'nodeport.rr.dsr.kubeproxy.ratio', what: 'that on kept connections' },
-	{ id: 'nodeport.rps.xdp.ratio', what: 'the same by XDP on a veth' },
-	{ id: 'nodeport.rps.dsr.ratio', what: 'the same with direct server return (northSouth: dsr)' },
-	{
-		id: 'nodeport.rps.straight.ratio',
-		what: 'the same straight to the server, by no entry node: nothing can be faster',
-	},
-	{ id: 'nodeport.rr.ratio', what: 'requests per second on kept connections, otherwise as nodeport.rps.ratio' },
-	{ id: 'nodeport.rr.xdp.ratio', what: 'the same by XDP on a veth' },
-	{ id: 'nodeport.rr.dsr.ratio', what: 'the same with direct server return' },
-	{ id: 'nodeport.rr.straight.ratio', what: 'the same straight to the server, by no entry node' },
-	{ id: 'nodeport.wire.rr.ratio', what: 'nodeport.rr.ratio by XDP, 64 at a time, over a wire without socket buffers' },
-	{ id: 'nodeport.wire.rr.tc.ratio', what: 'the same by tc' },
-	{ id: 'nodeport.wire.rr.straight.ratio', what: 'the same straight to the server, by no entry node' },
-	{ id: 'nodeport.wire.rr.kubeproxy.ratio', what: 'by XDP against the rules that kube-proxy has on both nodes' },
-	{ id: 'nodeport.wire.rps.ratio', what: 'nodeport.rps.ratio by XDP, over a wire without socket buffers' },
-	{ id: 'nodeport.wire.rps.straight.ratio', what: 'the same straight to the server, by no entry node' },
-	{ id: 'nodeport.wire.rps.kubeproxy.ratio', what: 'by XDP against the rules that kube-proxy has on both nodes' },
-	{
-		id: 'nodeport.entry.ratio',
-		what: 'time that the entry node adds to a request on a kept connection: that of nftables over ours',
-	},
-];
-
 interface Path {
 	readonly name: 'pod' | 'clusterip' | 'nftables' | 'kube-proxy' | 'straight' | 'xdp' | 'tc' | 'dsr';
 	readonly from: Place;
 	readonly to: string;
 	readonly port: number;
 }
+
+/** `requests`: a connection each; `kept`: one after the other on the same connections. */
+type Kind = 'requests' | 'kept';
+
+/** `bridge`: veths and a bridge, the client behind a router. `wire`: see wire.ts, the client on the nodes' network. */
+type Network = keyof typeof LOAD;
+
+/** The path that a figure is about, and the one that it is compared with. */
+interface Comparison {
+	/** Default: the bridge. */
+	readonly network?: Network;
+	readonly kind: Kind;
+	readonly own: Path['name'];
+	readonly base: Path['name'];
+}
+
+const ENTRY = 'nodeport.entry.ratio';
+
+interface TrafficFigure extends FigureInfo {
+	readonly compared: Comparison;
+}
+
+const FIGURES: readonly TrafficFigure[] = [
+	{
+		id: 'cps.clusterip.ratio',
+		what: 'new TCP connections per second, pod to ClusterIP against straight to the pod, both on this node',
+		target: { atLeast: 0.95 },
+		compared: { kind: 'requests', own: 'clusterip', base: 'pod' },
+	},
+	{
+		id: 'nodeport.rps.ratio',
+		what: 'requests per second, a connection each, outside to NodePort with a remote backend, against DNAT by nftables',
+		target: { atLeast: 1.3 },
+		compared: { kind: 'requests', own: 'tc', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rps.kubeproxy.ratio',
+		what: 'the same against the rules that kube-proxy has on both nodes',
+		compared: { kind: 'requests', own: 'tc', base: 'kube-proxy' },
+	},
+	{
+		id: 'nodeport.rr.kubeproxy.ratio',
+		what: 'that on kept connections',
+		compared: { kind: 'kept', own: 'tc', base: 'kube-proxy' },
+	},
+	{
+		id: 'nodeport.rps.dsr.kubeproxy.ratio',
+		what: 'direct server return against these rules',
+		compared: { kind: 'requests', own: 'dsr', base: 'kube-proxy' },
+	},
+	{
+		id: 'nodeport.rr.dsr.kubeproxy.ratio',
+		what: 'that on kept connections',
+		compared: { kind: 'kept', own: 'dsr', base: 'kube-proxy' },
+	},
+	{
+		id: 'nodeport.rps.xdp.ratio',
+		what: 'the same by XDP on a veth',
+		compared: { kind: 'requests', own: 'xdp', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rps.dsr.ratio',
+		what: 'the same with direct server return (northSouth: dsr)',
+		compared: { kind: 'requests', own: 'dsr', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rps.straight.ratio',
+		what: 'the same straight to the server, by no entry node: nothing can be faster',
+		compared: { kind: 'requests', own: 'straight', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rr.ratio',
+		what: 'requests per second on kept connections, otherwise as nodeport.rps.ratio',
+		compared: { kind: 'kept', own: 'tc', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rr.xdp.ratio',
+		what: 'the same by XDP on a veth',
+		compared: { kind: 'kept', own: 'xdp', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rr.dsr.ratio',
+		what: 'the same with direct server return',
+		compared: { kind: 'kept', own: 'dsr', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.rr.straight.ratio',
+		what: 'the same straight to the server, by no entry node',
+		compared: { kind: 'kept', own: 'straight', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rr.ratio',
+		what: 'nodeport.rr.ratio by XDP, 64 at a time, over a wire without socket buffers',
+		compared: { network: 'wire', kind: 'kept', own: 'xdp', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rr.tc.ratio',
+		what: 'the same by tc',
+		compared: { network: 'wire', kind: 'kept', own: 'tc', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rr.straight.ratio',
+		what: 'the same straight to the server, by no entry node',
+		compared: { network: 'wire', kind: 'kept', own: 'straight', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rr.kubeproxy.ratio',
+		what: 'by XDP against the rules that kube-proxy has on both nodes',
+		compared: { network: 'wire', kind: 'kept', own: 'xdp', base: 'kube-proxy' },
+	},
+	{
+		id: 'nodeport.wire.rps.ratio',
+		what: 'nodeport.rps.ratio by XDP, over a wire without socket buffers',
+		compared: { network: 'wire', kind: 'requests', own: 'xdp', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rps.straight.ratio',
+		what: 'the same straight to the server, by no entry node',
+		compared: { network: 'wire', kind: 'requests', own: 'straight', base: 'nftables' },
+	},
+	{
+		id: 'nodeport.wire.rps.kubeproxy.ratio',
+		what: 'by XDP against the rules that kube-proxy has on both nodes',
+		compared: { network: 'wire', kind: 'requests', own: 'xdp', base: 'kube-proxy' },
+	},
+	{
+		id: ENTRY,
+		what: 'time that the entry node adds to a request on a kept connection: that of nftables over ours',
+		compared: { kind: 'kept', own: 'tc', base: 'nftables' },
+	},
+];
 
 async function startServer(place: Place, traffic: string): Promise<void> {
 	place.start('answer', [...ON_CPU, traffic, 'answer', String(PORT)]);
@@ -239,9 +332,6 @@ async function overWire(cluster: Cluster, paths: readonly Path[]): Promise<reado
 	return paths.filter((path) => path.from === cluster.client).map((path) => ({ ...path, from }));
 }
 
-/** `requests`: a connection each; `kept`: one after the other on the same connections. */
-type Kind = 'requests' | 'kept';
-
 /** Requests per second. */
 async function rate(traffic: string, kind: Kind, { from, to, port }: Path, ms: number, many: number): Promise<number> {
 	const command = [...ON_CPU, traffic, kind, to, String(port), String(ms), String(many)];
@@ -253,53 +343,17 @@ type Samples = Map<string, number[]>;
 
 const keyOf = (kind: Kind, name: Path['name']): string => `${kind} ${name}`;
 
-/** `bridge`: veths and a bridge, the client behind a router. `wire`: see wire.ts, the client on the nodes' network. */
-type Network = keyof typeof LOAD;
-
-interface Comparison {
-	/** Default: the bridge. */
-	readonly network?: Network;
-	readonly kind: Kind;
-	readonly own: Path['name'];
-	readonly base: Path['name'];
-}
-
-/** Figure → the path that it is about, and the one that it is compared with. */
-const COMPARED: Readonly<Record<string, Comparison>> = {
-	'cps.clusterip.ratio': { kind: 'requests', own: 'clusterip', base: 'pod' },
-	'nodeport.rps.ratio': { kind: 'requests', own: 'tc', base: 'nftables' },
-	'nodeport.rps.kubeproxy.ratio': { kind: 'requests', own: 'tc', base: 'kube-proxy' },
-	'nodeport.rr.kubeproxy.ratio': { kind: 'kept', own: 'tc', base: 'kube-proxy' },
-	'nodeport.rps.dsr.kubeproxy.ratio': { kind: 'requests', own: 'dsr', base: 'kube-proxy' },
-	'nodeport.rr.dsr.kubeproxy.ratio': { kind: 'kept', own: 'dsr', base: 'kube-proxy' },
-	'nodeport.rps.xdp.ratio': { kind: 'requests', own: 'xdp', base: 'nftables' },
-	'nodeport.rps.dsr.ratio': { kind: 'requests', own: 'dsr', base: 'nftables' },
-	'nodeport.rps.straight.ratio': { kind: 'requests', own: 'straight', base: 'nftables' },
-	'nodeport.rr.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
-	'nodeport.rr.xdp.ratio': { kind: 'kept', own: 'xdp', base: 'nftables' },
-	'nodeport.rr.dsr.ratio': { kind: 'kept', own: 'dsr', base: 'nftables' },
-	'nodeport.rr.straight.ratio': { kind: 'kept', own: 'straight', base: 'nftables' },
-	'nodeport.wire.rr.ratio': { network: 'wire', kind: 'kept', own: 'xdp', base: 'nftables' },
-	'nodeport.wire.rr.tc.ratio': { network: 'wire', kind: 'kept', own: 'tc', base: 'nftables' },
-	'nodeport.wire.rr.straight.ratio': { network: 'wire', kind: 'kept', own: 'straight', base: 'nftables' },
-	'nodeport.wire.rr.kubeproxy.ratio': { network: 'wire', kind: 'kept', own: 'xdp', base: 'kube-proxy' },
-	'nodeport.wire.rps.ratio': { network: 'wire', kind: 'requests', own: 'xdp', base: 'nftables' },
-	'nodeport.wire.rps.straight.ratio': { network: 'wire', kind: 'requests', own: 'straight', base: 'nftables' },
-	'nodeport.wire.rps.kubeproxy.ratio': { network: 'wire', kind: 'requests', own: 'xdp', base: 'kube-proxy' },
-	'nodeport.entry.ratio': { kind: 'kept', own: 'tc', base: 'nftables' },
-};
 const BASELINE: Partial<Record<Path['name'], string>> = {
 	pod: 'straight to the pod, same round',
 	nftables: 'nftables dnat + masquerade, same round',
 	'kube-proxy': 'rules of kube-proxy (nftables mode) on both nodes, same round',
 };
-const ENTRY = 'nodeport.entry.ratio';
 
 /** Which paths the figures need, by kind. */
-function wantedPaths(ids: readonly string[]): ReadonlyMap<Kind, ReadonlySet<Path['name']>> {
+function wantedPaths(figures: readonly TrafficFigure[]): ReadonlyMap<Kind, ReadonlySet<Path['name']>> {
 	const wanted = new Map<Kind, Set<Path['name']>>();
-	for (const id of ids) {
-		const { kind, own, base } = comparisonOf(id);
+	for (const { id, compared } of figures) {
+		const { kind, own, base } = compared;
 		const names = wanted.get(kind) ?? new Set();
 		for (const name of [own, base]) names.add(name);
 		if (id === ENTRY) names.add('straight');
@@ -308,22 +362,16 @@ function wantedPaths(ids: readonly string[]): ReadonlyMap<Kind, ReadonlySet<Path
 	return wanted;
 }
 
-function comparisonOf(id: string): Comparison {
-	const compared = COMPARED[id];
-	if (!compared) throw new Error(`no figure ${id} here`);
-	return compared;
-}
-
 async function rounds(
 	traffic: string,
 	network: Network,
 	paths: readonly Path[],
-	ids: readonly string[],
+	figures: readonly TrafficFigure[],
 	progress: (text: string) => void,
 ): Promise<Samples> {
 	const samples: Samples = new Map();
 	const load = LOAD[network];
-	for (const [kind, names] of wantedPaths(ids)) {
+	for (const [kind, names] of wantedPaths(figures)) {
 		progress(`${kind} over the ${network}: ${[...names].join(', ')}, ${load.rounds} rounds`);
 		const used = paths.filter(({ name }) => names.has(name));
 		for (let round = 0; round < load.rounds; round++) {
@@ -352,9 +400,9 @@ function entryFigure(samples: Samples): Figure {
 	};
 }
 
-function figureOf(id: string, samples: Samples): Figure {
+function figureOf({ id, compared }: TrafficFigure, samples: Samples): Figure {
 	if (id === ENTRY) return entryFigure(samples);
-	const { network = 'bridge', kind, own: ownName, base: baseName } = comparisonOf(id);
+	const { network = 'bridge', kind, own: ownName, base: baseName } = compared;
 	const own = samples.get(keyOf(kind, ownName)) ?? [];
 	const base = samples.get(keyOf(kind, baseName)) ?? [];
 	const ratios = own.map((value, i) => value / (base[i] ?? Number.NaN));
@@ -372,15 +420,15 @@ export const servicesTrafficSuite: Suite = {
 		try {
 			const traffic = await buildTraffic(directory);
 			cluster = await Cluster.create({ nodes: 4, routing: 'direct', withoutAgents: true, progress });
-			const wanted = FIGURES.filter(({ id }) => ids.has(id)).map(({ id }) => id);
+			const wanted = FIGURES.filter(({ id }) => ids.has(id));
 			const paths = await setUp(cluster, traffic);
 			const figures: Figure[] = [];
 			for (const network of ['bridge', 'wire'] as const) {
-				const here = wanted.filter((id) => (comparisonOf(id).network ?? 'bridge') === network);
+				const here = wanted.filter(({ compared }) => (compared.network ?? 'bridge') === network);
 				if (here.length === 0) continue;
 				const used = network === 'bridge' ? paths : await overWire(cluster, paths);
 				const samples = await rounds(traffic, network, used, here, progress);
-				figures.push(...here.map((id) => figureOf(id, samples)));
+				figures.push(...here.map((figure) => figureOf(figure, samples)));
 			}
 			return figures;
 		} finally {
