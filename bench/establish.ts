@@ -1,5 +1,5 @@
 /** Flows whose first packets alone were sent become those of connections that were answered: until then each packet looks whether they are. */
-import { fieldOffset } from '../agent/kernel/field-offset.ts';
+import { fieldOffset } from '../native/abi/field-offset.ts';
 import { Ct4Entry, CtEntry, CtFlags } from '../native/abi/generated.ts';
 import type { Objects } from '../test/lib/dataplane/objects.ts';
 

@@ -1,9 +1,10 @@
 /** Which of some addresses have connections. Asked seldom, and only when something depends on it: it reads the flow tables. */
+
+import { fieldOffsets } from '../../native/abi/field-offset.ts';
 import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey } from '../../native/abi/generated.ts';
 import type { BpfMap } from '../../native/index.ts';
 import { type Address, addressBytes, familyOf } from '../model/address.ts';
 import type { CtMaps } from './ct-gc.ts';
-import { fieldOffsets } from './field-offset.ts';
 
 interface Layout {
 	readonly keySize: number;

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { fieldOffset } from '../../native/abi/field-offset.ts';
 import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import { BpfMap } from '../../native/index.ts';
 import { type CtGcOptions, collectConntrack, countEntries, widenEntry } from './ct-gc.ts';
 import { DEFAULT_CT_TIMEOUTS } from './ct-timeouts.ts';
-import { fieldOffset } from './field-offset.ts';
 import { elapsedSeconds } from './jiffies.ts';
 
 const HZ = 250;

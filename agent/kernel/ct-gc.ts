@@ -3,6 +3,8 @@
  * other, and the entry for replies of a masqueraded flow is a port that nobody else can have.
  * All of it happens in native code on a worker thread; here is only what the bytes mean and when a flow is over.
  */
+
+import { fieldOffsets } from '../../native/abi/field-offset.ts';
 import { Ct4Entry, Ct4Key, CtEntry, CtFlags, CtKey, L4Proto } from '../../native/abi/generated.ts';
 import {
 	ANY_PROTO,
@@ -17,7 +19,6 @@ import {
 	type TallySpec,
 } from '../../native/index.ts';
 import { type CtTimeouts, DEFAULT_CT_TIMEOUTS, idleRules } from './ct-timeouts.ts';
-import { fieldOffsets } from './field-offset.ts';
 
 /** An entry for replies of a masqueraded flow is kept so long without the other one: its port rests. */
 const NAT_GRACE_SECONDS = 10;

@@ -2,12 +2,13 @@
  * Generations of verdicts, in the rows of `endpoints`. Flows remember the one that they were judged with, and are judged anew when it
  * differs.
  */
+import { fieldOffset } from '../../native/abi/field-offset.ts';
 import { Endpoint } from '../../native/abi/generated.ts';
 import type { PolicyKernel } from './policy-kernel.ts';
 
 /** In units of 2 bytes: what a row takes, and where its generation is. */
 const ROW = Endpoint.size / 2;
-const FIELD = fieldOf();
+const FIELD = fieldOffset(Endpoint, 'policyGen') / 2;
 
 export class PolicyGenerations {
 	readonly #kernel: Pick<PolicyKernel, 'shared'>;
@@ -39,10 +40,4 @@ export class PolicyGenerations {
 		}
 		return this.#words;
 	}
-}
-
-/** Found out through the codec, so that no layout is written down twice. */
-function fieldOf(): number {
-	const none = Endpoint.decode(new Uint8Array(Endpoint.size));
-	return Endpoint.encode({ ...none, policyGen: 0xffff }).indexOf(0xff) / 2;
 }

@@ -2,7 +2,7 @@
  * Where a field of a shared structure lies, found out through its generated codec: native code that works on bytes gets
  * offsets from here, so no layout is written down twice.
  */
-import type { Codec } from '../../native/abi/codec.ts';
+import type { Codec } from './codec.ts';
 
 /** Bytes from the beginning of the structure. @throws RangeError when the field is not stored */
 export function fieldOffset<T extends object>(codec: Codec<T>, field: keyof T): number {
