@@ -134,6 +134,28 @@ INLINE void nat_fill_forward(struct scratch *scratch, __u32 service)
 }
 
 /*
+ * The second entry, once scratch->inner has a port. `flags`: of the insertion. scratch->inner becomes what the initiator sent again, but for the
+ * destination. 0 or a negative reason.
+ */
+INLINE int nat_open_forward(struct scratch *scratch, __u32 service, __u64 flags)
+{
+	if (cfg_carry)
+		carry_show(1);
+	barrier_var(scratch); /* addresses in it are better computed again than kept on the stack */
+	nat_fill_forward(scratch, service);
+	if (ct_put(scratch, 0, flags) != 0) {
+		ct_delete(&scratch->inner);
+		return -DROP_REASON_CT_INSERT;
+	}
+	count(METRIC_NAT_CREATED);
+	barrier_var(scratch);
+	scratch->inner.src = scratch->pkt.src;
+	scratch->inner.sport = scratch->pkt.sport;
+	scratch->inner.dport = scratch->made.xlate_port;
+	return 0;
+}
+
+/*
  * Makes both entries of a masqueraded flow: scratch->pkt as its initiator sends it, scratch->inner the same with the responder as destination,
  * scratch->made what both entries have in common. That ends as the entry for forward packets. `service`: 1 = the responder is a backend. 0 or a negative reason.
  */
@@ -148,20 +170,33 @@ GLOBAL int nat_open(__u32 service)
 	nat_fill_reply(scratch);
 	if (!nat_find_port(scratch->pkt.sport))
 		return -DROP_REASON_NAT_EXHAUSTED;
-	count(METRIC_NAT_CREATED);
-	if (cfg_carry)
-		carry_show(1);
-	barrier_var(scratch); /* addresses in it are better computed again than kept on the stack */
-	nat_fill_forward(scratch, service);
-	if (ct_insert(0, BPF_ANY) != 0) {
-		ct_delete(&scratch->inner);
-		return -DROP_REASON_CT_INSERT;
-	}
-	barrier_var(scratch);
-	scratch->inner.src = scratch->pkt.src;
-	scratch->inner.sport = scratch->pkt.sport;
-	scratch->inner.dport = scratch->made.xlate_port;
-	return 0;
+	return nat_open_forward(scratch, service, BPF_ANY);
+}
+
+/* The first port that nat_find_port would try, host byte order; 0 = there are none. */
+INLINE __u32 nat_first_port(__be16 own_port)
+{
+	__u32 range = (__u32)cfg_snat_port_max - cfg_snat_port_min + 1, own = bpf_ntohs(own_port);
+
+	if (cfg_snat_port_max == 0 || range == 0)
+		return 0;
+	return own >= cfg_snat_port_min && own <= cfg_snat_port_max ? own
+								    : cfg_snat_port_min + bpf_get_prandom_u32() % range;
+}
+
+/*
+ * nat_open of a service's flow that nobody has looked up. The insertions tell whether it is there; it is only looked for before somebody else's
+ * port is taken. 0, or 1 = it is there, or the reason is for others to find.
+ */
+INLINE int nat_open_unseen(struct scratch *scratch)
+{
+	__u32 port = nat_first_port(scratch->pkt.sport);
+
+	nat_fill_reply(scratch);
+	scratch->inner.sport = bpf_htons(port);
+	if (!port || ct_was_full() || ct_put(scratch, 1, BPF_NOEXIST))
+		return ct_find(&scratch->pkt) || nat_open(1);
+	return nat_open_forward(scratch, 1, BPF_NOEXIST) != 0;
 }
 
 /*

@@ -128,16 +128,13 @@ NOINLINE void snat_report_new(struct scratch *scratch)
 	event_submit(event);
 }
 
-/* Is it the first packet of a TCP connection, or that again? Then snat_choose is who looks its flow up. */
+/* Is it the first packet of a TCP connection, or that again? Then nobody looks its flow up before nat_open_unseen. */
 INLINE int snat_is_first(__u8 proto, __u8 tcp_flags)
 {
 	return proto == L4_PROTO_TCP && (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/*
- * The backend's row for a new flow of scratch->pkt, into scratch->choice. 0 = tc chooses, or the flow is there. A first packet of TCP looks for both its service and
- * its flow, one right after the other: so the CPU waits for their memory at the same time.
- */
+/* The backend's row for a new flow of scratch->pkt, into scratch->choice. 0 = tc chooses. */
 INLINE int snat_choose(struct scratch *scratch)
 {
 	struct pkt *p = &scratch->pkt;
@@ -146,9 +143,7 @@ INLINE int snat_choose(struct scratch *scratch)
 
 	svc_key_fill(&key, &p->dst, p->dport, p->proto, SVC_SCOPE_EXTERNAL);
 	svc = bpf_map_lookup_elem(&fl_services_1, &key);
-	if (!svc || (snat_is_first(p->proto, p->tcp_flags) && ct_lookup(p)))
-		return 0;
-	if ((svc->flags & SNAT_FLAGS_UNWANTED) || svc->source_set)
+	if (!svc || (svc->flags & SNAT_FLAGS_UNWANTED) || svc->source_set)
 		return 0;
 	__u32 id = svc->id, generation = svc->generation;
 	__u32 seed = svc->flags & SVC_FLAG_MAGLEV ? flow_hash(&p->src, &p->dst, p->sport, p->dport, p->proto)
@@ -187,7 +182,7 @@ GLOBAL int snat_open(void)
 	scratch->origin = (struct flow_origin){
 		.peer = from.peer, .identity = from.identity, .hook = HOOK_XDP, .client = LB_CLIENT_OUTSIDE};
 	flow_fill(entry, p, &scratch->origin, choice->peer, choice);
-	if (nat_open(1))
+	if (nat_open_unseen(scratch))
 		return 0;
 	snat_report_new(scratch);
 	return 1;

@@ -1,5 +1,6 @@
 /** Services with the node's address as source, in XDP: the same state as the tc programs', so that either may see the next packet. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { fieldOffset } from '../../native/abi/field-offset.ts';
 import { Ct4Entry, CtEntry, CtFlags, DropReason, XdpNode } from '../../native/abi/generated.ts';
 import { NODE_MAC } from '../lib/dataplane/rows.ts';
 import type { RunResult, WorldFixture } from '../lib/dataplane.ts';
@@ -33,6 +34,7 @@ import {
 	PORT,
 	sportFor,
 	sportOf,
+	XDP,
 	xdpWorld,
 } from './xdp-world.ts';
 
@@ -265,6 +267,44 @@ describe.each(FAMILIES)('XDP with the node as source over IPv$family', (x) => {
 		expect(await node.flows()).toHaveLength(2);
 		expect(layerOf(expectVerdict(again, await node.fromUplink(again), VERDICT.REDIRECT), 'tcp')).toMatchObject({
 			sport: port,
+		});
+	});
+
+	describe.each([
+		{ what: 'a port that is not in the range', sport: 20_001 },
+		{ what: 'a port of the range', sport: SNAT.min + 1 },
+	])('a first packet from $what that comes again', ({ sport }) => {
+		const again = fromClient(x, { proto: 'tcp', dport: PORT.random, sport, flags: 'S' });
+		const table = x.family === 4 ? 'ct4' : 'ct6';
+		const flagsAt = x.family === 4 ? fieldOffset(Ct4Entry, 'flags') : fieldOffset(CtEntry, 'flags');
+
+		/** Half of the packets are given the backend that only tc can reach. */
+		async function begin(): Promise<void> {
+			for (let i = 0; i < 40; i++) if ((await xdp(again)).verdict === XDP.TX) return;
+			throw new Error('no packet was sent');
+		}
+
+		async function expectUntouched(): Promise<void> {
+			const before = await node.dataplane.entries(table);
+			for (let i = 0; i < 24; i++) expectPassed(again, await xdp(again));
+			expect(await node.dataplane.entries(table)).toEqual(before);
+		}
+
+		it('changes nothing about the flow that it has begun', async () => {
+			await begin();
+			await expectUntouched();
+		});
+
+		it('changes nothing about one that is over, which tc puts another in the place of', async () => {
+			await begin();
+			for (const { key, value } of await node.dataplane.entries(table)) {
+				const view = new DataView(value.buffer, value.byteOffset);
+				view.setUint16(flagsAt, view.getUint16(flagsAt, true) | CtFlags.CLOSING, true);
+				await node.dataplane.set(table, key, value);
+			}
+			await expectUntouched();
+			expectVerdict(again, await node.fromUplink(again), VERDICT.REDIRECT);
+			expect((await node.flows()).filter(({ flags }) => !(flags & CtFlags.CLOSING))).toHaveLength(2);
 		});
 	});
 
