@@ -538,6 +538,12 @@ GLOBAL int ct_touch_sharer(void)
 	return 1;
 }
 
+/* An answer that proves nothing, because whoever sent the INIT may not be who got it (RFC 9260 section 5.1). */
+INLINE int ct_is_first_answer(const struct pkt *p)
+{
+	return p->proto == L4_PROTO_SCTP && p->tcp_flags == SCTP_INIT_ACK;
+}
+
 /*
  * Counts a packet of an existing flow. A new SYN on a flow that is closing, or on an entry that belongs to a service's
  * reply side, starts a new connection: returns 0 then, and the caller makes new entries. Otherwise 1.
@@ -550,7 +556,7 @@ INLINE int ct_touch(const struct pkt *p, struct ct_entry *entry, __u32 dir)
 		if (((p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || !(entry->flags & CT_FLAG_ESTABLISHED)) &&
 		    !ct_follow(p))
 			return 0;
-	} else if (dir == CT_DIR_REPLY && !(entry->flags & CT_FLAG_ESTABLISHED)) {
+	} else if (dir == CT_DIR_REPLY && !(entry->flags & CT_FLAG_ESTABLISHED) && !ct_is_first_answer(p)) {
 		entry->flags |= CT_FLAG_ESTABLISHED;
 	}
 	if (now - entry->last_seen >= cfg_hz)

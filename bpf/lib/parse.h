@@ -28,7 +28,9 @@ enum tcp_flag_bits {
 };
 
 enum sctp_chunk {
-	SCTP_INIT = 1, /* begins an association; nothing else is in its packet (RFC 9260 section 6.10) */
+	SCTP_INIT =
+		1, /* begins an association; nothing else is in its packet (RFC 9260 section 6.10), nor in that of its answer */
+	SCTP_INIT_ACK = 2,
 };
 
 enum parse_limits {

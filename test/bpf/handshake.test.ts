@@ -1,11 +1,11 @@
 /**
- * When a TCP connection counts as established: until then its flow goes after a minute, from then on it is kept for a day. Whoever sends SYNs
- * from addresses of others is answered, and must not keep what the answers alone make.
+ * When a connection counts as established: until then its flow goes after a minute, from then on it is kept for a day (TCP) or ten minutes (SCTP). Whoever
+ * sends SYNs or INITs from addresses of others is answered, and must not keep what the answers alone make.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CtFlags } from '../../native/abi/generated.ts';
 import { NODE_OBJECTS, type RunResult } from '../lib/dataplane.ts';
-import { ip, parse, tcp } from '../lib/packet.ts';
+import { ip, parse, raw, sctp, tcp } from '../lib/packet.ts';
 import {
 	type Addresses,
 	BACKEND_PORT,
@@ -133,3 +133,37 @@ describe.each(Object.keys(WAYS).flatMap((way) => FAMILIES.map((x) => ({ way, x, 
 		});
 	},
 );
+
+/** First chunks of packets, RFC 9260 section 3.2. */
+const CHUNK = { INIT: 1, INIT_ACK: 2, COOKIE_ECHO: 10, COOKIE_ACK: 11 } as const;
+
+describe.each(FAMILIES)('an SCTP association over IPv$family', (x) => {
+	const packet = (sport: number, dport: number, chunk: number) =>
+		[sctp({ sport, dport, tag: 1 }), raw(Uint8Array.of(chunk, 0, 0, 4))] as const;
+	const ways = [
+		{ way: 'pod to pod', to: x.b, dport: BACKEND_PORT.sctp },
+		{ way: 'pod to service', to: x.vip, dport: SERVICE.sctp },
+	];
+
+	it.each(ways)('$way is established by what follows the first answer', async ({ to, dport }) => {
+		const ask = async (chunk: number): Promise<void> => {
+			const sent = podFrame(POD_A, ip(x.a, to), ...packet(CLIENT_PORT, dport, chunk));
+			expect((await node.fromPod(POD_A, sent)).drops).toEqual({});
+		};
+		const answer = async (chunk: number): Promise<void> => {
+			const sent = podFrame(POD_B, ip(x.b, x.a), ...packet(BACKEND_PORT.sctp, CLIENT_PORT, chunk));
+			expect((await node.fromPod(POD_B, sent)).drops).toEqual({});
+		};
+		const established = async (): Promise<number> =>
+			(await node.flows()).filter(({ flags }) => flags & CtFlags.ESTABLISHED).length;
+
+		await ask(CHUNK.INIT);
+		await answer(CHUNK.INIT_ACK);
+		await answer(CHUNK.INIT_ACK);
+		expect(await established()).toBe(0);
+		await ask(CHUNK.COOKIE_ECHO);
+		expect(await established()).toBe(0);
+		await answer(CHUNK.COOKIE_ACK);
+		expect(await established()).toBe(1);
+	});
+});
