@@ -88,7 +88,7 @@ describe('sockets of a backend that is gone', () => {
 			const { rows, options, add } = sockRev();
 			add(found.get(mine) ?? 0n, backend);
 			add(found.get(other) ?? 0n, backend, { address: '10.96.0.99', port: 80 });
-			expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [] });
+			expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [], left: [] });
 			expect(await ended(mine)).toBe('ECONNABORTED');
 			expect(await pod.call<string>('end', direct)).toBe('');
 			expect(await pod.call<string>('end', other)).toBe('');
@@ -106,7 +106,7 @@ describe('sockets of a backend that is gone', () => {
 		await eventually('the end of the answer is here', async () => {
 			if (!(await pod.call<boolean>('finish', finished))) throw new Error('not yet');
 		});
-		expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [] });
+		expect(await destroySockets([backend], options)).toEqual({ destroyed: 1, problems: [], left: [] });
 		expect(await ended(open)).toBe('ECONNABORTED');
 		expect(await pod.call<string>('end', finished)).toBe('');
 	});
@@ -120,7 +120,22 @@ describe('sockets of a backend that is gone', () => {
 		add(found.get(mine) ?? 0n, backend);
 		add(found.get(other) ?? 0n, backend, second);
 		const leadsTo: LeadsTo = ({ address }, { port }) => address === VIP.address && port === PORT;
-		expect(await destroySockets([backend], { ...options, leadsTo })).toEqual({ destroyed: 1, problems: [] });
+		expect(await destroySockets([backend], { ...options, leadsTo })).toEqual({ destroyed: 1, problems: [], left: [] });
+		expect(await ended(other)).toBe('ECONNABORTED');
+		expect(await pod.call<string>('end', mine)).toBe('');
+	});
+
+	it('are left alone when they are to be spared, and their backends are named', async () => {
+		const [mine, other] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
+		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP] };
+		const { options, add } = sockRev();
+		const found = await cookies(backend);
+		for (const port of [mine, other]) add(found.get(port) ?? 0n, backend);
+		const spares: SockDestroyOptions['spares'] = (_, { cookie, unanswered }) =>
+			cookie === found.get(mine) && unanswered === 0;
+		const nobody = { ...backend, port: PORT + 1 };
+		const report = await destroySockets([backend, nobody], { ...options, spares });
+		expect(report).toEqual({ destroyed: 1, problems: [], left: [backend] });
 		expect(await ended(other)).toBe('ECONNABORTED');
 		expect(await pod.call<string>('end', mine)).toBe('');
 	});
@@ -136,7 +151,11 @@ describe('sockets of a backend that is gone', () => {
 			{ ...peer, proto: UDP },
 		]) {
 			add(cookie, gone);
-			expect(await destroySockets([{ ...gone, frontends: [VIP] }], options)).toEqual({ destroyed: 0, problems: [] });
+			expect(await destroySockets([{ ...gone, frontends: [VIP] }], options)).toEqual({
+				destroyed: 0,
+				problems: [],
+				left: [],
+			});
 		}
 		expect(await pod.call<string>('end', port)).toBe('');
 	});
@@ -147,13 +166,16 @@ describe('sockets of a backend that is gone', () => {
 		const { options, add } = sockRev(['/run/netns/never-was', pod.netnsPath]);
 		add((await cookies(backend)).get(port) ?? 0n, backend);
 		const report = await destroySockets([backend], options);
-		expect(report).toEqual({ destroyed: 1, problems: [expect.stringContaining('/run/netns/never-was') as string] });
+		expect(report).toMatchObject({
+			destroyed: 1,
+			problems: [expect.stringContaining('/run/netns/never-was') as string],
+		});
 		expect(await ended(port)).toBe('ECONNABORTED');
 	});
 
 	it('cost nothing when no backend is gone', async () => {
 		const { options } = sockRev();
 		const request = () => Promise.reject(new Error('not to be asked'));
-		expect(await destroySockets([], { ...options, request })).toEqual({ destroyed: 0, problems: [] });
+		expect(await destroySockets([], { ...options, request })).toEqual({ destroyed: 0, problems: [], left: [] });
 	});
 });

@@ -1,7 +1,7 @@
 /**
  * Ends sockets that the socket hooks have connected to a backend which is gone: no packet of theirs passes the datapath's tables, so
  * they would wait for an address that nobody has, or that another pod gets. Only sockets that went through the service are
- * touched: they are in sock_rev with their cookie.
+ * touched: they are in sock_rev with their cookie. Which of them may go on is the caller's business.
  * Needs CONFIG_INET_DIAG_DESTROY (SOCK_DESTROY, kernel 4.5); without it such sockets end by their own time-outs.
  */
 import { SockRevEntry, SockRevKey } from '../../native/abi/generated.ts';
@@ -35,7 +35,7 @@ export interface ServiceEnd {
 /** Whether clients reach a backend by a frontend. */
 export type LeadsTo = (frontend: ServiceEnd, backend: Peer) => boolean;
 
-export interface SockDestroyOptions {
+export interface SockDestroyOptions<B extends GoneBackend = GoneBackend> {
 	/** `netlinkRequest` of native/index.ts. */
 	readonly request: NetlinkRequest;
 	/** Value of sock_rev; undefined = no such entry. */
@@ -43,15 +43,19 @@ export interface SockDestroyOptions {
 	readonly remove: (key: Uint8Array) => void;
 	/** Backends may be back. Asked after sockets have been listed, so that none is ended that began since. */
 	readonly leadsTo: LeadsTo;
+	/** Which sockets to leave alone for now; default: none. */
+	readonly spares?: (backend: B, socket: DiagSocket) => boolean;
 	/** Paths of the network namespaces of all pods; the node's own is always looked at. */
 	readonly namespaces: () => readonly string[];
 }
 
-export interface SockDestroyReport {
+export interface SockDestroyReport<B extends GoneBackend = GoneBackend> {
 	/** Sockets that were ended. */
 	readonly destroyed: number;
 	/** Namespaces that could not be looked at, and refusals. */
 	readonly problems: readonly string[];
+	/** Backends with sockets that were spared. */
+	readonly left: readonly B[];
 }
 
 /** One socket of the addon each: more would only queue for the worker threads. */
@@ -67,13 +71,14 @@ export async function probeSockDestroy(request: NetlinkRequest): Promise<string>
 }
 
 /** Ends the sockets of all namespaces that are connected to these backends through their service. Throws only what `namespaces` throws. */
-export async function destroySockets(
-	backends: readonly GoneBackend[],
-	options: SockDestroyOptions,
-): Promise<SockDestroyReport> {
-	if (backends.length === 0) return { destroyed: 0, problems: [] };
+export async function destroySockets<B extends GoneBackend>(
+	backends: readonly B[],
+	options: SockDestroyOptions<B>,
+): Promise<SockDestroyReport<B>> {
+	if (backends.length === 0) return { destroyed: 0, problems: [], left: [] };
 	const waiting: (string | undefined)[] = [undefined, ...new Set(options.namespaces())];
 	const problems: string[] = [];
+	const left = new Set<B>();
 	let destroyed = 0;
 	const work = async (): Promise<void> => {
 		while (waiting.length > 0) {
@@ -82,13 +87,14 @@ export async function destroySockets(
 				const report = await destroyIn(netns, backends, options);
 				destroyed += report.destroyed;
 				problems.push(...report.problems);
+				for (const backend of report.left) left.add(backend);
 			} catch (error) {
 				problems.push(errorMessage(error));
 			}
 		}
 	};
 	await Promise.all(Array.from({ length: PARALLEL }, work));
-	return { destroyed, problems };
+	return { destroyed, problems, left: [...left] };
 }
 
 interface Victim {
@@ -97,11 +103,11 @@ interface Victim {
 	readonly key: Uint8Array;
 }
 
-async function destroyIn(
+async function destroyIn<B extends GoneBackend>(
 	netns: string | undefined,
-	backends: readonly GoneBackend[],
-	options: SockDestroyOptions,
-): Promise<SockDestroyReport> {
+	backends: readonly B[],
+	options: SockDestroyOptions<B>,
+): Promise<SockDestroyReport<B>> {
 	const asked = backends.flatMap((backend) => listConnected(backend).map((message) => ({ backend, message })));
 	const lists = await send(
 		options.request,
@@ -110,15 +116,18 @@ async function destroyIn(
 	);
 	const problems = lists.flatMap(({ code }, i) => problemOf(asked[i]?.message, code, netns));
 	const victims = new Map<bigint, Victim>();
+	const left: B[] = [];
 	for (const [i, { records }] of lists.entries()) {
 		const backend = asked[i]?.backend;
 		if (backend === undefined) continue;
 		for (const socket of records.map(parseDiagSocket)) {
 			const key = socket === undefined ? undefined : serviceKeyOf(socket, backend, options);
-			if (socket !== undefined && key !== undefined) victims.set(socket.cookie, { socket, proto: backend.proto, key });
+			if (socket === undefined || key === undefined) continue;
+			if (options.spares?.(backend, socket)) left.push(backend);
+			else victims.set(socket.cookie, { socket, proto: backend.proto, key });
 		}
 	}
-	if (victims.size === 0) return { destroyed: 0, problems };
+	if (victims.size === 0) return { destroyed: 0, problems, left };
 	const ends = [...victims.values()].map((victim) => ({ victim, message: destroySocket(victim.socket, victim.proto) }));
 	const replies = await send(
 		options.request,
@@ -134,14 +143,14 @@ async function destroyIn(
 		// An ended UDP socket has no peer any more by which the release hook would find its entry.
 		options.remove(victim.key);
 	}
-	return { destroyed, problems };
+	return { destroyed, problems, left };
 }
 
 /** Key of the socket in sock_rev if it was connected by one of the frontends; undefined = it is none of the service's. */
 function serviceKeyOf(
 	{ cookie }: DiagSocket,
 	backend: GoneBackend,
-	{ lookUp, leadsTo }: SockDestroyOptions,
+	{ lookUp, leadsTo }: Pick<SockDestroyOptions, 'lookUp' | 'leadsTo'>,
 ): Uint8Array | undefined {
 	const { address, port, frontends } = backend;
 	const key = SockRevKey.encode({ cookie, addr: addressBytes(address), port });

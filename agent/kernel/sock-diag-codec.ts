@@ -20,6 +20,7 @@ const PROTO_TCP = 6;
 const REQUEST_BYTES = 56;
 const SOCKID_IN_REQUEST = 8;
 /** struct inet_diag_msg: family, state, timer, retrans, then struct inet_diag_sockid. */
+const RETRANS_IN_REPLY = 3;
 const SOCKID_IN_REPLY = 4;
 const SOCKID_BYTES = 48;
 const REPLY_BYTES = 72;
@@ -50,6 +51,8 @@ export interface DiagSocket {
 	readonly family: number;
 	/** struct inet_diag_sockid, by which the kernel finds it again. */
 	readonly id: Uint8Array;
+	/** TCP: how often in a row the kernel has sent something again, or asked whether the peer is there, and got no answer. */
+	readonly unanswered: number;
 }
 
 /** Asks for the sockets connected to a peer: one request per socket family that can reach it. */
@@ -95,7 +98,7 @@ export function parseDiagSocket(record: Buffer): DiagSocket | undefined {
 	const id = Uint8Array.from(record.subarray(SOCKID_IN_REPLY, SOCKID_IN_REPLY + SOCKID_BYTES));
 	// Two 32-bit words, the lower one first, in host order.
 	const cookie = Buffer.from(id.buffer).readBigUInt64LE(COOKIE);
-	return { cookie, family: record.readUInt8(0), id };
+	return { cookie, family: record.readUInt8(0), id, unanswered: record.readUInt8(RETRANS_IN_REPLY) };
 }
 
 /** Ends exactly this socket: its owner gets ECONNABORTED. One that is gone is fine. */
@@ -110,4 +113,4 @@ export function destroySocket(socket: DiagSocket, proto: number): NetlinkMessage
 }
 
 /** A socket that cannot exist, to ask whether the kernel can end sockets: ENOENT = it can, EOPNOTSUPP = not. */
-export const NO_SOCKET: DiagSocket = { cookie: 0n, family: AF_INET, id: new Uint8Array(SOCKID_BYTES) };
+export const NO_SOCKET: DiagSocket = { cookie: 0n, family: AF_INET, id: new Uint8Array(SOCKID_BYTES), unanswered: 0 };

@@ -17,7 +17,7 @@ import type { NodeLife } from './node-life.ts';
 import { NodeWatch } from './node-watch.ts';
 import type { Pods, PodsOptions } from './pods.ts';
 import { Policies, type PoliciesOptions } from './policies.ts';
-import { ServicePlanner, type ServicePlannerOptions } from './services.ts';
+import { isKept, ServicePlanner, type ServicePlannerOptions } from './services.ts';
 import { SocketEnder } from './socket-ender.ts';
 
 export interface Common {
@@ -62,12 +62,13 @@ export function makePolicies(
 	return new Policies({ ...{ view: store, kernel, nodeName, audit, pods, events: life.events }, ...told });
 }
 
-export function openSockets({ dataplane, pods, metrics, log }: Common, leadsTo: LeadsTo): Promise<SocketEnder> {
+export function openSockets({ store, dataplane, pods, metrics, log }: Common, leadsTo: LeadsTo): Promise<SocketEnder> {
 	return SocketEnder.open({
 		request: netlinkRequest,
 		kernel: dataplane.datapath.kernel,
 		namespaces: () => pods.list().map(({ netns }) => netns),
 		leadsTo,
+		isKept: (backend) => isKept(store, backend),
 		onEnded: (count) => metrics.recordSocketsEnded(count),
 		log,
 	});

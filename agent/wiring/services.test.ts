@@ -132,10 +132,10 @@ describe('isKept', () => {
 
 	it.each([
 		['keeps connections to an endpoint that is only not ready', { ...gone, owner }, true],
-		['ends those to an endpoint that is in no slice any more', { ...gone, owner, address: '10.244.0.2' }, false],
-		['ends those of a service that is gone', { ...gone, owner: 'default/other' }, false],
+		['gives up those to an endpoint that is in no slice any more', { ...gone, owner, address: '10.244.0.2' }, false],
+		['gives up those of a service that is gone', { ...gone, owner: 'default/other' }, false],
 		['sends datagrams elsewhere at once', { ...gone, owner, proto: 17 }, false],
-		['ends what a service left behind that went while no agent ran', gone, false],
+		['gives up what a service left behind that went while no agent ran', gone, false],
 	])('%s', (_what, each, kept) => {
 		expect(isKept(view, each)).toBe(kept);
 	});

@@ -60,8 +60,8 @@ export interface ServicePlannerOptions {
 }
 
 /**
- * Connections to an endpoint that is only not ready any more go on, as they do past the socket programs: its pod may serve them still.
- * Datagrams are sent elsewhere at once.
+ * Connections to an endpoint that is only not ready any more go on, as they do past the socket programs, even if nobody answers for a while: its
+ * node may be out of reach only. Datagrams are sent elsewhere at once.
  */
 export function isKept(view: Pick<ClusterView, 'slicesOf'>, { proto, owner, address }: GoneBackend): boolean {
 	if (proto !== PROTOCOL_NUMBER.TCP || owner === undefined) return false;
@@ -106,9 +106,7 @@ export class ServicePlanner {
 			withdrawnMs: 1000 * ctTimeoutsOf(config.ctTimeouts).tcpEstablished,
 			...(jiffies !== undefined && { jiffies }),
 			...(peers !== undefined && { peerOf: (address: string) => peers.of(address) }),
-			...(onBackendsGone !== undefined && {
-				onBackendsGone: (gone) => onBackendsGone(gone.filter((each) => !isKept(options.view, each))),
-			}),
+			...(onBackendsGone !== undefined && { onBackendsGone }),
 			onFrontendsTaken: (taken) => endFlows(options, taken),
 		});
 		this.#loop = new ServicesLoop({

@@ -1,5 +1,7 @@
 import { pino } from 'pino';
-import { expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { SockRevEntry } from '../../native/abi/generated.ts';
+import { addressBytes } from '../model/address.ts';
 import { delayOf, SocketEnder } from './socket-ender.ts';
 
 const QUIET = pino({ level: 'silent' });
@@ -30,6 +32,7 @@ const gone = (port: number, vip: string) => ({
 	address: '10.0.0.1',
 	port,
 	proto: 6,
+	svcId: 1,
 	frontends: [{ address: vip, port: 80 }],
 });
 const kernel = { mapGet: () => undefined, mapDelete: () => false };
@@ -50,6 +53,7 @@ it('looks once for all backends that go together, in the namespaces that are sti
 		kernel,
 		namespaces,
 		leadsTo: () => false,
+		isKept: () => false,
 		onEnded: () => undefined,
 		log: QUIET,
 		delayMs: 5,
@@ -80,6 +84,7 @@ it('says so and leaves all alone where the kernel cannot end sockets', async () 
 		kernel,
 		namespaces: () => [],
 		leadsTo: () => false,
+		isKept: () => false,
 		onEnded: () => undefined,
 		log: QUIET,
 		delayMs: 0,
@@ -89,4 +94,88 @@ it('says so and leaves all alone where the kernel cannot end sockets', async () 
 	ender.add([gone(8080, '10.96.0.1')]);
 	await ender.close();
 	expect(asked).toEqual([]);
+});
+
+/** NETLINK_SOCK_DIAG's record of a connection. */
+function connection(unanswered: number): Uint8Array {
+	const bytes = Buffer.alloc(16 + 72);
+	bytes.writeUInt32LE(bytes.length, 0);
+	bytes.writeUInt16LE(20, 4);
+	bytes.writeUInt8(2, 16);
+	bytes.writeUInt8(unanswered, 16 + 3);
+	bytes.writeBigUInt64LE(77n, 16 + 4 + 40);
+	return bytes;
+}
+
+describe('a connection to a pod that has left its service', () => {
+	afterEach(() => void vi.useRealTimers());
+
+	/** One connection of the node, by 10.96.0.1. */
+	async function openWith(isKept: () => boolean) {
+		vi.useFakeTimers();
+		const now = { unanswered: 0, looks: 0, ended: 0, back: false };
+		const request = ({ messages }: { messages: Uint8Array[] }) => {
+			const types = messages.map((message) => Buffer.from(message).readUInt16LE(4));
+			if (types[0] === 20) now.looks++;
+			const ofProbe = types[0] === 20 && types.includes(21);
+			return Promise.resolve(
+				types.map((type, i) => {
+					if (type === 21) return ofProbe ? [nlError(ENOENT)] : [];
+					return i === 0 ? [connection(now.unanswered)] : [];
+				}),
+			);
+		};
+		const row = SockRevEntry.encode({ addr: addressBytes('10.96.0.1'), port: 80, svcId: 1 });
+		const ender = await SocketEnder.open({
+			request,
+			kernel: { mapGet: () => row, mapDelete: () => true },
+			namespaces: () => [],
+			leadsTo: () => now.back,
+			isKept,
+			onEnded: (count) => {
+				now.ended += count;
+			},
+			log: QUIET,
+		});
+		now.looks = 0;
+		return { ender, now };
+	}
+
+	it('goes on while it is answered, is looked at ever more rarely, and is ended when it is not', async () => {
+		const { ender, now } = await openWith(() => false);
+		ender.add([gone(8080, '10.96.0.1')]);
+		await vi.advanceTimersByTimeAsync(60);
+		expect(now).toMatchObject({ looks: 1, ended: 0 });
+		await vi.advanceTimersByTimeAsync(2000 + 4000);
+		now.unanswered = 2;
+		await vi.advanceTimersByTimeAsync(8000 + 16_000 + 30_000 + 30_000);
+		expect(now).toMatchObject({ looks: 7, ended: 0 });
+		now.unanswered = 3;
+		await vi.advanceTimersByTimeAsync(30_000);
+		expect(now).toMatchObject({ looks: 8, ended: 1 });
+		await vi.advanceTimersByTimeAsync(120_000);
+		expect(now.looks).toBe(8);
+		await ender.close();
+	});
+
+	it('goes on without answers while its endpoint is only not ready, and for good when that is back', async () => {
+		const { ender, now } = await openWith(() => true);
+		now.unanswered = 9;
+		ender.add([gone(8080, '10.96.0.1')]);
+		await vi.advanceTimersByTimeAsync(60 + 2000 + 4000);
+		expect(now).toMatchObject({ looks: 3, ended: 0 });
+		now.back = true;
+		await vi.advanceTimersByTimeAsync(120_000);
+		expect(now).toMatchObject({ looks: 4, ended: 0 });
+		await ender.close();
+	});
+
+	it('is not looked at any more when the agent ends', async () => {
+		const { ender, now } = await openWith(() => false);
+		ender.add([gone(8080, '10.96.0.1')]);
+		await vi.advanceTimersByTimeAsync(60);
+		await ender.close();
+		await vi.advanceTimersByTimeAsync(120_000);
+		expect(now.looks).toBe(1);
+	});
 });

@@ -1,13 +1,17 @@
 /**
- * Ends sockets whose backend is gone, shortly after the maps say so: what connects again then gets a backend that is there.
+ * Ends sockets whose backend is gone: what connects again then gets a backend that is there. Those of UDP shortly after the maps say so, since nothing
+ * else would tell them. A connection goes on for as long as its pod answers, which may have left the service without being deleted, as in a
+ * change from blue to green; it is ended when the pod has let several attempts go unanswered.
  */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NetnsIdentity } from '../endpoints/netns.ts';
 import type { NetlinkRequest } from '../kernel/netlink.ts';
-import { destroySockets, type GoneBackend, type LeadsTo, probeSockDestroy } from '../kernel/sock-destroy.ts';
+import { destroySockets, type LeadsTo, probeSockDestroy } from '../kernel/sock-destroy.ts';
+import { PROTOCOL_NUMBER } from '../model/fields.ts';
 import { backendKey } from '../plan/endpoints.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
+import type { GoneBackend } from '../reconcile/services-port.ts';
 
 export interface SocketEnderOptions {
 	readonly request: NetlinkRequest;
@@ -16,6 +20,8 @@ export interface SocketEnderOptions {
 	readonly namespaces: () => Iterable<NetnsIdentity & { readonly path: string }>;
 	/** A backend that is back when it is looked for keeps its sockets. */
 	readonly leadsTo: LeadsTo;
+	/** Backends to which connections go on even if they are not answered. */
+	readonly isKept: (backend: GoneBackend) => boolean;
 	readonly onEnded: (sockets: number) => void;
 	readonly log: Logger;
 	/** How long the first backend waits for others: all share one look at the namespaces. */
@@ -23,6 +29,10 @@ export interface SocketEnderOptions {
 }
 
 const DELAY_MS = 50;
+/** When connections that go on are looked at again: first, and at most. */
+const AGAIN_MS = { first: 2000, most: 30_000 } as const;
+/** Attempts without an answer after which a connection is given up: 1.4 s of retransmissions at least, RFC 6298. */
+const UNANSWERED = 3;
 /** Looking may take a tenth of one CPU at most: it costs a visit to every namespace, and large clusters change all the time. */
 const PAUSE_PER_LOOK = 9;
 
@@ -43,6 +53,8 @@ export class SocketEnder {
 	readonly #unable: string;
 	#waiting = new Map<string, GoneBackend>();
 	#timer: NodeJS.Timeout | undefined;
+	#dueMs = 0;
+	#againMs: number = AGAIN_MS.first;
 	#running: Promise<void> = Promise.resolve();
 	#last: LastLook = { endedMs: 0, tookMs: 0 };
 	#closed = false;
@@ -66,21 +78,32 @@ export class SocketEnder {
 	/** Backends that services no longer have. */
 	add(gone: readonly GoneBackend[]): void {
 		if (this.#unable !== '' || this.#closed) return;
+		if (gone.length === 0) return;
+		this.#remember(gone);
+		this.#againMs = AGAIN_MS.first;
+		this.#schedule(delayOf(performance.now(), this.#last, this.#options.delayMs));
+	}
+
+	#remember(gone: readonly GoneBackend[]): void {
 		for (const each of gone) {
-			const key = backendKey(each.address, each.port, each.proto);
-			const known = this.#waiting.get(key)?.frontends ?? [];
-			this.#waiting.set(key, { ...each, frontends: [...known, ...each.frontends] });
+			const key = `${backendKey(each.address, each.port, each.proto)} ${each.owner ?? ''}`;
+			const frontends = [...(this.#waiting.get(key)?.frontends ?? []), ...each.frontends];
+			const distinct = new Map(frontends.map((frontend) => [`${frontend.address} ${frontend.port}`, frontend]));
+			this.#waiting.set(key, { ...each, frontends: [...distinct.values()] });
 		}
-		if (this.#waiting.size === 0) return;
-		this.#timer ??= setTimeout(
-			() => {
-				this.#timer = undefined;
-				const batch = [...this.#waiting.values()];
-				this.#waiting = new Map();
-				this.#running = this.#running.then(() => this.#end(batch));
-			},
-			delayOf(performance.now(), this.#last, this.#options.delayMs),
-		);
+	}
+
+	#schedule(delayMs: number): void {
+		const dueMs = performance.now() + delayMs;
+		if (this.#timer !== undefined && this.#dueMs <= dueMs) return;
+		clearTimeout(this.#timer);
+		this.#dueMs = dueMs;
+		this.#timer = setTimeout(() => {
+			this.#timer = undefined;
+			const batch = [...this.#waiting.values()];
+			this.#waiting = new Map();
+			this.#running = this.#running.then(() => this.#end(batch));
+		}, delayMs);
 	}
 
 	async close(): Promise<void> {
@@ -90,17 +113,24 @@ export class SocketEnder {
 	}
 
 	async #end(batch: readonly GoneBackend[]): Promise<void> {
-		const { request, kernel, namespaces, leadsTo, onEnded, log } = this.#options;
+		const { request, kernel, namespaces, leadsTo, isKept, onEnded, log } = this.#options;
 		const beganMs = performance.now();
-		const { destroyed, problems } = await destroySockets(batch, {
+		const { destroyed, problems, left } = await destroySockets(batch, {
 			request,
 			lookUp: (key) => kernel.mapGet('sock_rev', key),
 			remove: (key) => void kernel.mapDelete('sock_rev', key),
 			leadsTo,
+			spares: (backend, { unanswered }) =>
+				backend.proto === PROTOCOL_NUMBER.TCP && (unanswered < UNANSWERED || isKept(backend)),
 			namespaces: () => [...namespaces()].filter(isSame).map(({ path }) => path),
 		});
 		const endedMs = performance.now();
 		this.#last = { endedMs, tookMs: endedMs - beganMs };
+		if (left.length > 0 && !this.#closed) {
+			this.#remember(left);
+			this.#schedule(delayOf(endedMs, this.#last, this.#againMs));
+			this.#againMs = Math.min(2 * this.#againMs, AGAIN_MS.most);
+		}
 		onEnded(destroyed);
 		if (destroyed > 0) log.info({ sockets: destroyed, backends: batch.length }, 'sockets of removed backends ended');
 		if (problems.length > 0) log.warn({ problems: problems.slice(0, 10) }, 'sockets of removed backends not ended');

@@ -87,6 +87,7 @@ function deadline<T>(work: (resolve: (value: T) => void, reject: (error: Error) 
 }
 
 function askSocket(socket: Socket, text: string): Promise<string> {
+	if (socket.destroyed) return Promise.reject(new ClientFailure('CLOSED'));
 	return deadline<string>((resolve, reject) => {
 		let answer = '';
 		const onData = (data: Buffer): void => {
