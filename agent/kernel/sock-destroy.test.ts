@@ -135,7 +135,11 @@ describe('sockets of a backend that is gone', () => {
 			cookie === found.get(mine) && unanswered === 0;
 		const nobody = { ...backend, port: PORT + 1 };
 		const report = await destroySockets([backend, nobody], { ...options, spares });
-		expect(report).toEqual({ destroyed: 1, problems: [], left: [backend] });
+		const left = [{ ...backend, where: new Set([pod.netnsPath]) }];
+		expect(report).toEqual({ destroyed: 1, problems: [], left });
+		const elsewhere = [{ ...backend, where: new Set([undefined]) }];
+		expect(await destroySockets(elsewhere, options)).toEqual({ destroyed: 0, problems: [], left: [] });
+		expect(await destroySockets(left, { ...options, spares })).toEqual({ destroyed: 0, problems: [], left });
 		expect(await ended(other)).toBe('ECONNABORTED');
 		expect(await pod.call<string>('end', mine)).toBe('');
 	});

@@ -24,6 +24,8 @@ import {
 export interface GoneBackend extends Peer {
 	/** Sockets that came by another one are not the service's. */
 	readonly frontends: readonly ServiceEnd[];
+	/** Paths of the only network namespaces to look into; undefined among them is the node's own. Without it: all. */
+	readonly where?: ReadonlySet<string | undefined>;
 }
 
 /** Address and port under which a service port answers. */
@@ -54,7 +56,7 @@ export interface SockDestroyReport<B extends GoneBackend = GoneBackend> {
 	readonly destroyed: number;
 	/** Namespaces that could not be looked at, and refusals. */
 	readonly problems: readonly string[];
-	/** Backends with sockets that were spared. */
+	/** Backends with sockets that were spared, and where. */
 	readonly left: readonly B[];
 }
 
@@ -78,7 +80,7 @@ export async function destroySockets<B extends GoneBackend>(
 	if (backends.length === 0) return { destroyed: 0, problems: [], left: [] };
 	const waiting: (string | undefined)[] = [undefined, ...new Set(options.namespaces())];
 	const problems: string[] = [];
-	const left = new Set<B>();
+	const left = new Map<B, Set<string | undefined>>();
 	let destroyed = 0;
 	const work = async (): Promise<void> => {
 		while (waiting.length > 0) {
@@ -87,14 +89,17 @@ export async function destroySockets<B extends GoneBackend>(
 				const report = await destroyIn(netns, backends, options);
 				destroyed += report.destroyed;
 				problems.push(...report.problems);
-				for (const backend of report.left) left.add(backend);
+				for (const backend of report.left) {
+					const where = left.get(backend) ?? new Set();
+					left.set(backend, where.add(netns));
+				}
 			} catch (error) {
 				problems.push(errorMessage(error));
 			}
 		}
 	};
 	await Promise.all(Array.from({ length: PARALLEL }, work));
-	return { destroyed, problems, left: [...left] };
+	return { destroyed, problems, left: [...left].map(([backend, where]) => ({ ...backend, where })) };
 }
 
 interface Victim {
@@ -108,7 +113,9 @@ async function destroyIn<B extends GoneBackend>(
 	backends: readonly B[],
 	options: SockDestroyOptions<B>,
 ): Promise<SockDestroyReport<B>> {
-	const asked = backends.flatMap((backend) => listConnected(backend).map((message) => ({ backend, message })));
+	const here = backends.filter(({ where }) => where === undefined || where.has(netns));
+	if (here.length === 0) return { destroyed: 0, problems: [], left: [] };
+	const asked = here.flatMap((backend) => listConnected(backend).map((message) => ({ backend, message })));
 	const lists = await send(
 		options.request,
 		netns,

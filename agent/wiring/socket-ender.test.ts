@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { SockRevEntry } from '../../native/abi/generated.ts';
@@ -39,7 +40,6 @@ const kernel = { mapGet: () => undefined, mapDelete: () => false };
 const OWN = '/proc/self/ns/net';
 
 it('looks once for all backends that go together, in the namespaces that are still those of their pods', async () => {
-	const { statSync } = await import('node:fs');
 	const { dev, ino } = statSync(OWN);
 	const { asked, request } = kernelThat(ENOENT);
 	const namespaces = () => [
@@ -113,15 +113,17 @@ describe('a connection to a pod that has left its service', () => {
 	/** One connection of the node, by 10.96.0.1. */
 	async function openWith(isKept: () => boolean) {
 		vi.useFakeTimers();
-		const now = { unanswered: 0, looks: 0, ended: 0, back: false };
-		const request = ({ messages }: { messages: Uint8Array[] }) => {
+		const { dev, ino } = statSync(OWN);
+		const now = { unanswered: 0, looks: 0, looksIntoPod: 0, ended: 0, back: false };
+		const request = ({ netns, messages }: { netns?: string; messages: Uint8Array[] }) => {
 			const types = messages.map((message) => Buffer.from(message).readUInt16LE(4));
-			if (types[0] === 20) now.looks++;
+			if (types[0] === 20 && netns !== undefined) now.looksIntoPod++;
+			else if (types[0] === 20) now.looks++;
 			const ofProbe = types[0] === 20 && types.includes(21);
 			return Promise.resolve(
 				types.map((type, i) => {
 					if (type === 21) return ofProbe ? [nlError(ENOENT)] : [];
-					return i === 0 ? [connection(now.unanswered)] : [];
+					return i === 0 && netns === undefined ? [connection(now.unanswered)] : [];
 				}),
 			);
 		};
@@ -129,7 +131,7 @@ describe('a connection to a pod that has left its service', () => {
 		const ender = await SocketEnder.open({
 			request,
 			kernel: { mapGet: () => row, mapDelete: () => true },
-			namespaces: () => [],
+			namespaces: () => [{ path: OWN, dev, ino }],
 			leadsTo: () => now.back,
 			isKept,
 			onEnded: (count) => {
@@ -145,11 +147,11 @@ describe('a connection to a pod that has left its service', () => {
 		const { ender, now } = await openWith(() => false);
 		ender.add([gone(8080, '10.96.0.1')]);
 		await vi.advanceTimersByTimeAsync(60);
-		expect(now).toMatchObject({ looks: 1, ended: 0 });
+		expect(now).toMatchObject({ looks: 1, looksIntoPod: 1, ended: 0 });
 		await vi.advanceTimersByTimeAsync(2000 + 4000);
 		now.unanswered = 2;
 		await vi.advanceTimersByTimeAsync(8000 + 16_000 + 30_000 + 30_000);
-		expect(now).toMatchObject({ looks: 7, ended: 0 });
+		expect(now).toMatchObject({ looks: 7, looksIntoPod: 1, ended: 0 });
 		now.unanswered = 3;
 		await vi.advanceTimersByTimeAsync(30_000);
 		expect(now).toMatchObject({ looks: 8, ended: 1 });

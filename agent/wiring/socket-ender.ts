@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NetnsIdentity } from '../endpoints/netns.ts';
 import type { NetlinkRequest } from '../kernel/netlink.ts';
-import { destroySockets, type LeadsTo, probeSockDestroy } from '../kernel/sock-destroy.ts';
+import { destroySockets, type LeadsTo, probeSockDestroy, type GoneBackend as Sought } from '../kernel/sock-destroy.ts';
 import { PROTOCOL_NUMBER } from '../model/fields.ts';
 import { backendKey } from '../plan/endpoints.ts';
 import type { Kernel } from '../reconcile/kernel.ts';
@@ -36,6 +36,9 @@ const UNANSWERED = 3;
 /** Looking may take a tenth of one CPU at most: it costs a visit to every namespace, and large clusters change all the time. */
 const PAUSE_PER_LOOK = 9;
 
+/** Where sockets of a backend were left, which is where they still may be: nothing connects to it any more. */
+type Watched = GoneBackend & Pick<Sought, 'where'>;
+
 /** What is known of the last look. */
 export interface LastLook {
 	readonly endedMs: number;
@@ -51,7 +54,7 @@ export class SocketEnder {
 	readonly #options: SocketEnderOptions;
 	/** Why the kernel cannot do it; '' = it can. */
 	readonly #unable: string;
-	#waiting = new Map<string, GoneBackend>();
+	#waiting = new Map<string, Watched>();
 	#timer: NodeJS.Timeout | undefined;
 	#dueMs = 0;
 	#againMs: number = AGAIN_MS.first;
@@ -84,12 +87,19 @@ export class SocketEnder {
 		this.#schedule(delayOf(performance.now(), this.#last, this.#options.delayMs));
 	}
 
-	#remember(gone: readonly GoneBackend[]): void {
+	#remember(gone: readonly Watched[]): void {
 		for (const each of gone) {
 			const key = `${backendKey(each.address, each.port, each.proto)} ${each.owner ?? ''}`;
-			const frontends = [...(this.#waiting.get(key)?.frontends ?? []), ...each.frontends];
-			const distinct = new Map(frontends.map((frontend) => [`${frontend.address} ${frontend.port}`, frontend]));
-			this.#waiting.set(key, { ...each, frontends: [...distinct.values()] });
+			const known = this.#waiting.get(key);
+			const ends = [...(known?.frontends ?? []), ...each.frontends];
+			const frontends = [...new Map(ends.map((end) => [`${end.address} ${end.port}`, end])).values()];
+			const { where, ...rest } = each;
+			const everywhere = where === undefined || (known !== undefined && known.where === undefined);
+			this.#waiting.set(key, {
+				...rest,
+				frontends,
+				...(!everywhere && { where: new Set([...where, ...(known?.where ?? [])]) }),
+			});
 		}
 	}
 
@@ -112,7 +122,7 @@ export class SocketEnder {
 		await this.#running;
 	}
 
-	async #end(batch: readonly GoneBackend[]): Promise<void> {
+	async #end(batch: readonly Watched[]): Promise<void> {
 		const { request, kernel, namespaces, leadsTo, isKept, onEnded, log } = this.#options;
 		const beganMs = performance.now();
 		const { destroyed, problems, left } = await destroySockets(batch, {
