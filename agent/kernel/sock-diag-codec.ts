@@ -20,6 +20,7 @@ const PROTO_TCP = 6;
 const REQUEST_BYTES = 56;
 const SOCKID_IN_REQUEST = 8;
 /** struct inet_diag_msg: family, state, timer, retrans, then struct inet_diag_sockid. */
+const STATE_IN_REPLY = 1;
 const RETRANS_IN_REPLY = 3;
 const SOCKID_IN_REPLY = 4;
 const SOCKID_BYTES = 48;
@@ -34,6 +35,7 @@ const COOKIE = 40;
  */
 const CONNECTED_TCP = [1, 2, 3, 4, 5].reduce((mask, state) => mask | (1 << state), 0);
 const CONNECTED_UDP = 1 << 1;
+const SYN_SENT = 2;
 
 /** Who a socket is connected to. */
 export interface Peer {
@@ -53,6 +55,8 @@ export interface DiagSocket {
 	readonly id: Uint8Array;
 	/** TCP: how often in a row the kernel has sent something again, or asked whether the peer is there, and got no answer. */
 	readonly unanswered: number;
+	/** TCP: its SYN has not been answered. */
+	readonly connecting: boolean;
 }
 
 /** Asks for the sockets connected to a peer: one request per socket family that can reach it. */
@@ -98,7 +102,13 @@ export function parseDiagSocket(record: Buffer): DiagSocket | undefined {
 	const id = Uint8Array.from(record.subarray(SOCKID_IN_REPLY, SOCKID_IN_REPLY + SOCKID_BYTES));
 	// Two 32-bit words, the lower one first, in host order.
 	const cookie = Buffer.from(id.buffer).readBigUInt64LE(COOKIE);
-	return { cookie, family: record.readUInt8(0), id, unanswered: record.readUInt8(RETRANS_IN_REPLY) };
+	return {
+		cookie,
+		family: record.readUInt8(0),
+		id,
+		unanswered: record.readUInt8(RETRANS_IN_REPLY),
+		connecting: record.readUInt8(STATE_IN_REPLY) === SYN_SENT,
+	};
 }
 
 /** Ends exactly this socket: its owner gets ECONNABORTED. One that is gone is fine. */
@@ -113,4 +123,10 @@ export function destroySocket(socket: DiagSocket, proto: number): NetlinkMessage
 }
 
 /** A socket that cannot exist, to ask whether the kernel can end sockets: ENOENT = it can, EOPNOTSUPP = not. */
-export const NO_SOCKET: DiagSocket = { cookie: 0n, family: AF_INET, id: new Uint8Array(SOCKID_BYTES), unanswered: 0 };
+export const NO_SOCKET: DiagSocket = {
+	cookie: 0n,
+	family: AF_INET,
+	id: new Uint8Array(SOCKID_BYTES),
+	unanswered: 0,
+	connecting: false,
+};

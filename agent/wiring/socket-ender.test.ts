@@ -96,12 +96,17 @@ it('says so and leaves all alone where the kernel cannot end sockets', async () 
 	expect(asked).toEqual([]);
 });
 
+/** enum of net/tcp_states.h. */
+const ESTABLISHED = 1;
+const SYN_SENT = 2;
+
 /** NETLINK_SOCK_DIAG's record of a connection. */
-function connection(unanswered: number): Uint8Array {
+function connection(unanswered: number, state: number): Uint8Array {
 	const bytes = Buffer.alloc(16 + 72);
 	bytes.writeUInt32LE(bytes.length, 0);
 	bytes.writeUInt16LE(20, 4);
 	bytes.writeUInt8(2, 16);
+	bytes.writeUInt8(state, 16 + 1);
 	bytes.writeUInt8(unanswered, 16 + 3);
 	bytes.writeBigUInt64LE(77n, 16 + 4 + 40);
 	return bytes;
@@ -114,7 +119,7 @@ describe('a connection to a pod that has left its service', () => {
 	async function openWith(isKept: () => boolean) {
 		vi.useFakeTimers();
 		const { dev, ino } = statSync(OWN);
-		const now = { unanswered: 0, looks: 0, looksIntoPod: 0, ended: 0, back: false };
+		const now = { state: ESTABLISHED, unanswered: 0, looks: 0, looksIntoPod: 0, ended: 0, back: false };
 		const request = ({ netns, messages }: { netns?: string; messages: Uint8Array[] }) => {
 			const types = messages.map((message) => Buffer.from(message).readUInt16LE(4));
 			if (types[0] === 20 && netns !== undefined) now.looksIntoPod++;
@@ -123,7 +128,7 @@ describe('a connection to a pod that has left its service', () => {
 			return Promise.resolve(
 				types.map((type, i) => {
 					if (type === 21) return ofProbe ? [nlError(ENOENT)] : [];
-					return i === 0 && netns === undefined ? [connection(now.unanswered)] : [];
+					return i === 0 && netns === undefined ? [connection(now.unanswered, now.state)] : [];
 				}),
 			);
 		};
@@ -157,6 +162,18 @@ describe('a connection to a pod that has left its service', () => {
 		expect(now).toMatchObject({ looks: 8, ended: 1 });
 		await vi.advanceTimersByTimeAsync(120_000);
 		expect(now.looks).toBe(8);
+		await ender.close();
+	});
+
+	it('is ended before it has begun when its first packet is not answered', async () => {
+		const { ender, now } = await openWith(() => false);
+		now.state = SYN_SENT;
+		ender.add([gone(8080, '10.96.0.1')]);
+		await vi.advanceTimersByTimeAsync(60);
+		expect(now).toMatchObject({ looks: 1, ended: 0 });
+		now.unanswered = 1;
+		await vi.advanceTimersByTimeAsync(2000);
+		expect(now).toMatchObject({ looks: 2, ended: 1 });
 		await ender.close();
 	});
 

@@ -33,6 +33,8 @@ const DELAY_MS = 50;
 const AGAIN_MS = { first: 2000, most: 30_000 } as const;
 /** Attempts without an answer after which a connection is given up: 1.4 s of retransmissions at least, RFC 6298. */
 const UNANSWERED = 3;
+/** The same for one that has not begun, and has nothing to lose. */
+const UNANSWERED_SYNS = 1;
 /** Looking may take a tenth of one CPU at most: it costs a visit to every namespace, and large clusters change all the time. */
 const PAUSE_PER_LOOK = 9;
 
@@ -130,8 +132,9 @@ export class SocketEnder {
 			lookUp: (key) => kernel.mapGet('sock_rev', key),
 			remove: (key) => void kernel.mapDelete('sock_rev', key),
 			leadsTo,
-			spares: (backend, { unanswered }) =>
-				backend.proto === PROTOCOL_NUMBER.TCP && (unanswered < UNANSWERED || isKept(backend)),
+			spares: (backend, { unanswered, connecting }) =>
+				backend.proto === PROTOCOL_NUMBER.TCP &&
+				(unanswered < (connecting ? UNANSWERED_SYNS : UNANSWERED) || isKept(backend)),
 			namespaces: () => [...namespaces()].filter(isSame).map(({ path }) => path),
 		});
 		const endedMs = performance.now();
