@@ -57,6 +57,16 @@ describe('sockets of a backend that is gone', () => {
 		return { rows, options, add };
 	}
 
+	/** Two connections of the pod to one backend, each by one of the frontends. */
+	async function twoConnections(frontends: readonly [typeof VIP, typeof VIP]) {
+		const ports = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')] as const;
+		const backend: GoneBackend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends };
+		const { options, add } = sockRev();
+		const found = await cookies(backend);
+		for (const [i, port] of ports.entries()) add(found.get(port) ?? 0n, backend, frontends[i]);
+		return { backend, options, ports, found };
+	}
+
 	const ended = (port: number): Promise<string> =>
 		eventually('the socket has ended', async () => {
 			const end = await pod.call<string>('end', port);
@@ -98,11 +108,8 @@ describe('sockets of a backend that is gone', () => {
 	);
 
 	it('are left alone when their backend had finished: what it said is not lost to an error', async () => {
-		const [finished, open] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
-		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP] };
-		const { options, add } = sockRev();
-		const found = await cookies(backend);
-		for (const port of [finished, open]) add(found.get(port) ?? 0n, backend);
+		const { backend, options, ports } = await twoConnections([VIP, VIP]);
+		const [finished, open] = ports;
 		await eventually('the end of the answer is here', async () => {
 			if (!(await pod.call<boolean>('finish', finished))) throw new Error('not yet');
 		});
@@ -112,13 +119,8 @@ describe('sockets of a backend that is gone', () => {
 	});
 
 	it('are left alone when their backend is back at the address that they came by, and at no other', async () => {
-		const [mine, other] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
-		const second = { address: '10.96.0.11', port: 80 };
-		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP, second] };
-		const { options, add } = sockRev();
-		const found = await cookies(backend);
-		add(found.get(mine) ?? 0n, backend);
-		add(found.get(other) ?? 0n, backend, second);
+		const { backend, options, ports } = await twoConnections([VIP, { address: '10.96.0.11', port: 80 }]);
+		const [mine, other] = ports;
 		const leadsTo: LeadsTo = ({ address }, { port }) => address === VIP.address && port === PORT;
 		expect(await destroySockets([backend], { ...options, leadsTo })).toEqual({ destroyed: 1, problems: [], left: [] });
 		expect(await ended(other)).toBe('ECONNABORTED');
@@ -126,11 +128,8 @@ describe('sockets of a backend that is gone', () => {
 	});
 
 	it('are left alone when they are to be spared, and their backends are named', async () => {
-		const [mine, other] = [await pod.call<number>('tcp', '127.0.0.1'), await pod.call<number>('tcp', '127.0.0.1')];
-		const backend = { address: '127.0.0.1', port: PORT, proto: TCP, frontends: [VIP] };
-		const { options, add } = sockRev();
-		const found = await cookies(backend);
-		for (const port of [mine, other]) add(found.get(port) ?? 0n, backend);
+		const { backend, options, ports, found } = await twoConnections([VIP, VIP]);
+		const [mine, other] = ports;
 		const spares: SockDestroyOptions['spares'] = (_, { cookie, unanswered }) =>
 			cookie === found.get(mine) && unanswered === 0;
 		const nobody = { ...backend, port: PORT + 1 };

@@ -41,6 +41,12 @@ const PAUSE_PER_LOOK = 9;
 /** Where sockets of a backend were left, which is where they still may be: nothing connects to it any more. */
 type Watched = GoneBackend & Pick<Sought, 'where'>;
 
+/** A backend that has gone twice, and may have been connected to from anywhere in between. */
+function togetherOf({ frontends }: Watched, { where: _, ...later }: Watched): Watched {
+	const ends = [...frontends, ...later.frontends];
+	return { ...later, frontends: [...new Map(ends.map((end) => [`${end.address} ${end.port}`, end])).values()] };
+}
+
 /** What is known of the last look. */
 export interface LastLook {
 	readonly endedMs: number;
@@ -82,8 +88,7 @@ export class SocketEnder {
 
 	/** Backends that services no longer have. */
 	add(gone: readonly GoneBackend[]): void {
-		if (this.#unable !== '' || this.#closed) return;
-		if (gone.length === 0) return;
+		if (this.#unable !== '' || this.#closed || gone.length === 0) return;
 		this.#remember(gone);
 		this.#againMs = AGAIN_MS.first;
 		this.#schedule(delayOf(performance.now(), this.#last, this.#options.delayMs));
@@ -93,15 +98,7 @@ export class SocketEnder {
 		for (const each of gone) {
 			const key = `${backendKey(each.address, each.port, each.proto)} ${each.owner ?? ''}`;
 			const known = this.#waiting.get(key);
-			const ends = [...(known?.frontends ?? []), ...each.frontends];
-			const frontends = [...new Map(ends.map((end) => [`${end.address} ${end.port}`, end])).values()];
-			const { where, ...rest } = each;
-			const everywhere = where === undefined || (known !== undefined && known.where === undefined);
-			this.#waiting.set(key, {
-				...rest,
-				frontends,
-				...(!everywhere && { where: new Set([...where, ...(known?.where ?? [])]) }),
-			});
+			this.#waiting.set(key, known === undefined ? each : togetherOf(known, each));
 		}
 	}
 
