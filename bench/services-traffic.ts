@@ -8,7 +8,8 @@
  * TCP packet into a page for it and makes a new skb at the other end, which no network card does. Direct server return has figures of
  * its own, as it must be configured. With a connection per request most of the time is that of both ends' sockets; what the same path
  * costs when connections are kept is `nodeport.rr.ratio`. How much both ends and the way between them take without any entry
- * node is measured beside (`straight`): no entry node whatever could reach more than that.
+ * node is measured beside (`straight`), with a server's node that forwards as nftables' does: an entry node that costs nothing reaches that, and what the
+ * server's node saves by forwarding in BPF.
  *
  * `nodeport.wire.*` are the same paths over a network that hands frames over as network cards do (wire.ts), which is what XDP is for.
  */
@@ -142,7 +143,7 @@ const FIGURES: readonly TrafficFigure[] = [
 	},
 	{
 		id: 'nodeport.rps.straight.ratio',
-		what: 'the same straight to the server, by no entry node: nothing can be faster',
+		what: 'the same straight to the server, by no entry node; its own node forwards by the kernel',
 		compared: { kind: 'requests', own: 'straight', base: 'nftables' },
 	},
 	{
